@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/io.h"
+
+#include <fcntl.h>
+
+int io_pread(int fd, void *buf, size_t len, uint64_t offset)
+{
+	for (size_t done = 0; done < len;) {
+		ssize_t n = pread(fd, (char *)buf + done, len - done, (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -ENODATA;
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+int io_pwrite(int fd, const void *buf, size_t len, uint64_t offset)
+{
+	for (size_t done = 0; done < len;) {
+		ssize_t n = pwrite(fd, (const char *)buf + done, len - done, (off_t)(offset + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+int io_write(int fd, const void *buf, size_t len)
+{
+	for (size_t done = 0; done < len;) {
+		ssize_t n = write(fd, (const char *)buf + done, len - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+ssize_t io_read(int fd, void *buf, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = read(fd, (char *)buf + done, len - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+int io_read_file(const char *path, size_t limit, char **out, size_t *len)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_free_ char *text = NULL;
+	size_t capacity = 0, used = 0;
+
+	if (fd < 0)
+		return -errno;
+	for (;;) {
+		ssize_t n;
+
+		/* One byte more than the limit tells a longer file; one more for the NUL. */
+		if (used + 1 >= capacity) {
+			size_t wanted = capacity ? 2 * capacity : 4096;
+			char *grown = realloc(text, wanted);
+
+			if (!grown)
+				return -ENOMEM;
+			text = grown;
+			capacity = wanted;
+		}
+		n = io_read(fd, text + used, capacity - used - 1);
+		if (n < 0)
+			return (int)n;
+		if (n == 0)
+			break;
+		used += (size_t)n;
+		if (used > limit)
+			return -EFBIG;
+	}
+	text[used] = '\0';
+	*out = steal_pointer(text);
+	*len = used;
+	return 0;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whole reads and writes. All return 0 or -errno; any thread. */
+#ifndef COMMON_IO_H
+#define COMMON_IO_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "common/cleanup.h"
+
+/* Exactly LEN bytes at OFFSET; -ENODATA when the file ends before. */
+int must_check io_pread(int fd, void *buf, size_t len, uint64_t offset);
+int must_check io_pwrite(int fd, const void *buf, size_t len, uint64_t offset);
+/* Exactly LEN bytes to a stream; no SIGPIPE protection. */
+int must_check io_write(int fd, const void *buf, size_t len);
+/* Up to LEN bytes, short only at the end of the stream. Returns the count or -errno. */
+ssize_t must_check io_read(int fd, void *buf, size_t len);
+/*
+ * A whole small file as a NUL-terminated string that the caller frees, LEN without the NUL.
+ * -EFBIG when it is longer than LIMIT.
+ */
+int must_check io_read_file(const char *path, size_t limit, char **out, size_t *len);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/pool.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <sys/mman.h>
+
+struct pool {
+	pthread_mutex_t lock;
+	size_t size, count;
+	char *memory;
+	size_t available; /* protected by lock */
+	void (*freed)(void *arg);
+	void *freed_arg;
+	void *stack[]; /* protected by lock: the free ones, most recently used last */
+};
+
+int pool_new(size_t size, size_t count, struct pool **out)
+{
+	struct pool *pool = calloc(1, sizeof(*pool) + count * sizeof(pool->stack[0]));
+
+	if (!pool)
+		return -ENOMEM;
+	pool->memory = mmap(NULL, size * count, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (pool->memory == MAP_FAILED) {
+		int r = -errno;
+
+		free(pool);
+		return r;
+	}
+	pthread_mutex_init(&pool->lock, NULL);
+	pool->size = size;
+	pool->count = pool->available = count;
+	for (size_t i = 0; i < count; i++)
+		pool->stack[i] = pool->memory + (count - 1 - i) * size;
+	*out = pool;
+	return 0;
+}
+
+void pool_free(struct pool *pool)
+{
+	if (!pool)
+		return;
+	assert(pool->available == pool->count);
+	munmap(pool->memory, pool->size * pool->count);
+	pthread_mutex_destroy(&pool->lock);
+	free(pool);
+}
+
+void pool_on_freed(struct pool *pool, void (*freed)(void *arg), void *arg)
+{
+	pool->freed = freed;
+	pool->freed_arg = arg;
+}
+
+void *pool_take(struct pool *pool)
+{
+	void *buffer = NULL;
+
+	pthread_mutex_lock(&pool->lock);
+	if (pool->available > 0)
+		buffer = pool->stack[--pool->available];
+	pthread_mutex_unlock(&pool->lock);
+	return buffer;
+}
+
+void pool_put(struct pool *pool, void *buffer)
+{
+	if (!buffer)
+		return;
+	pthread_mutex_lock(&pool->lock);
+	assert(pool->available < pool->count);
+	pool->stack[pool->available++] = buffer;
+	pthread_mutex_unlock(&pool->lock);
+	if (pool->freed)
+		pool->freed(pool->freed_arg);
+}
+
+size_t pool_count(const struct pool *pool)
+{
+	return pool->count;
+}
+
+size_t pool_available(struct pool *pool)
+{
+	size_t available;
+
+	pthread_mutex_lock(&pool->lock);
+	available = pool->available;
+	pthread_mutex_unlock(&pool->lock);
+	return available;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Getting bytes from untrusted sources over HTTP.
+ *
+ * One thread owns curl_multi and every easy handle; callers queue requests from any thread and are
+ * answered by callbacks on the fetch thread, which must not block. Nothing here knows what right
+ * bytes look like: whoever asked checks them and says fetch_blame() when they were wrong.
+ *
+ * What a reply must be (RFC 9110): status 206 with exactly the Content-Range that was asked for and
+ * the object's size as its complete length, or 200 when the whole object was asked for; no content
+ * coding; a body of exactly the expected length, cut off at the first byte too many. Redirects (at
+ * most 3) are followed here, each hop under the same scheme and address rules; headers from
+ * header-file go to the source's own host only.
+ * Addresses: loopback, private, link-local, multicast and otherwise special ones are refused after
+ * name resolution, for every connection, unless the source allows them. No proxy from the environment.
+ *
+ * Failures of a source are of two kinds. Transient (no connection, timeout, stall, reset, early close,
+ * 408, 425, 429, 5xx): tried again with exponential backoff and jitter, Retry-After honoured up to a
+ * cap, for as long as wanted() says so. Final for this request (404 and other statuses, wrong or
+ * missing Content-Range, content coding, blocked address, redirect loop, TLS verification, size
+ * mismatch; also 5 transient failures in a row of a source that did answer but brought no further chunk):
+ * the source is out. Another source is tried at once; when all are out the request ends.
+ */
+#ifndef FETCH_FETCH_H
+#define FETCH_FETCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "common/chunk.h"
+#include "common/cleanup.h"
+#include "common/digest.h"
+#include "common/pool.h"
+
+#define FETCH_SOURCES_MAX   64                                 /* excluded is a 64-bit set */
+#define FETCH_CHUNKS_MAX    ((uint64_t)(16 << 20) / CHUNK_SIZE) /* of one request: 16 MiB */
+#define FETCH_MESSAGE_SIZE  256
+#define FETCH_FRONT_MAX     ((uint64_t)1 << 30)
+
+/* One [source NAME] of the configuration. Strings are copied by fetch_new(). */
+struct fetch_source {
+	const char *name;
+	const char *url;         /* template: {sha256}, {sha256:2}, {fsverity}, {fsverity:2} */
+	const char *tree;        /* the same for the tree or its front; NULL: has none */
+	const char *ca_file;     /* PEM, instead of the system's; NULL: the system's */
+	const char *header_file; /* a header a line, read when the source is set up; NULL: none */
+	int priority;            /* higher is asked first; equal ones in the order of the file */
+	bool allow_http;
+	bool allow_private;
+};
+
+struct fetch_options {
+	const struct fetch_source *sources;
+	size_t n_sources;           /* may be 0: every request ends with -ENOENT */
+	unsigned int connections;   /* transfers at once */
+	int64_t connect_timeout_ms; /* also covers TLS */
+	int64_t stall_timeout_ms;   /* below 1 KiB/s for that long is a stall; also until the first byte */
+	struct pool *pool;          /* buffers of CHUNK_SIZE; borrowed; its pool_on_freed is taken */
+};
+
+/*
+ * Does TEMPLATE parse: scheme https, or http with ALLOW_HTTP; an absolute URL; only known variables?
+ * 0, or -EINVAL with the reason in MESSAGE. What the configuration parser calls.
+ */
+int must_check fetch_template_check(const char *template, bool allow_http,
+				    char message[FETCH_MESSAGE_SIZE]);
+
+struct fetch;
+
+/*
+ * Starts the thread. 0 or -errno; a file that cannot be read or parsed is logged by name and line.
+ * curl_global_init() is done here, so call it before other threads exist.
+ */
+int must_check fetch_new(const struct fetch_options *options, struct fetch **out);
+/* Ends every request with -ECANCELED, then the thread. NULL is allowed. */
+void fetch_free(struct fetch *fetch);
+
+enum fetch_kind {
+	FETCH_SIZE,   /* how long is the object? One ranged GET of its first byte (HEAD is often not allowed) */
+	FETCH_FRONT,  /* the first SIZE bytes of the tree */
+	FETCH_CHUNKS, /* chunks FIRST … FIRST + COUNT - 1 of an object of SIZE bytes, in order */
+};
+
+struct fetch_result {
+	int error;             /* 0; -ENOENT: every source said 404 or 410, or knows no such name;
+				  -EIO: no source is left; -ECANCELED: not wanted, or fetch_free() */
+	const char *message;   /* "source lab: HTTP 503": the last failure; "" if none. Valid in done() */
+	unsigned int source;   /* FETCH_SIZE, FETCH_FRONT: who answered */
+	uint64_t size;         /* FETCH_SIZE */
+	const void *front;     /* FETCH_FRONT: request->size bytes, valid in done() */
+};
+
+struct fetch_request;
+
+/* All on the fetch thread, none with a lock of fetch held; they must not block. */
+struct fetch_ops {
+	/*
+	 * FETCH_CHUNKS: one whole chunk, unverified. BUFFER is from the pool and now the callee's to put
+	 * back. A chunk is delivered at most once per request.
+	 */
+	void (*chunk)(struct fetch_request *request, uint64_t index, void *buffer, size_t len,
+		      unsigned int source);
+	/*
+	 * Does anybody still wait? Asked before a transfer starts or is retried, and about once a
+	 * second while one makes no progress. false ends the request with -ECANCELED.
+	 */
+	bool (*wanted)(struct fetch_request *request);
+	/* The last call; the request is the caller's again and may be freed here. */
+	void (*done)(struct fetch_request *request, const struct fetch_result *result);
+};
+
+/* Filled by the caller, embedded in a structure of its own, constant until done(). */
+struct fetch_request {
+	enum fetch_kind kind;
+	const struct fetch_ops *ops;
+	struct digest_pair digests; /* a source whose template needs an unknown one is not asked */
+	uint64_t size;              /* FETCH_FRONT: bytes, <= FETCH_FRONT_MAX; FETCH_CHUNKS: of the object */
+	uint64_t first, count;      /* FETCH_CHUNKS: 1 … FETCH_CHUNKS_MAX of them */
+	uint64_t excluded;          /* bit N: do not ask source N */
+};
+
+/*
+ * Queue a request; any thread, also from the callbacks; never fails (no memory: done() with -ENOMEM). Requests
+ * start in the order of submission, as connections get free.
+ */
+void fetch_submit(struct fetch *fetch, struct fetch_request *request);
+
+/*
+ * Source SOURCE served bytes that did not verify. It is tried last from now on, and after 3 lies left
+ * alone for ten minutes. Any thread. Logged here, with WHAT (digest and chunk).
+ */
+void fetch_blame(struct fetch *fetch, unsigned int source, const char *what);
+
+/* For status and explain. Any thread. */
+struct fetch_source_state {
+	const char *name;          /* valid as long as FETCH */
+	uint64_t requests, bytes;  /* sent; body bytes received */
+	uint64_t errors, lies;
+	char last_error[FETCH_MESSAGE_SIZE]; /* "" if none */
+};
+size_t fetch_source_count(const struct fetch *fetch);
+void fetch_source_state(struct fetch *fetch, unsigned int source, struct fetch_source_state *out);
+
+#endif
