@@ -72,7 +72,12 @@ struct fetch;
  * curl_global_init() is done here, so call it before other threads exist.
  */
 int must_check fetch_new(const struct fetch_options *options, struct fetch **out);
-/* Ends every request with -ECANCELED, then the thread. NULL is allowed. */
+/*
+ * Ends every request with -ECANCELED, then the thread. A request that is submitted later is answered so at once, on
+ * the thread that submits it. NULL is allowed.
+ */
+void fetch_stop(struct fetch *fetch);
+/* fetch_stop(), and the memory. NULL is allowed. */
 void fetch_free(struct fetch *fetch);
 
 enum fetch_kind {

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/access.h"
+
+#include <pthread.h>
+#include "common/log.h"
+
+static const char BUILTIN[] = "caller any is local\n"
+			      "allow local to any with list\n";
+
+#define GROUPS_MAX 1024
+
+struct policy_slot {
+	char *file; /* NULL: built-in */
+	pthread_mutex_t lock;
+	struct policy *current; /* protected by lock */
+};
+
+int policy_load_or_builtin(const char *file, struct policy **out)
+{
+	struct policy_error error;
+	char text[1024];
+	int r;
+
+	if (file)
+		r = policy_load(file, out, &error);
+	else
+		r = policy_parse("built-in policy", BUILTIN, sizeof(BUILTIN) - 1, out, &error);
+	if (r < 0) {
+		policy_error_format(&error, text, sizeof(text));
+		log_error("%s", text);
+	}
+	return r;
+}
+
+int policy_slot_new(const char *file, struct policy_slot **out)
+{
+	struct policy_slot *slot = calloc(1, sizeof(*slot));
+	int r;
+
+	if (!slot)
+		return -ENOMEM;
+	pthread_mutex_init(&slot->lock, NULL);
+	if (file) {
+		/* Absolute: a daemon changes to the root directory, and SIGHUP reads it again. */
+		slot->file = realpath(file, NULL);
+		if (!slot->file) {
+			r = log_error_errno(-errno, "%s", file);
+			policy_slot_free(slot);
+			return r;
+		}
+	}
+	r = policy_load_or_builtin(slot->file, &slot->current);
+	if (r < 0) {
+		policy_slot_free(slot);
+		return r;
+	}
+	*out = slot;
+	return 0;
+}
+
+void policy_slot_free(struct policy_slot *slot)
+{
+	if (!slot)
+		return;
+	policy_unref(slot->current);
+	pthread_mutex_destroy(&slot->lock);
+	free(slot->file);
+	free(slot);
+}
+
+struct policy *policy_slot_get(struct policy_slot *slot)
+{
+	struct policy *policy;
+
+	pthread_mutex_lock(&slot->lock);
+	policy = policy_ref(slot->current);
+	pthread_mutex_unlock(&slot->lock);
+	return policy;
+}
+
+int policy_slot_reload(struct policy_slot *slot)
+{
+	struct policy *loaded, *old;
+	int r;
+
+	r = policy_load_or_builtin(slot->file, &loaded);
+	if (r < 0) {
+		log_error("the old policy stays in force");
+		return r;
+	}
+	pthread_mutex_lock(&slot->lock);
+	old = slot->current;
+	slot->current = loaded;
+	pthread_mutex_unlock(&slot->lock);
+	policy_unref(old);
+	log_info("policy %s loaded", slot->file ? slot->file : "(built-in)");
+	return 0;
+}
+
+const char *access_origin(const struct policy *policy, fuse_req_t request)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(request);
+	struct policy_caller caller = { .uid = ctx->uid, .gid = ctx->gid };
+	gid_t groups[GROUPS_MAX];
+
+	caller.identified = ctx->pid != 0 && ctx->uid != (uid_t)-1 && ctx->gid != (gid_t)-1;
+	if (!caller.identified)
+		return NULL;
+	if (policy_needs_groups(policy)) {
+		int n = fuse_req_getgroups(request, GROUPS_MAX, groups);
+
+		/* Groups that cannot be read are not had; the caller may still match another line. */
+		caller.groups = groups;
+		caller.n_groups = n < 0 ? 0 : n < GROUPS_MAX ? (size_t)n : GROUPS_MAX;
+	}
+	return policy_origin_of(policy, &caller, NULL);
+}

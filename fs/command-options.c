@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include "common/clock.h"
+#include "common/log.h"
+#include "fs/commands.h"
+
+int command_mount_options(struct settings *settings, const char *list,
+			  int (*unknown)(void *arg, const char *name, const char *value), void *arg)
+{
+	_cleanup_free_ char *copy = strdup(list);
+	char *rest = copy, *word;
+
+	if (!copy)
+		return -ENOMEM;
+	while ((word = strsep(&rest, ","))) {
+		char *value = strchr(word, '=');
+		int r;
+
+		if (!*word)
+			continue;
+		if (value)
+			*value++ = '\0';
+		r = settings_set(settings, word, value);
+		if (r == -ENOENT && unknown)
+			r = unknown(arg, word, value);
+		if (r == -ENOENT)
+			log_error("unknown option: %s", word);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int command_options(const struct command *command, int argc, char **argv,
+		    struct settings *settings, bool *json)
+{
+	static const struct option long_options[] = {
+		{ "conf", required_argument, NULL, 'c' },
+		{ "policy", required_argument, NULL, 'p' },
+		{ "store", required_argument, NULL, 's' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	int option, r = 0;
+
+	optind = 1;
+	while (r == 0 && (option = getopt_long(argc, argv, "o:h", long_options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			r = settings_set(settings, "conf", optarg);
+			break;
+		case 'p':
+			r = settings_set(settings, "policy", optarg);
+			break;
+		case 's':
+			r = settings_set(settings, "store", optarg);
+			break;
+		case 'o':
+			r = command_mount_options(settings, optarg, NULL, NULL);
+			break;
+		case 'j':
+			if (!json)
+				return command_usage(command);
+			*json = true;
+			break;
+		default:
+			return command_usage(command);
+		}
+	}
+	return r == 0 ? EXIT_DONE : r == -ENOMEM ? EXIT_FAILED : EXIT_USAGE;
+}
+
+int command_begin(const struct command *command, int argc, char **argv, struct settings *settings,
+		  struct config *config, bool *json)
+{
+	int status;
+
+	status = command_options(command, argc, argv, settings, json);
+	if (status == EXIT_DONE && (settings_use_default_conf(settings) < 0 ||
+				    settings_resolve(settings, config) < 0))
+		status = EXIT_FAILED;
+	if (status != EXIT_DONE)
+		settings_free(settings);
+	return status;
+}
+
+json_t *command_digests(int argc, char **argv)
+{
+	json_t *digests = json_array();
+
+	for (int i = 0; i < argc; i++) {
+		const char *slash = strrchr(argv[i], '/');
+
+		json_array_append_new(digests, json_string(slash ? slash + 1 : argv[i]));
+	}
+	return digests;
+}
+
+/* ---- progress ---- */
+
+#define WIDTH       30
+#define INTERVAL_MS 100
+
+void progress_show(struct progress *progress, uint64_t done)
+{
+	int64_t now = clock_ms();
+	char bar[WIDTH + 1];
+	size_t filled;
+
+	if (!isatty(STDERR_FILENO) || now < progress->next_ms)
+		return;
+	progress->next_ms = now + INTERVAL_MS;
+	progress->shown = true;
+	if (progress->total == 0) {
+		fprintf(stderr, "\r%s: %llu MiB\033[K", progress->what,
+			(unsigned long long)(done >> 20));
+		return;
+	}
+	if (done > progress->total)
+		done = progress->total;
+	filled = (size_t)(done * WIDTH / progress->total);
+	memset(bar, '#', filled);
+	memset(bar + filled, '.', WIDTH - filled);
+	bar[WIDTH] = '\0';
+	fprintf(stderr, "\r[%s] %3llu%% %s\033[K", bar,
+		(unsigned long long)(done * 100 / progress->total), progress->what);
+}
+
+void progress_end(struct progress *progress)
+{
+	if (progress->shown)
+		fprintf(stderr, "\r\033[K");
+	*progress = (struct progress){ 0 };
+}

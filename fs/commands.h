@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command line: one table drives dispatch and help, one file a command.
+ */
+#ifndef FS_COMMANDS_H
+#define FS_COMMANDS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "fs/settings.h"
+
+enum exit_status {
+	EXIT_DONE = 0,
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,
+};
+
+struct command {
+	const char *name;
+	const char *arguments; /* for the usage line */
+	const char *summary;
+	/* ARGV[0] is the command's name. Returns an exit status. */
+	int (*run)(const struct command *command, int argc, char **argv);
+};
+
+int command_mount(const struct command *command, int argc, char **argv);
+int command_umount(const struct command *command, int argc, char **argv);
+int command_add(const struct command *command, int argc, char **argv);
+int command_ls(const struct command *command, int argc, char **argv);
+int command_verify(const struct command *command, int argc, char **argv);
+int command_tree(const struct command *command, int argc, char **argv);
+int command_policy(const struct command *command, int argc, char **argv);
+int command_explain(const struct command *command, int argc, char **argv);
+
+/* "usage: weightfs NAME ARGUMENTS" on stderr; returns EXIT_USAGE. */
+int command_usage(const struct command *command);
+
+/*
+ * Options that every command on a store takes: --conf, --policy, --store, -o NAME=VALUE,…; and --json,
+ * where JSON is not NULL. Leaves the arguments at ARGV + optind. EXIT_DONE, or what to exit with, said.
+ */
+int command_options(const struct command *command, int argc, char **argv,
+		    struct settings *settings, bool *json);
+/* command_options(), then the configuration: what a command on a store begins with. */
+int command_begin(const struct command *command, int argc, char **argv, struct settings *settings,
+		  struct config *config, bool *json);
+
+/* The names in ARGV as a JSON array, for a request; of a path in a mount the last part. */
+json_t *command_digests(int argc, char **argv);
+
+/* NAME[=VALUE],… to each setting; UNKNOWN is asked about the others. 0 or -errno, logged. */
+int must_check command_mount_options(struct settings *settings, const char *list,
+				     int (*unknown)(void *arg, const char *name, const char *value),
+				     void *arg);
+
+/* ---- progress on a terminal: stderr, at most ten times a second ---- */
+
+struct progress {
+	const char *what;
+	uint64_t total; /* 0: not known */
+	int64_t next_ms;
+	bool shown;
+};
+
+void progress_show(struct progress *progress, uint64_t done);
+void progress_end(struct progress *progress);
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include "common/log.h"
+#include "fs/control.h"
+#include "fs/operations.h"
+
+struct call {
+	int (*line)(void *arg, json_t *line);
+	void *arg;
+};
+
+/* ---- no daemon: in process ---- */
+
+static int emit_here(struct operation *operation, json_t *line)
+{
+	struct call *call = operation->arg;
+	int r;
+
+	if (!line)
+		return -ENOMEM;
+	r = call->line(call->arg, line);
+	json_decref(line);
+	return r;
+}
+
+static int run_here(const struct settings *settings, const struct config *config, json_t *request,
+		    int fd, struct call *call)
+{
+	struct operation operation = {
+		.request = request,
+		.fd = fd,
+		.privileged = true,
+		.caller = { .identified = true, .uid = getuid(), .gid = getgid() },
+		.emit = emit_here,
+		.arg = call,
+	};
+	struct store_options options;
+	gid_t groups[1024];
+	int n, r;
+
+	n = getgroups(ARRAY_SIZE(groups), groups);
+	operation.caller.groups = groups;
+	operation.caller.n_groups = n < 0 ? 0 : (size_t)n;
+	r = policy_load_or_builtin(settings->policy, &operation.policy);
+	if (r < 0)
+		return r;
+	r = settings_store_options(settings, config, &options);
+	if (r == 0)
+		r = store_open(&options, &operation.store);
+	if (r == 0) {
+		r = operation_run(&operation);
+		if (r < 0)
+			log_error("%s", operation.message[0] ? operation.message : strerror(-r));
+		store_close(operation.store);
+	}
+	policy_unref(operation.policy);
+	return r;
+}
+
+/* ---- through the daemon ---- */
+
+static int connect_to(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (strlen(path) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(address.sun_path, path, strlen(path));
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return -errno;
+	return steal_fd(&fd);
+}
+
+static int send_request(int sock, json_t *request, int fd)
+{
+	_cleanup_free_ char *text = json_dumps(request, JSON_COMPACT);
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} ancillary = { 0 };
+	char newline = '\n';
+	struct iovec iov[2] = { { text, text ? strlen(text) : 0 }, { &newline, 1 } };
+	struct msghdr message = { .msg_iov = iov, .msg_iovlen = 2 };
+
+	if (!text)
+		return -ENOMEM;
+	if (fd >= 0) {
+		message.msg_control = &ancillary;
+		message.msg_controllen = sizeof(ancillary);
+		ancillary.header = (struct cmsghdr){
+			.cmsg_len = CMSG_LEN(sizeof(int)),
+			.cmsg_level = SOL_SOCKET,
+			.cmsg_type = SCM_RIGHTS,
+		};
+		memcpy(CMSG_DATA(&ancillary.header), &fd, sizeof(fd));
+	}
+	/* Requests are small: the socket takes them whole. */
+	if (sendmsg(sock, &message, MSG_NOSIGNAL) != (ssize_t)(iov[0].iov_len + 1))
+		return -EIO;
+	return 0;
+}
+
+/* One line of the reply. 1: more to come, 0: done, -errno. */
+static int take_line(const char *text, struct call *call)
+{
+	json_t *line = json_loads(text, 0, NULL);
+	const char *error = json_string_value(json_object_get(line, "error"));
+	int r = 1;
+
+	if (!line) {
+		r = log_error_errno(-EPROTO, "the daemon's reply");
+	} else if (error) {
+		int number = (int)json_integer_value(json_object_get(line, "errno"));
+
+		log_error("%s", error);
+		r = number > 0 ? -number : -EIO;
+	} else if (json_is_true(json_object_get(line, "done"))) {
+		r = 0;
+	} else {
+		int stop = call->line(call->arg, line);
+
+		r = stop ? stop : 1;
+	}
+	json_decref(line);
+	return r;
+}
+
+static int run_there(int sock, json_t *request, int fd, struct call *call)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t size = 0;
+	FILE *in;
+	int r;
+
+	r = send_request(sock, request, fd);
+	if (r < 0)
+		return log_error_errno(r, "the daemon does not listen");
+	in = fdopen(dup(sock), "r");
+	if (!in)
+		return -errno;
+	r = 1;
+	while (r > 0) {
+		if (getline(&text, &size, in) < 0)
+			r = log_error_errno(-EIO, "the daemon went away");
+		else
+			r = take_line(text, call);
+	}
+	fclose(in);
+	return r;
+}
+
+int control_call(const struct settings *settings, const struct config *config, json_t *request,
+		 int fd, int (*line)(void *arg, json_t *line), void *arg)
+{
+	struct call call = { line, arg };
+	_cleanup_close_ int sock = -1;
+	int r;
+
+	if (!request)
+		return -ENOMEM;
+	sock = connect_to(settings->socket);
+	if (sock >= 0)
+		r = run_there(sock, request, fd, &call);
+	else
+		r = run_here(settings, config, request, fd, &call);
+	json_decref(request);
+	return r;
+}

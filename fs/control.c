@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon's side. One thread accepts; each conversation has a thread of its own, at most CLIENTS_MAX, and
+ * an idle one is closed after IDLE_SECONDS, so that nobody can occupy the socket.
+ */
+#include "fs/control.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include "common/log.h"
+#include "fs/operations.h"
+
+#define CLIENTS_MAX  16
+#define IDLE_SECONDS 10
+#define REQUEST_MAX  65536
+
+struct control {
+	struct weightfs *fs;
+	char *path;
+	int listener, stop; /* stop: an eventfd */
+	pthread_t thread;
+	bool started;
+	pthread_mutex_t lock;
+	pthread_cond_t ended;
+	int clients[CLIENTS_MAX]; /* protected by lock: sockets of conversations, -1: free */
+	unsigned int n_clients;   /* protected by lock */
+};
+
+struct conversation {
+	struct control *control;
+	int fd;
+	unsigned int slot;
+	FILE *out;
+};
+
+/* ---- one conversation ---- */
+
+static int emit(struct operation *operation, json_t *line)
+{
+	struct conversation *conversation = operation->arg;
+	int r;
+
+	if (!line)
+		return -ENOMEM;
+	if (atomic_load(&conversation->control->fs->stopping)) {
+		json_decref(line);
+		return -ECANCELED;
+	}
+	r = json_dumpf(line, conversation->out, JSON_COMPACT);
+	json_decref(line);
+	if (r < 0 || fputc('\n', conversation->out) == EOF || fflush(conversation->out) == EOF)
+		return -EPIPE;
+	return 0;
+}
+
+/*
+ * One line, without its newline; the descriptor that came with it, or -1. The length, 0 at the end of
+ * the stream, or -errno.
+ */
+static ssize_t receive(int fd, char *line, size_t size, int *passed)
+{
+	size_t used = 0;
+
+	*passed = -1;
+	while (used < size) {
+		union {
+			struct cmsghdr header;
+			char space[CMSG_SPACE(sizeof(int))];
+		} ancillary;
+		struct iovec iov = { line + used, size - used };
+		struct msghdr message = {
+			.msg_iov = &iov,
+			.msg_iovlen = 1,
+			.msg_control = &ancillary,
+			.msg_controllen = sizeof(ancillary),
+		};
+		ssize_t n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+		struct cmsghdr *header = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+		char *end;
+
+		if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
+			if (*passed >= 0)
+				close(*passed);
+			memcpy(passed, CMSG_DATA(header), sizeof(*passed));
+		}
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		end = memchr(line + used, '\n', (size_t)n);
+		used += (size_t)n;
+		if (end) {
+			*end = '\0';
+			return end - line;
+		}
+	}
+	return -EMSGSIZE;
+}
+
+static void identify(int fd, struct operation *operation)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return;
+	operation->caller = (struct policy_caller){
+		.identified = peer.pid != 0,
+		.uid = peer.uid,
+		.gid = peer.gid,
+	};
+	operation->privileged = peer.uid == 0 || peer.uid == getuid();
+}
+
+static void serve(struct conversation *conversation, const char *line, int passed)
+{
+	struct weightfs *fs = conversation->control->fs;
+	struct operation operation = {
+		.store = fs->store,
+		.fs = fs,
+		.fd = passed,
+		.emit = emit,
+		.arg = conversation,
+	};
+	json_t *last;
+	int r;
+
+	identify(conversation->fd, &operation);
+	operation.policy = policy_slot_get(fs->policy);
+	operation.request = json_loads(line, 0, NULL);
+	if (json_is_object(operation.request))
+		r = operation_run(&operation);
+	else
+		r = operation_fail(&operation, -EINVAL, "the request is not a JSON object");
+	if (r < 0)
+		last = json_pack("{s:s, s:i}", "error",
+				 operation.message[0] ? operation.message : strerror(-r), "errno",
+				 -r);
+	else
+		last = json_pack("{s:b}", "done", 1);
+	emit(&operation, last);
+	json_decref(operation.request);
+	policy_unref(operation.policy);
+}
+
+static void *converse(void *arg)
+{
+	struct conversation *conversation = arg;
+	struct control *control = conversation->control;
+	char *line = malloc(REQUEST_MAX);
+
+	pthread_setname_np(pthread_self(), "control-client");
+	while (line && conversation->out) {
+		_cleanup_close_ int passed = -1;
+
+		if (receive(conversation->fd, line, REQUEST_MAX, &passed) <= 0)
+			break;
+		serve(conversation, line, passed);
+	}
+	free(line);
+	pthread_mutex_lock(&control->lock);
+	control->clients[conversation->slot] = -1;
+	if (conversation->out)
+		fclose(conversation->out);
+	else
+		close(conversation->fd);
+	control->n_clients--;
+	pthread_cond_signal(&control->ended);
+	pthread_mutex_unlock(&control->lock);
+	free(conversation);
+	return NULL;
+}
+
+/* ---- accepting ---- */
+
+/* Takes over FD. */
+static void begin(struct control *control, int fd)
+{
+	const struct timeval idle = { .tv_sec = IDLE_SECONDS };
+	struct conversation *conversation = calloc(1, sizeof(*conversation));
+	unsigned int slot = 0;
+	pthread_t thread;
+
+	if (!conversation) {
+		close(fd);
+		return;
+	}
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &idle, sizeof(idle));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &idle, sizeof(idle));
+	*conversation = (struct conversation){ .control = control, .fd = fd };
+	conversation->out = fdopen(fd, "w");
+	pthread_mutex_lock(&control->lock);
+	while (slot < CLIENTS_MAX && control->clients[slot] >= 0)
+		slot++;
+	if (slot < CLIENTS_MAX) {
+		control->clients[slot] = fd;
+		control->n_clients++;
+	}
+	pthread_mutex_unlock(&control->lock);
+	conversation->slot = slot;
+	if (slot < CLIENTS_MAX && pthread_create(&thread, NULL, converse, conversation) == 0) {
+		pthread_detach(thread);
+		return;
+	}
+	pthread_mutex_lock(&control->lock);
+	if (slot < CLIENTS_MAX) {
+		control->clients[slot] = -1;
+		control->n_clients--;
+	}
+	pthread_mutex_unlock(&control->lock);
+	if (conversation->out)
+		fclose(conversation->out);
+	else
+		close(fd);
+	free(conversation);
+}
+
+static void *accept_loop(void *arg)
+{
+	struct control *control = arg;
+	struct pollfd polls[] = {
+		{ .fd = control->listener, .events = POLLIN },
+		{ .fd = control->stop, .events = POLLIN },
+	};
+
+	pthread_setname_np(pthread_self(), "control");
+	for (;;) {
+		int fd;
+
+		if (poll(polls, ARRAY_SIZE(polls), -1) < 0 && errno != EINTR)
+			return NULL;
+		if (polls[1].revents)
+			return NULL;
+		fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC);
+		if (fd >= 0)
+			begin(control, fd);
+	}
+}
+
+/* The folder of the socket, for all to enter. */
+static int make_folder(const char *path)
+{
+	_cleanup_free_ char *folder = strdup(path);
+
+	if (!folder)
+		return -ENOMEM;
+	*strrchr(folder, '/') = '\0';
+	if (mkdir(folder, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	return 0;
+}
+
+static int listen_at(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (strlen(path) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(address.sun_path, path, strlen(path));
+	/* A live daemon answers; what a dead one left behind is in the way. */
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+		return -EADDRINUSE;
+	unlink(path);
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || chmod(path, 0666) < 0 ||
+	    listen(fd, 16) < 0)
+		return -errno;
+	return steal_fd(&fd);
+}
+
+int control_new(struct weightfs *fs, const char *path, struct control **out)
+{
+	struct control *control = calloc(1, sizeof(*control));
+	int r;
+
+	if (!control)
+		return -ENOMEM;
+	control->fs = fs;
+	control->listener = control->stop = -1;
+	for (size_t i = 0; i < CLIENTS_MAX; i++)
+		control->clients[i] = -1;
+	pthread_mutex_init(&control->lock, NULL);
+	pthread_cond_init(&control->ended, NULL);
+	control->path = strdup(path);
+	r = control->path ? make_folder(path) : -ENOMEM;
+	if (r == 0)
+		r = control->listener = listen_at(path);
+	if (r >= 0)
+		r = control->stop = eventfd(0, EFD_CLOEXEC);
+	if (r >= 0)
+		r = -pthread_create(&control->thread, NULL, accept_loop, control);
+	control->started = r == 0;
+	if (r < 0) {
+		log_error_errno(r, "%s: the control socket cannot be made", path);
+		control_free(control);
+		return r;
+	}
+	*out = control;
+	return 0;
+}
+
+void control_free(struct control *control)
+{
+	if (!control)
+		return;
+	if (control->started) {
+		if (eventfd_write(control->stop, 1) < 0)
+			abort();
+		pthread_join(control->thread, NULL);
+		unlink(control->path);
+	}
+	pthread_mutex_lock(&control->lock);
+	for (size_t i = 0; i < CLIENTS_MAX; i++) {
+		if (control->clients[i] >= 0)
+			shutdown(control->clients[i], SHUT_RDWR);
+	}
+	while (control->n_clients > 0)
+		pthread_cond_wait(&control->ended, &control->lock);
+	pthread_mutex_unlock(&control->lock);
+	if (control->listener >= 0)
+		close(control->listener);
+	if (control->stop >= 0)
+		close(control->stop);
+	pthread_mutex_destroy(&control->lock);
+	pthread_cond_destroy(&control->ended);
+	free(control->path);
+	free(control);
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/daemon.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "fs/access.h"
+#include "fs/control.h"
+#include "fs/handle.h"
+#include "fs/object.h"
+#include "fs/parking.h"
+#include "fs/probe.h"
+#include "fs/session.h"
+#include "fs/view.h"
+
+int64_t fs_deadline(const struct weightfs *fs)
+{
+	int64_t limit = fs->config.fetch.read_deadline_ms;
+
+	return limit ? clock_ms() + limit : 0;
+}
+
+/* One verifier a core: they do nothing but hash and copy. */
+static unsigned int verifier_count(void)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return cores < 1 ? 1 : cores > 16 ? 16 : (unsigned int)cores;
+}
+
+static int start_fetch(struct weightfs *fs)
+{
+	const struct config *config = &fs->config;
+	struct fetch_options options = {
+		.sources = config->sources,
+		.n_sources = config->n_sources,
+		.connections = config->fetch.connections,
+		.connect_timeout_ms = config->fetch.connect_timeout_ms,
+		.stall_timeout_ms = config->fetch.stall_timeout_ms,
+	};
+	int r;
+
+	r = pool_new(CHUNK_SIZE, (size_t)(config->fetch.memory / CHUNK_SIZE), &fs->pool);
+	if (r < 0)
+		return log_error_errno(r, "[fetch] memory");
+	options.pool = fs->pool;
+	r = fetch_new(&options, &fs->fetch);
+	return r < 0 ? log_error_errno(r, "the sources cannot be set up") : 0;
+}
+
+static int start_view(struct weightfs *fs, const char *origin)
+{
+	const struct view *view;
+	int r;
+
+	r = view_of(fs->views, getuid(), origin, &view);
+	if (r == 0)
+		fs->single_view = view->number;
+	return r;
+}
+
+int daemon_start(struct weightfs *fs, const struct settings *settings, struct config *config,
+		 struct policy_slot *policy)
+{
+	struct store_options options;
+	int r;
+
+	*fs = (struct weightfs){ .config = *config, .policy = policy };
+	config_defaults(config); /* it is ours now */
+	fs->offline = settings->offline || fs->config.fetch.offline;
+	r = settings_store_options(settings, &fs->config, &options);
+	if (r == 0)
+		r = store_open(&options, &fs->store); /* logs */
+	if (r < 0)
+		return r;
+	r = start_fetch(fs);
+	if (r < 0)
+		return r;
+	if ((r = workqueue_new(verifier_count(), "verify", &fs->verifiers)) < 0 ||
+	    (r = workqueue_new(2, "background", &fs->background)) < 0 ||
+	    (r = parking_new(&fs->parking)) < 0 || (r = views_new(fs->store, &fs->views)) < 0 ||
+	    (r = objects_new(&fs->objects)) < 0 || (r = probes_new(&fs->probes)) < 0)
+		return log_error_errno(r, "the daemon cannot be set up");
+	if (settings->origin) {
+		r = start_view(fs, settings->origin);
+		if (r < 0)
+			return log_error_errno(r, "origin %s", settings->origin);
+	}
+	return control_new(fs, settings->socket, &fs->control);
+}
+
+void daemon_stop(struct weightfs *fs)
+{
+	atomic_store(&fs->stopping, true);
+	control_free(fs->control);
+	/* Ends every transfer; what has come already is verified, stored and answered. */
+	fetch_stop(fs->fetch);
+	workqueue_free(fs->verifiers);
+	workqueue_free(fs->background);
+	fetch_free(fs->fetch);
+	parking_free(fs->parking);
+	session_end(fs);
+	handle_close_all();
+	probes_free(fs->probes);
+	objects_free(fs->objects);
+	views_free(fs->views);
+	pool_free(fs->pool);
+	store_close(fs->store);
+	policy_slot_free(fs->policy);
+	config_free(&fs->config);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon: what every part of fs/ finds the others through.
+ *
+ * All members are set before the mount and constant while it lives, except where said.
+ */
+#ifndef FS_FS_H
+#define FS_FS_H
+
+#define FUSE_USE_VERSION 312
+
+#include <fuse_lowlevel.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "common/cleanup.h"
+#include "common/digest.h"
+#include "common/pool.h"
+#include "common/workqueue.h"
+#include "fetch/fetch.h"
+#include "fs/config.h"
+#include "policy/policy.h"
+#include "store/store.h"
+
+struct control;
+struct objects;
+struct parking;
+struct policy_slot;
+struct probes;
+struct views;
+
+struct weightfs {
+	struct config config;
+	struct policy_slot *policy;
+	struct store *store;
+	struct pool *pool;
+	struct fetch *fetch;
+	struct workqueue *verifiers;  /* check and write chunks: CPU and page cache, never a sync */
+	struct workqueue *background; /* syncs, audits, whole-file hashing: may take seconds */
+	struct parking *parking;
+	struct views *views;
+	struct objects *objects;
+	struct probes *probes;
+	struct control *control;
+	struct fuse_session *session;
+	uint32_t single_view; /* -o origin=: the view that the mount is; 0: every caller has its own */
+	bool offline;
+	atomic_bool epochs;   /* set in INIT: the kernel drops cached names when told (FUSE 7.44) */
+	atomic_bool stopping; /* long background work ends early */
+};
+
+/* How long the kernel may keep what never changes but may be withdrawn by a policy reload. */
+double fs_timeout(const struct weightfs *fs);
+/* When a request that comes now is answered at the latest (clock_ms(); 0: no deadline). */
+int64_t fs_deadline(const struct weightfs *fs);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Open files: what `fh` stands for, a small number. A handle holds a reference on its object.
+ */
+#ifndef FS_HANDLE_H
+#define FS_HANDLE_H
+
+#include "fs/object.h"
+
+struct handle {
+	struct object *object;
+	struct readahead readahead; /* protected by the object's lock */
+	uint32_t next_free;
+};
+
+/* A handle on OBJECT, whose reference it takes over in success. 0 or -ENFILE, -ENOMEM. Any thread. */
+int must_check handle_open(struct object *object, uint64_t *fh);
+/* FH must be open; lock-free. */
+struct handle *handle_get(uint64_t fh);
+void handle_close(uint64_t fh);
+/* The session is over: files that are still open will see no RELEASE. */
+void handle_close_all(void);
+
+#endif

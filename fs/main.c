@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include <stdio.h>
+#include <string.h>
+#include "fs/commands.h"
+
+static const struct command commands[] = {
+	{ "mount", "[-f] [-o OPTION,...] SOURCE MOUNTPOINT",
+	  "mount; SOURCE is a configuration file, or none", command_mount },
+	{ "umount", "MOUNTPOINT", "unmount", command_umount },
+	{ "add", "FILE...", "put files (- is stdin) into the store, print their digests",
+	  command_add },
+	{ "ls", "[--json] [DIGEST...]", "list what the store knows", command_ls },
+	{ "verify", "[--json] [DIGEST...]", "read the stored bytes again and check them",
+	  command_verify },
+	{ "tree", "FILE...", "write FILE.vtree, print both digests", command_tree },
+	{ "policy", "check FILE | test FILE ORIGIN DIGEST", "check a policy, ask it",
+	  command_policy },
+	{ "explain", "PATH|DIGEST", "why does it open, or not?", command_explain },
+};
+
+static const struct command mount_helper = {
+	"mount.weightfs", "SOURCE MOUNTPOINT [-fnsv] [-o OPTION,...]", "", command_mount
+};
+
+static void help(FILE *out)
+{
+	fprintf(out, "usage: weightfs COMMAND [OPTION...] [ARGUMENT...]\n\n");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		fprintf(out, "  %-8s %-42s %s\n", commands[i].name, commands[i].arguments,
+			commands[i].summary);
+	fprintf(out, "\nCommands on a store take --conf FILE, --policy FILE and --store DIR. "
+		     "See weightfs(1).\n");
+}
+
+int command_usage(const struct command *command)
+{
+	const char *program = command == &mount_helper ? "" : "weightfs ";
+
+	fprintf(stderr, "usage: %s%s %s\n", program, command->name, command->arguments);
+	return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	const char *program = strrchr(argv[0], '/');
+
+	program = program ? program + 1 : argv[0];
+	/* mount(8) runs mount.TYPE. */
+	if (!strcmp(program, "mount.weightfs"))
+		return command_mount(&mount_helper, argc, argv);
+	if (argc < 2) {
+		help(stderr);
+		return EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--version")) {
+		printf("weightfs %s\n", PACKAGE_VERSION);
+		return EXIT_DONE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		help(stdout);
+		return EXIT_DONE;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (!strcmp(argv[1], commands[i].name))
+			return commands[i].run(&commands[i], argc - 1, argv + 1);
+	}
+	fprintf(stderr, "weightfs: unknown command: %s\n", argv[1]);
+	help(stderr);
+	return EXIT_USAGE;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Node ids are values, never pointers: what a node is can be read from its number, so FORGET has
+ * nothing to do and no stale number can reach freed memory.
+ *
+ *	63 … 61  60 … 41     40 … 1    0
+ *	kind     view or 0   object    slot
+ *
+ * FUSE_ROOT_ID (1) is NODE_FIXED with number 1. View and object ids come from the store, which gives none out twice.
+ * An object has two nodes in a view, slots: 0 while it is partial, 1 when it is complete, because the
+ * kernel does not mix cached and passthrough opens on one inode. Both serve any state.
+ */
+#ifndef FS_NODE_H
+#define FS_NODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum node_kind {
+	NODE_FIXED,  /* one of the numbers below */
+	NODE_USER,   /* origin/<uid>: object holds the uid */
+	NODE_VIEW,   /* origin/<uid>/<origin dir> */
+	NODE_HASH,   /* …/hash */
+	NODE_OBJECT, /* …/hash/<digest> */
+	NODE_KINDS,
+};
+
+enum node_fixed {
+	FIXED_ROOT = 1,
+	FIXED_HASH_LINK, /* hash, where every caller has a view of its own */
+	FIXED_ORIGINS,   /* origin */
+	FIXED_NOBODY,    /* origin/none: the view of callers without an origin */
+	FIXED_NOTHING,   /* origin/none/hash: always empty */
+	FIXED_END,
+};
+
+struct node {
+	enum node_kind kind;
+	uint32_t view;
+	uint64_t object;
+	unsigned int slot;
+};
+
+#define NODE_VIEW_MAX   ((1U << 20) - 1)
+#define NODE_OBJECT_MAX (((uint64_t)1 << 40) - 1)
+
+static inline uint64_t node_id(struct node node)
+{
+	if (node.kind == NODE_FIXED)
+		return node.object;
+	return (uint64_t)node.kind << 61 | (uint64_t)node.view << 41 | node.object << 1 | node.slot;
+}
+
+static inline struct node node_from_id(uint64_t id)
+{
+	struct node node = { .kind = (enum node_kind)(id >> 61) };
+
+	if (node.kind == NODE_FIXED) {
+		node.object = id;
+		return node;
+	}
+	node.view = (uint32_t)(id >> 41) & NODE_VIEW_MAX;
+	node.object = (id >> 1) & NODE_OBJECT_MAX;
+	node.slot = (unsigned int)(id & 1);
+	return node;
+}
+
+static inline struct node node_fixed(enum node_fixed which)
+{
+	return (struct node){ .kind = NODE_FIXED, .object = which };
+}
+
+static inline bool node_is_fixed(struct node node, enum node_fixed which)
+{
+	return node.kind == NODE_FIXED && node.object == which;
+}
+
+#endif

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/object.h"
+
+#include <string.h>
+#include "common/log.h"
+
+struct objects {
+	pthread_mutex_t lock;
+	struct object *table; /* protected by lock */
+};
+
+int objects_new(struct objects **out)
+{
+	struct objects *objects = calloc(1, sizeof(*objects));
+
+	if (!objects)
+		return -ENOMEM;
+	pthread_mutex_init(&objects->lock, NULL);
+	*out = objects;
+	return 0;
+}
+
+void objects_free(struct objects *objects)
+{
+	if (!objects)
+		return;
+	assert(!objects->table);
+	pthread_mutex_destroy(&objects->lock);
+	free(objects);
+}
+
+static void destroy(struct object *object)
+{
+	store_object_close(object->store);
+	verify_tree_free(atomic_load(&object->tree));
+	pthread_mutex_destroy(&object->lock);
+	free(object->last_error);
+	free(object);
+}
+
+static int load_tree(struct object *object, const struct store_info *info)
+{
+	_cleanup_free_ void *front = NULL;
+	struct verify_tree *tree;
+	size_t len;
+	int r;
+
+	r = store_object_front(object->store, &front, &len);
+	if (r < 0)
+		return r;
+	r = verify_tree_new(info->size, &info->digests.fsverity, front, len, &tree);
+	if (r < 0)
+		return r;
+	atomic_init(&object->tree, tree);
+	return 0;
+}
+
+static int load(struct weightfs *fs, uint64_t id, struct object **out)
+{
+	struct object *object = calloc(1, sizeof(*object));
+	struct store_info info;
+	int r;
+
+	if (!object)
+		return -ENOMEM;
+	object->fs = fs;
+	object->id = id;
+	atomic_init(&object->references, 1);
+	pthread_mutex_init(&object->lock, NULL);
+	r = store_object_open(fs->store, id, &object->store);
+	if (r < 0) {
+		destroy(object);
+		return r;
+	}
+	store_object_info(object->store, &info);
+	/* A complete object is read without its tree. */
+	if (info.digests.has_fsverity && !info.complete)
+		r = load_tree(object, &info);
+	if (r < 0) {
+		char name[DIGEST_NAME_SIZE];
+
+		digest_name_format(&info.name, name);
+		destroy(object);
+		return log_error_errno(r, "%s: the tree kept in the store is not usable", name);
+	}
+	*out = object;
+	return 0;
+}
+
+static struct object *find(struct objects *objects, uint64_t id)
+{
+	struct object *object;
+
+	pthread_mutex_lock(&objects->lock);
+	HASH_FIND(hh, objects->table, &id, sizeof(id), object);
+	if (object)
+		object_ref(object);
+	pthread_mutex_unlock(&objects->lock);
+	return object;
+}
+
+int object_get(struct weightfs *fs, uint64_t id, struct object **out)
+{
+	struct object *object = find(fs->objects, id), *loaded;
+	int r;
+
+	if (object) {
+		*out = object;
+		return 0;
+	}
+	/* Loading reads from the disk, so it is done without the lock; of two threads one drops its own. */
+	r = load(fs, id, &loaded);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&fs->objects->lock);
+	HASH_FIND(hh, fs->objects->table, &id, sizeof(id), object);
+	if (object)
+		object_ref(object);
+	else
+		HASH_ADD(hh, fs->objects->table, id, sizeof(id), loaded);
+	pthread_mutex_unlock(&fs->objects->lock);
+	if (object)
+		destroy(loaded);
+	*out = object ? object : loaded;
+	return 0;
+}
+
+struct object *object_ref(struct object *object)
+{
+	atomic_fetch_add(&object->references, 1);
+	return object;
+}
+
+void object_put(struct object *object)
+{
+	struct objects *objects;
+	bool last;
+
+	if (!object)
+		return;
+	objects = object->fs->objects;
+	pthread_mutex_lock(&objects->lock);
+	last = atomic_fetch_sub(&object->references, 1) == 1;
+	if (last)
+		HASH_DEL(objects->table, object);
+	pthread_mutex_unlock(&objects->lock);
+	if (last)
+		destroy(object);
+}
+
+struct digest_pair object_digests(struct object *object)
+{
+	struct store_info info;
+
+	store_object_info(object->store, &info);
+	return info.digests;
+}
+
+void object_name(struct object *object, char out[DIGEST_NAME_SIZE])
+{
+	struct digest_pair digests = object_digests(object);
+	struct digest_name name = digest_pair_name(&digests);
+
+	digest_name_format(&name, out);
+}
+
+void object_set_error(struct object *object, const char *message)
+{
+	char *copy = strdup(message), *old;
+
+	pthread_mutex_lock(&object->lock);
+	old = object->last_error;
+	object->last_error = copy;
+	pthread_mutex_unlock(&object->lock);
+	free(old);
+}
+
+char *object_last_error(struct weightfs *fs, uint64_t id)
+{
+	struct object *object = find(fs->objects, id);
+	char *copy = NULL;
+
+	if (!object)
+		return NULL;
+	pthread_mutex_lock(&object->lock);
+	if (object->last_error)
+		copy = strdup(object->last_error);
+	pthread_mutex_unlock(&object->lock);
+	object_put(object);
+	return copy;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An object in use: its bytes in the store, its tree, and the chunks on their way to it.
+ *
+ * One struct object an id, counted: handles, parked reads, transfers and jobs each hold one reference.
+ *
+ *	             ┌── chunk present ───────────────────────────────► reply from the store
+ *	read ────────┤
+ *	             └── absent: join or make a flight ── transfer ── land: verify ► reply ► store
+ *
+ * pipeline.c keeps the flights of attested objects, whole.c fetches unattested ones before they open,
+ * finish.c makes full ones complete.
+ */
+#ifndef FS_OBJECT_H
+#define FS_OBJECT_H
+
+#include <pthread.h>
+#include <uthash.h>
+#include "fs/fs.h"
+#include "fs/parking.h"
+#include "fs/readahead.h"
+#include "verify/verify.h"
+
+struct flight;
+struct whole;
+
+struct object {
+	struct weightfs *fs;
+	uint64_t id;
+	struct store_object *store;
+	atomic_uint references;  /* the last one goes under the table's lock */
+	atomic_uint handles;     /* open files: readahead is for them */
+	_Atomic(struct verify_tree *) tree; /* NULL: unattested; set once, lives as long as the object */
+	atomic_bool uncached;    /* the store has no room: said once */
+	pthread_mutex_t lock;
+	struct flight *flights;  /* protected by lock */
+	struct whole *whole;     /* protected by lock: the fetch that opens wait for */
+	bool finishing;          /* protected by lock: a job makes it complete, or audits it */
+	char *last_error;        /* protected by lock: what sources said last; NULL: nothing */
+	UT_hash_handle hh;       /* protected by the table's lock */
+};
+
+int must_check objects_new(struct objects **out);
+/* All objects must have been put. NULL is allowed. */
+void objects_free(struct objects *objects);
+
+/* The object with ID, loaded if need be. 0 or -errno. Any thread. */
+int must_check object_get(struct weightfs *fs, uint64_t id, struct object **out);
+struct object *object_ref(struct object *object);
+void object_put(struct object *object); /* NULL is allowed */
+
+struct digest_pair object_digests(struct object *object);
+/* "<canonical name>" for messages. */
+void object_name(struct object *object, char out[DIGEST_NAME_SIZE]);
+void object_set_error(struct object *object, const char *message);
+/* The last source error of ID if it is in use, to be freed; NULL if there is none. */
+char *object_last_error(struct weightfs *fs, uint64_t id);
+
+/* ---- pipeline.c: bytes of attested objects ---- */
+
+/*
+ * Answer REQUEST with LENGTH bytes at OFFSET (inside the object), now or when they have come. READAHEAD
+ * is the handle's.
+ */
+void pipeline_read(struct object *object, struct readahead *readahead, fuse_req_t request,
+		   uint64_t offset, size_t length);
+
+/* ---- whole.c: unattested objects ---- */
+
+/* Fetch all of OBJECT, verify it, then answer the OPEN request with FI; errors answer it, too. */
+void whole_open(struct object *object, fuse_req_t request, const struct fuse_file_info *fi);
+
+/* ---- finish.c ---- */
+
+/* If all chunks are there but the object is not complete, or its SHA-256 is unknown: see to it in the background. */
+void finish_if_due(struct object *object);
+
+#endif

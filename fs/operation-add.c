@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A file comes in by descriptor: shared with the store's filesystem where that can (FICLONE), else copied. Both
+ * digests are computed of what is in the store, never of what the file may become meanwhile.
+ */
+#include <linux/fs.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include "fs/operations.h"
+#include "verify/verify.h"
+
+static int tell_progress(void *arg, uint64_t done)
+{
+	struct operation *operation = arg;
+
+	return operation->emit(operation, json_pack("{s:I}", "progress", (json_int_t)done));
+}
+
+static int take_in(struct operation *operation, struct store_ingest *ingest,
+		   struct verify_result *result)
+{
+	int fd = store_ingest_fd(ingest);
+
+	if (ioctl(fd, FICLONE, operation->fd) == 0)
+		return verify_fd(fd, -1, tell_progress, operation, result);
+	return verify_fd(operation->fd, fd, tell_progress, operation, result);
+}
+
+static int commit(struct operation *operation, struct store_ingest *ingest,
+		  const struct verify_result *result)
+{
+	struct digest_pair digests = {
+		.has_sha256 = true,
+		.sha256 = result->sha256,
+		.has_fsverity = true,
+		.fsverity = *verify_tree_fsverity(result->tree),
+	};
+	char sha256[DIGEST_HEX_SIZE], fsverity[DIGEST_HEX_SIZE];
+	struct store_info info;
+	const void *front;
+	size_t len;
+	int r;
+
+	front = verify_tree_front(result->tree, &len);
+	r = store_ingest_commit(ingest, &digests, result->size, front, len, &info);
+	if (r < 0)
+		return operation_fail(operation, r, "the store did not take it");
+	digest_to_hex(&digests.sha256, sha256);
+	digest_to_hex(&digests.fsverity, fsverity);
+	return operation->emit(operation,
+			       json_pack("{s:s, s:s, s:I}", "digest", sha256, "fsverity", fsverity,
+					 "size", (json_int_t)result->size));
+}
+
+int operation_add(struct operation *operation)
+{
+	struct store_ingest *ingest;
+	struct verify_result result;
+	struct stat st;
+	uint64_t hint;
+	int r;
+
+	if (operation->fd < 0 || fstat(operation->fd, &st) < 0)
+		return operation_fail(operation, -EINVAL, "add: no file");
+	if (S_ISDIR(st.st_mode))
+		return operation_fail(operation, -EISDIR, "it is a directory");
+	hint = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+	r = store_ingest_new(operation->store, hint, &ingest);
+	if (r < 0)
+		return operation_fail(operation, r, "the store has no room for it");
+	r = take_in(operation, ingest, &result);
+	if (r < 0) {
+		store_ingest_abort(ingest);
+		return r;
+	}
+	r = commit(operation, ingest, &result);
+	verify_tree_free(result.tree);
+	return r;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/operations.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+	const char *name;
+	int (*run)(struct operation *operation);
+	bool privileged; /* changes the store, or tells of everybody's objects */
+} operations[] = {
+	{ "ls", operation_ls, true },
+	{ "add", operation_add, true },
+	{ "verify", operation_verify, true },
+	{ "explain", operation_explain, false },
+};
+
+int operation_fail(struct operation *operation, int error, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(operation->message, sizeof(operation->message), format, args);
+	va_end(args);
+	return error;
+}
+
+int operation_run(struct operation *operation)
+{
+	const char *name = json_string_value(json_object_get(operation->request, "op"));
+
+	for (size_t i = 0; name && i < ARRAY_SIZE(operations); i++) {
+		if (strcmp(name, operations[i].name))
+			continue;
+		if (operations[i].privileged && !operation->privileged)
+			return operation_fail(operation, -EPERM,
+					      "%s: only for root and the owner of the store", name);
+		return operations[i].run(operation);
+	}
+	return operation_fail(operation, -EINVAL, "unknown operation: %s", name ? name : "(none)");
+}
+
+static int for_named(struct operation *operation, const char *text,
+		     int (*each)(struct operation *operation, const struct store_info *info))
+{
+	struct digest_name name;
+	struct store_info info;
+	int r;
+
+	if (!text || digest_name_parse(text, &name) < 0)
+		return operation_fail(operation, -EINVAL, "not a digest: %s", text ? text : "");
+	r = store_lookup(operation->store, &name, &info);
+	if (r < 0)
+		return operation_fail(operation, r, "%s: not in the store", text);
+	return each(operation, &info);
+}
+
+int operation_each_object(struct operation *operation,
+			  int (*each)(struct operation *operation, const struct store_info *info))
+{
+	json_t *digests = json_object_get(operation->request, "digests"), *value;
+	struct store_info info = { 0 };
+	size_t index;
+	int r = 0;
+
+	if (json_array_size(digests) > 0) {
+		json_array_foreach(digests, index, value) {
+			r = for_named(operation, json_string_value(value), each);
+			if (r < 0)
+				return r;
+		}
+		return 0;
+	}
+	while (r == 0 && store_next(operation->store, info.id, &info) == 0)
+		r = each(operation, &info);
+	return r;
+}
+
+const char *operation_state(const struct store_info *info)
+{
+	return info->complete ? "complete" : info->present > 0 ? "partial" : "known";
+}

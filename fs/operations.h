@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the commands do to a store: the same code in the daemon, for a client on the control socket, and
+ * in the command's own process when no daemon has the store.
+ */
+#ifndef FS_OPERATIONS_H
+#define FS_OPERATIONS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <sys/types.h>
+#include "fs/access.h"
+#include "store/store.h"
+
+/* One call of an operation. */
+struct operation {
+	struct store *store;
+	struct weightfs *fs;   /* NULL: in process */
+	struct policy *policy; /* in force */
+	json_t *request;       /* arguments */
+	int fd;                /* passed along; -1: none */
+	struct policy_caller caller;
+	bool privileged;       /* root, or who owns the store */
+	/* Sends one line to the caller. Other than 0: it is gone, stop. Takes over LINE. */
+	int (*emit)(struct operation *operation, json_t *line);
+	void *arg;
+	char message[512];     /* the reason of an error, if there is more to say than its errno */
+};
+
+/*
+ * Run the operation that the request's "op" names: ls, add, verify, explain. 0 or -errno; message may say more.
+ */
+int must_check operation_run(struct operation *operation);
+
+/* ---- one file each ---- */
+int operation_ls(struct operation *operation);
+int operation_add(struct operation *operation);
+int operation_verify(struct operation *operation);
+int operation_explain(struct operation *operation);
+
+/* ---- shared ---- */
+
+/* -errno with a message. */
+int operation_fail(struct operation *operation, int error, const char *format, ...)
+	printf_like(3, 4);
+/* The digests of the request's array "digests": calls EACH for every object named, or for all. */
+int must_check operation_each_object(struct operation *operation,
+				     int (*each)(struct operation *operation,
+						 const struct store_info *info));
+/* "complete", "partial" or "known". */
+const char *operation_state(const struct store_info *info);
+
+#endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <linux/fsverity.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include "fs/ops.h"
+
+/* ---- GETATTR, ACCESS ---- */
+
+void ops_getattr(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct weightfs *fs = fuse_req_userdata(request);
+	struct node node = node_from_id(ino);
+	struct ops_object object;
+	struct stat st;
+
+	if (node.kind != NODE_OBJECT) {
+		bool constant = node.kind != NODE_USER && node.kind != NODE_VIEW;
+
+		ops_fill_fixed(node, &st);
+		fuse_reply_attr(request, &st, constant ? fs_timeout(fs) : 0);
+		return;
+	}
+	if (ops_find_object(fs, node, &object) < 0) {
+		fuse_reply_err(request, ENOENT);
+		return;
+	}
+	ops_fill_object(&object.info, &st);
+	fuse_reply_attr(request, &st, object.info.complete ? fs_timeout(fs) : 0);
+}
+
+void ops_access(fuse_req_t request, fuse_ino_t ino, int mask)
+{
+	struct weightfs *fs = fuse_req_userdata(request);
+	struct node node = node_from_id(ino);
+	struct ops_object object;
+	int error = 0;
+
+	if (node.kind == NODE_OBJECT && ops_find_object(fs, node, &object) < 0)
+		error = ENOENT;
+	else if (mask & W_OK)
+		error = EROFS;
+	else if (mask & X_OK && node.kind == NODE_OBJECT)
+		error = EACCES;
+	fuse_reply_err(request, error);
+}
+
+/* ---- extended attributes ---- */
+
+static int say_digest(const struct store_info *info, char *out, size_t size)
+{
+	if (!info->digests.has_sha256)
+		return -ENODATA;
+	digest_to_hex(&info->digests.sha256, out);
+	return DIGEST_HEX_SIZE - 1;
+}
+
+static int say_fsverity(const struct store_info *info, char *out, size_t size)
+{
+	if (!info->digests.has_fsverity)
+		return -ENODATA;
+	digest_to_hex(&info->digests.fsverity, out);
+	return DIGEST_HEX_SIZE - 1;
+}
+
+static int say_state(const struct store_info *info, char *out, size_t size)
+{
+	return snprintf(out, size, "%s",
+			info->complete    ? "complete" :
+			info->present > 0 ? "partial" :
+					    "known");
+}
+
+static int say_present(const struct store_info *info, char *out, size_t size)
+{
+	return snprintf(out, size, "%llu", (unsigned long long)info->present);
+}
+
+static const struct attribute {
+	const char *name;
+	int (*say)(const struct store_info *info, char *out, size_t size); /* length, or -ENODATA */
+	bool private; /* tells of others' doings: not for web origins */
+} attributes[] = {
+	{ "user.weightfs.digest", say_digest },
+	{ "user.weightfs.fsverity", say_fsverity },
+	{ "user.weightfs.state", say_state, true },
+	{ "user.weightfs.present", say_present, true },
+};
+
+static bool is_visible(const struct attribute *attribute, const struct view *view)
+{
+	return !attribute->private || !view->web;
+}
+
+static void reply_sized(fuse_req_t request, const char *data, size_t len, size_t size)
+{
+	if (size == 0)
+		fuse_reply_xattr(request, len);
+	else if (size < len)
+		fuse_reply_err(request, ERANGE);
+	else
+		fuse_reply_buf(request, data, len);
+}
+
+void ops_getxattr(fuse_req_t request, fuse_ino_t ino, const char *name, size_t size)
+{
+	struct weightfs *fs = fuse_req_userdata(request);
+	struct node node = node_from_id(ino);
+	struct ops_object object;
+	char value[128];
+	int len = -ENODATA;
+
+	if (node.kind == NODE_OBJECT && ops_find_object(fs, node, &object) < 0) {
+		fuse_reply_err(request, ENOENT);
+		return;
+	}
+	for (size_t i = 0; node.kind == NODE_OBJECT && i < ARRAY_SIZE(attributes); i++) {
+		if (!strcmp(name, attributes[i].name) && is_visible(&attributes[i], object.view))
+			len = attributes[i].say(&object.info, value, sizeof(value));
+	}
+	if (len < 0)
+		fuse_reply_err(request, -len);
+	else
+		reply_sized(request, value, (size_t)len, size);
+}
+
+void ops_listxattr(fuse_req_t request, fuse_ino_t ino, size_t size)
+{
+	struct weightfs *fs = fuse_req_userdata(request);
+	struct node node = node_from_id(ino);
+	struct ops_object object;
+	char names[256], value[128];
+	size_t used = 0;
+
+	if (node.kind == NODE_OBJECT && ops_find_object(fs, node, &object) < 0) {
+		fuse_reply_err(request, ENOENT);
+		return;
+	}
+	for (size_t i = 0; node.kind == NODE_OBJECT && i < ARRAY_SIZE(attributes); i++) {
+		size_t len = strlen(attributes[i].name) + 1;
+
+		if (!is_visible(&attributes[i], object.view) ||
+		    attributes[i].say(&object.info, value, sizeof(value)) < 0)
+			continue;
+		memcpy(names + used, attributes[i].name, len);
+		used += len;
+	}
+	reply_sized(request, names, used, size);
+}
+
+/* ---- FS_IOC_MEASURE_VERITY: what `fsverity measure` asks ---- */
+
+static void measure(fuse_req_t request, const struct store_info *info, size_t out_size)
+{
+	struct {
+		struct fsverity_digest header;
+		struct digest digest;
+	} answer = {
+		.header.digest_algorithm = FS_VERITY_HASH_ALG_SHA256,
+		.header.digest_size = DIGEST_SIZE,
+		.digest = info->digests.fsverity,
+	};
+
+	if (!info->digests.has_fsverity)
+		fuse_reply_err(request, ENODATA);
+	else if (out_size < sizeof(answer))
+		fuse_reply_err(request, EOVERFLOW);
+	else
+		fuse_reply_ioctl(request, 0, &answer, sizeof(answer));
+}
+
+void ops_ioctl(fuse_req_t request, fuse_ino_t ino, unsigned int command, void *arg,
+	       struct fuse_file_info *fi, unsigned int flags, const void *in, size_t in_size,
+	       size_t out_size)
+{
+	struct weightfs *fs = fuse_req_userdata(request);
+	struct node node = node_from_id(ino);
+	struct ops_object object;
+
+	if (node.kind != NODE_OBJECT || command != (unsigned int)FS_IOC_MEASURE_VERITY)
+		fuse_reply_err(request, ENOTTY);
+	else if (ops_find_object(fs, node, &object) < 0)
+		fuse_reply_err(request, ENOENT);
+	else
+		measure(request, &object.info, out_size);
+}
+
+/* ---- STATFS ---- */
+
+/* To a web origin, an empty store of no size: what others fetched does not show. */
+void ops_statfs(fuse_req_t request, fuse_ino_t ino)
+{
+	struct weightfs *fs = fuse_req_userdata(request);
+	struct node node = node_from_id(ino);
+	uint32_t number = fs->single_view ? fs->single_view : node.view;
+	const struct view *view = number ? view_get(fs->views, number) : NULL;
+	struct statvfs st = { .f_bsize = 4096, .f_frsize = 4096, .f_namemax = 255 };
+	struct store_usage usage;
+
+	if (view && !view->web) {
+		store_usage(fs->store, &usage);
+		st.f_blocks = (usage.limit + 4095) / 4096;
+		st.f_bfree = usage.limit > usage.used ? (usage.limit - usage.used) / 4096 : 0;
+		st.f_files = usage.objects;
+	}
+	fuse_reply_statfs(request, &st);
+}

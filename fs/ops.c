@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/ops.h"
+
+#include <string.h>
+#include "fs/session.h"
+
+/* Constants of an object: nothing about it changes, so nothing tells when it was fetched, or by whom. */
+#define OBJECT_MODE (S_IFREG | 0444)
+#define BLOCK_SIZE  4096
+
+double fs_timeout(const struct weightfs *fs)
+{
+	/* A reload makes the kernel drop all names at once, or it is noticed within a second. */
+	return atomic_load(&fs->epochs) ? 3600 : 1;
+}
+
+int ops_find_object(struct weightfs *fs, struct node node, struct ops_object *out)
+{
+	out->view = view_get(fs->views, node.view);
+	if (!out->view || store_get(fs->store, node.object, &out->info) < 0)
+		return -ENOENT;
+	out->decision = view_decide(fs, out->view, &out->info.digests);
+	return out->decision.allow ? 0 : -ENOENT;
+}
+
+void ops_fill_fixed(struct node node, struct stat *st)
+{
+	*st = (struct stat){
+		.st_ino = node_id(node),
+		.st_mode = node_is_fixed(node, FIXED_HASH_LINK) ? S_IFLNK | 0777 : S_IFDIR | 0555,
+		.st_nlink = node_is_fixed(node, FIXED_HASH_LINK) ? 1 : 2,
+		.st_blksize = BLOCK_SIZE,
+	};
+}
+
+void ops_fill_object(const struct store_info *info, struct stat *st)
+{
+	uint64_t ino;
+
+	memcpy(&ino, info->name.digest.bytes, sizeof(ino));
+	*st = (struct stat){
+		.st_ino = ino,
+		.st_mode = OBJECT_MODE,
+		.st_nlink = 1,
+		.st_size = (off_t)info->size,
+		.st_blksize = (blksize_t)CHUNK_SIZE,
+		.st_blocks = (blkcnt_t)((info->size + 511) / 512),
+	};
+}
+
+void ops_reply_object(struct weightfs *fs, fuse_req_t request, uint32_t view,
+		      const struct store_info *info)
+{
+	const struct view *of = view_get(fs->views, view);
+	struct policy_decision decision = { 0 };
+	struct fuse_entry_param entry = {
+		.ino = node_id((struct node){
+			.kind = NODE_OBJECT,
+			.view = view,
+			.object = info->id,
+			.slot = info->complete,
+		}),
+		.generation = 1,
+	};
+
+	if (of)
+		decision = view_decide(fs, of, &info->digests);
+	if (!decision.allow || (decision.cached && !info->complete)) {
+		fuse_reply_err(request, ENOENT);
+		return;
+	}
+	/* No timeout on a partial one: the next open shall land on the complete node. */
+	if (info->complete)
+		entry.entry_timeout = entry.attr_timeout = fs_timeout(fs);
+	ops_fill_object(info, &entry.attr);
+	fuse_reply_entry(request, &entry);
+}
+
+static void ops_forget(fuse_req_t request, fuse_ino_t ino, uint64_t nlookup)
+{
+	fuse_reply_none(request);
+}
+
+static void ops_forget_multi(fuse_req_t request, size_t count, struct fuse_forget_data *forgets)
+{
+	fuse_reply_none(request);
+}
+
+const struct fuse_lowlevel_ops ops_table = {
+	.init = session_init,
+	.lookup = ops_lookup,
+	.forget = ops_forget,
+	.forget_multi = ops_forget_multi,
+	.getattr = ops_getattr,
+	.access = ops_access,
+	.readlink = ops_readlink,
+	.readdir = ops_readdir,
+	.open = ops_open,
+	.read = ops_read,
+	.release = ops_release,
+	.getxattr = ops_getxattr,
+	.listxattr = ops_listxattr,
+	.ioctl = ops_ioctl,
+	.statfs = ops_statfs,
+};

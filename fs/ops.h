@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * FUSE operations. Node ids are values (fs/node.h); a request either is answered here, at once, from
+ * memory or the store, or is parked (fs/parking.h).
+ *
+ * The policy decides before the store is looked at, in LOOKUP by the name alone and once more when more
+ * digests are known; OPEN, GETATTR, READDIR and GETXATTR decide afresh. Denied is ENOENT everywhere.
+ */
+#ifndef FS_OPS_H
+#define FS_OPS_H
+
+#include <sys/stat.h>
+#include "fs/fs.h"
+#include "fs/node.h"
+#include "fs/view.h"
+
+extern const struct fuse_lowlevel_ops ops_table;
+
+/* ---- shared between the files of operations ---- */
+
+/* An object as a node of a view: what every operation on it begins with. */
+struct ops_object {
+	const struct view *view;
+	struct store_info info;
+	struct policy_decision decision;
+};
+
+/* 0, or -ENOENT: gone, or denied. */
+int must_check ops_find_object(struct weightfs *fs, struct node node, struct ops_object *out);
+
+/* Attributes of a directory or symlink. */
+void ops_fill_fixed(struct node node, struct stat *st);
+void ops_fill_object(const struct store_info *info, struct stat *st);
+
+/* Answer a LOOKUP in view number VIEW with the object, if the policy lets it be seen. */
+void ops_reply_object(struct weightfs *fs, fuse_req_t request, uint32_t view,
+		      const struct store_info *info);
+
+/* ---- ops-tree.c: directories and links ---- */
+void ops_lookup(fuse_req_t request, fuse_ino_t parent, const char *name);
+void ops_readlink(fuse_req_t request, fuse_ino_t ino);
+void ops_readdir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
+		 struct fuse_file_info *fi);
+
+/* ---- ops-file.c: objects ---- */
+void ops_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi);
+void ops_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
+	      struct fuse_file_info *fi);
+void ops_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi);
+
+/* ---- ops-meta.c: what else is known of a node ---- */
+void ops_getattr(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi);
+void ops_access(fuse_req_t request, fuse_ino_t ino, int mask);
+void ops_getxattr(fuse_req_t request, fuse_ino_t ino, const char *name, size_t size);
+void ops_listxattr(fuse_req_t request, fuse_ino_t ino, size_t size);
+void ops_ioctl(fuse_req_t request, fuse_ino_t ino, unsigned int command, void *arg,
+	       struct fuse_file_info *fi, unsigned int flags, const void *in, size_t in_size,
+	       size_t out_size);
+void ops_statfs(fuse_req_t request, fuse_ino_t ino);
+
+#endif

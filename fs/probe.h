@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Digests that nobody here has heard of. Where the policy allows it the sources are asked once, the LOOKUP is
+ * parked meanwhile (5 s at most), and the answer is remembered: as a record in the store, or for a
+ * while as "no".
+ *
+ * For an fs-verity digest the front is fetched as well (or the one chunk of a small object), so that the
+ * size that the first stat(2) shows is already verified. For a SHA-256 it is what the source says.
+ */
+#ifndef FS_PROBE_H
+#define FS_PROBE_H
+
+#include "fs/fs.h"
+
+int must_check probes_new(struct probes **out);
+void probes_free(struct probes *probes); /* NULL is allowed; nothing may be on its way */
+
+/* Answer the LOOKUP of NAME in view VIEW: now, or when the sources have spoken. */
+void probe_lookup(struct weightfs *fs, uint32_t view, const struct digest_name *name,
+		  fuse_req_t request);
+
+/* Why NAME was not found, to be freed; NULL: nothing is remembered. */
+char *probe_last_error(struct weightfs *fs, const struct digest_name *name);
+
+#endif

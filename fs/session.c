@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/session.h"
+
+#include <linux/fuse.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
+#include "common/log.h"
+#include "fs/access.h"
+#include "fs/ops.h"
+
+/* FUSE_NOTIFY_INC_EPOCH (7.44) is younger than the headers of some distributions. */
+#define NOTIFY_INC_EPOCH       8
+#define NOTIFY_INC_EPOCH_MINOR 44
+
+#define THREADS_MAX     16
+#define BACKGROUND_MAX  512 /* 12, the default, parked readaheads would stop all others */
+#define READ_AHEAD_KB   512 /* one chunk */
+#define WAKE_SIGNAL     SIGUSR1
+
+/* What outlives a call: one session a process. */
+static struct {
+	struct session_options options;
+	char mountpoint[PATH_MAX];
+	atomic_bool answered; /* the INIT reply is out */
+	atomic_bool looping;
+	pthread_t main_thread;
+} session;
+
+/* ---- INIT ---- */
+
+void session_init(void *userdata, struct fuse_conn_info *conn)
+{
+	struct weightfs *fs = userdata;
+
+	conn->want &= ~(unsigned int)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_SPLICE_READ |
+				      FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+	conn->want |= conn->capable & (FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS);
+	conn->max_background = BACKGROUND_MAX;
+	conn->congestion_threshold = BACKGROUND_MAX * 3 / 4;
+	atomic_store(&fs->epochs, conn->proto_minor >= NOTIFY_INC_EPOCH_MINOR);
+}
+
+/* Kernel readahead of a chunk at a time; needs root, and is only a matter of speed. */
+static void raise_read_ahead(const char *mountpoint)
+{
+	struct statx st;
+	char path[64];
+	FILE *file;
+
+	if (statx(AT_FDCWD, mountpoint, AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &st) < 0)
+		return;
+	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", st.stx_dev_major,
+		 st.stx_dev_minor);
+	file = fopen(path, "we");
+	if (!file)
+		return;
+	fprintf(file, "%d\n", READ_AHEAD_KB);
+	if (fclose(file) != 0)
+		log_debug("%s cannot be set", path);
+}
+
+/*
+ * The first reply of a session is INIT's. libfuse 3.14 negotiates FUSE_PARALLEL_DIROPS but forgets
+ * to send it (<linux/fuse.h>, struct fuse_init_out), so it is added on the way out.
+ */
+static ssize_t write_init_reply(int fd, const struct iovec *iov, int count)
+{
+	struct iovec patched[2];
+	struct fuse_init_out init;
+	ssize_t n;
+
+	if (count != 2 || iov[1].iov_len > sizeof(init))
+		return writev(fd, iov, count);
+	memcpy(&init, iov[1].iov_base, iov[1].iov_len);
+	init.flags |= FUSE_PARALLEL_DIROPS;
+	patched[0] = iov[0];
+	patched[1] = (struct iovec){ &init, iov[1].iov_len };
+	n = writev(fd, patched, 2);
+	if (n > 0) {
+		raise_read_ahead(session.mountpoint);
+		if (session.options.ready)
+			session.options.ready(session.options.arg);
+	}
+	return n;
+}
+
+static ssize_t session_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+	if (!atomic_exchange_explicit(&session.answered, true, memory_order_relaxed))
+		return write_init_reply(fd, iov, count);
+	return writev(fd, iov, count);
+}
+
+static ssize_t session_read(int fd, void *buf, size_t len, void *userdata)
+{
+	return read(fd, buf, len);
+}
+
+/* ---- mounting ---- */
+
+int session_mount(struct weightfs *fs, const struct session_options *options)
+{
+	static const struct fuse_custom_io io = { .writev = session_writev, .read = session_read };
+	char option[PATH_MAX + 256];
+	char name[] = "weightfs", flag[] = "-o";
+	char *argv[] = { name, flag, option, NULL };
+	struct fuse_args args = FUSE_ARGS_INIT(3, argv);
+	int r;
+
+	session.options = *options;
+	if (!realpath(options->mountpoint, session.mountpoint))
+		return log_error_errno(-errno, "%s", options->mountpoint);
+	snprintf(option, sizeof(option), "ro,nosuid,nodev,noatime,subtype=weightfs,fsname=%s%s%s",
+		 options->source, options->options[0] ? "," : "", options->options);
+	fs->session = fuse_session_new(&args, &ops_table, sizeof(ops_table), fs);
+	if (!fs->session)
+		return log_error_errno(-EINVAL, "the FUSE session cannot be made");
+	if (fuse_session_mount(fs->session, session.mountpoint) != 0) {
+		fuse_session_destroy(steal_pointer(fs->session));
+		return log_error_errno(-EIO, "%s: cannot be mounted on", session.mountpoint);
+	}
+	r = fuse_session_custom_io(fs->session, &io, fuse_session_fd(fs->session));
+	if (r != 0) {
+		session_end(fs);
+		return log_error_errno(r, "libfuse does not take our I/O functions");
+	}
+	return 0;
+}
+
+void session_end(struct weightfs *fs)
+{
+	if (!fs->session)
+		return;
+	fuse_session_unmount(fs->session);
+	fuse_session_destroy(steal_pointer(fs->session));
+}
+
+void session_forget_names(struct weightfs *fs)
+{
+	struct fuse_out_header notify = { .len = sizeof(notify), .error = NOTIFY_INC_EPOCH };
+
+	if (!atomic_load(&fs->epochs))
+		return; /* the timeouts are short */
+	if (write(fuse_session_fd(fs->session), &notify, sizeof(notify)) < 0)
+		log_warning_errno(-errno, "the kernel did not take the new epoch");
+}
+
+/* ---- signals and the loop ---- */
+
+static void wake(int signal_number)
+{
+	/* Nothing: the system call that it interrupts returns. */
+}
+
+static void signal_set(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+}
+
+void session_block_signals(void)
+{
+	sigset_t set;
+
+	signal_set(&set);
+	sigaddset(&set, SIGPIPE);
+	sigaddset(&set, WAKE_SIGNAL);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+/* The loop looks at the exit flag only when its sem_wait(3) returns. */
+static void stop_loop(struct weightfs *fs)
+{
+	const struct timespec pause = { .tv_nsec = 10000000 };
+
+	fuse_session_exit(fs->session);
+	while (atomic_load(&session.looping)) {
+		pthread_kill(session.main_thread, WAKE_SIGNAL);
+		nanosleep(&pause, NULL);
+	}
+}
+
+static void *wait_for_signals(void *arg)
+{
+	struct weightfs *fs = arg;
+	sigset_t set;
+	int number;
+
+	pthread_setname_np(pthread_self(), "signals");
+	signal_set(&set);
+	for (;;) {
+		if (sigwait(&set, &number) != 0)
+			continue;
+		if (number != SIGHUP)
+			break;
+		if (!atomic_load(&session.looping))
+			return NULL; /* session_run() is done with us */
+		if (policy_slot_reload(fs->policy) == 0)
+			session_forget_names(fs);
+	}
+	stop_loop(fs);
+	return NULL;
+}
+
+int session_run(struct weightfs *fs)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	struct sigaction action = { .sa_handler = wake };
+	pthread_t signals;
+	sigset_t set;
+	int r;
+
+	if (!config)
+		return -ENOMEM;
+	fuse_loop_cfg_set_max_threads(config, THREADS_MAX);
+	fuse_loop_cfg_set_idle_threads(config, THREADS_MAX);
+	session.main_thread = pthread_self();
+	atomic_store(&session.looping, true);
+	sigaction(WAKE_SIGNAL, &action, NULL);
+	r = -pthread_create(&signals, NULL, wait_for_signals, fs);
+	if (r == 0) {
+		sigemptyset(&set);
+		sigaddset(&set, WAKE_SIGNAL);
+		pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+		r = fuse_session_loop_mt(fs->session, config);
+		atomic_store(&session.looping, false);
+		pthread_kill(signals, SIGHUP);
+		pthread_join(signals, NULL);
+	}
+	fuse_loop_cfg_destroy(config);
+	return r < 0 ? r : 0;
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/settings.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include "common/log.h"
+#include "policy/policy.h"
+
+#define SYSTEM_CONF SYSCONFDIR "/weightfs/weightfs.conf"
+
+void settings_free(struct settings *settings)
+{
+	free(settings->conf);
+	free(settings->policy);
+	free(settings->store);
+	free(settings->origin);
+	free(settings->socket);
+	*settings = (struct settings){ 0 };
+}
+
+static int set_string(char **out, const char *value)
+{
+	char *copy = strdup(value);
+
+	if (!copy)
+		return -ENOMEM;
+	free(*out);
+	*out = copy;
+	return 0;
+}
+
+static int set_origin(struct settings *settings, const char *value)
+{
+	char origin[POLICY_ORIGIN_SIZE];
+
+	if (policy_origin_parse(value, origin) < 0)
+		return log_error_errno(-EINVAL, "origin=%s is not an origin", value);
+	return set_string(&settings->origin, origin);
+}
+
+int settings_set(struct settings *settings, const char *name, const char *value)
+{
+	const struct {
+		const char *name;
+		char **out;
+	} strings[] = {
+		{ "conf", &settings->conf },
+		{ "policy", &settings->policy },
+		{ "store", &settings->store },
+	};
+
+	if (!strcmp(name, "offline") && !value) {
+		settings->offline = true;
+		return 0;
+	}
+	if (!strcmp(name, "origin") && value)
+		return set_origin(settings, value);
+	for (size_t i = 0; i < ARRAY_SIZE(strings); i++) {
+		if (strcmp(name, strings[i].name))
+			continue;
+		if (!value || !*value)
+			return log_error_errno(-EINVAL, "%s needs a value", name);
+		return set_string(strings[i].out, value);
+	}
+	return -ENOENT;
+}
+
+/* ---- filling in ---- */
+
+static char *join(const char *a, const char *b)
+{
+	char *joined;
+
+	return asprintf(&joined, "%s%s", a, b) < 0 ? NULL : joined;
+}
+
+static int make_absolute(char **path)
+{
+	_cleanup_free_ char *cwd = NULL;
+	char *absolute;
+
+	if (**path == '/')
+		return 0;
+	cwd = getcwd(NULL, 0);
+	if (!cwd || asprintf(&absolute, "%s/%s", cwd, *path) < 0)
+		return cwd ? -ENOMEM : -errno;
+	free(*path);
+	*path = absolute;
+	return 0;
+}
+
+static int resolve_conf(struct settings *settings, struct config *config)
+{
+	struct config_error error;
+	char text[1024];
+	int r;
+
+	config_defaults(config);
+	if (!settings->conf)
+		return 0;
+	r = make_absolute(&settings->conf);
+	if (r < 0)
+		return log_error_errno(r, "%s", settings->conf);
+	r = config_load(settings->conf, config, &error);
+	if (r < 0) {
+		config_error_format(&error, text, sizeof(text));
+		log_error("%s", text);
+	}
+	return r;
+}
+
+static int resolve_policy(struct settings *settings)
+{
+	_cleanup_free_ char *beside = NULL;
+	const char *slash;
+
+	if (settings->policy)
+		return make_absolute(&settings->policy);
+	if (!settings->conf)
+		return 0;
+	slash = strrchr(settings->conf, '/');
+	if (asprintf(&beside, "%.*s/policy", (int)(slash - settings->conf), settings->conf) < 0)
+		return -ENOMEM;
+	if (access(beside, F_OK) == 0)
+		settings->policy = steal_pointer(beside);
+	return 0;
+}
+
+static int resolve_store(struct settings *settings, const struct config *config)
+{
+	if (settings->store)
+		return make_absolute(&settings->store);
+	if (config->store.path)
+		return set_string(&settings->store, config->store.path);
+	return config_default_store(getuid(), &settings->store);
+}
+
+/*
+ * Clients without the right to enter the store's directory must find the system's daemon, so that one
+ * listens in the runtime directory; any other daemon (-o store=, another configuration) in its store.
+ */
+static int resolve_socket(struct settings *settings, bool own_store)
+{
+	const char *runtime = getuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
+	bool system = !own_store && (!settings->conf || !strcmp(settings->conf, SYSTEM_CONF));
+
+	if (system && runtime)
+		settings->socket = join(runtime, "/weightfs/control.sock");
+	else
+		settings->socket = join(settings->store, "/control.sock");
+	return settings->socket ? 0 : -ENOMEM;
+}
+
+int settings_resolve(struct settings *settings, struct config *config)
+{
+	bool own_store = settings->store;
+	int r;
+
+	r = resolve_conf(settings, config);
+	if (r < 0)
+		return r;
+	r = resolve_policy(settings);
+	if (r == 0)
+		r = resolve_store(settings, config);
+	if (r == 0)
+		r = resolve_socket(settings, own_store);
+	if (r < 0) {
+		config_free(config);
+		return log_error_errno(r, "the store's place cannot be found out");
+	}
+	return 0;
+}
+
+int settings_use_default_conf(struct settings *settings)
+{
+	if (settings->conf || settings->store || getuid() != 0 || access(SYSTEM_CONF, F_OK) < 0)
+		return 0;
+	return set_string(&settings->conf, SYSTEM_CONF);
+}
+
+/* The filesystem that PATH, or the nearest of its parents that exists, is on. */
+static int nearest_statvfs(const char *path, struct statvfs *out)
+{
+	_cleanup_free_ char *part = strdup(path);
+
+	if (!part)
+		return -ENOMEM;
+	while (statvfs(part, out) < 0) {
+		char *slash = strrchr(part, '/');
+
+		if (errno != ENOENT || !slash)
+			return -errno;
+		slash[slash == part] = '\0';
+	}
+	return 0;
+}
+
+int settings_store_options(const struct settings *settings, const struct config *config,
+			   struct store_options *out)
+{
+	struct statvfs st;
+	uint64_t total;
+	int r;
+
+	r = nearest_statvfs(settings->store, &st);
+	if (r < 0)
+		return log_error_errno(r, "%s", settings->store);
+	total = (uint64_t)st.f_blocks * st.f_frsize;
+	*out = (struct store_options){
+		.path = settings->store,
+		.size = config_amount_of(&config->store.size, total),
+		.keep_free = config_amount_of(&config->store.keep_free, total),
+	};
+	return 0;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Views: the mount as one (user, origin) sees it. Their numbers come from the store; a view, once
+ * used, stays in memory as long as the daemon (a few hundred bytes).
+ */
+#ifndef FS_VIEW_H
+#define FS_VIEW_H
+
+#include "fs/fs.h"
+
+struct view {
+	uint32_t number;
+	uid_t uid;
+	bool web; /* a web origin: learns nothing of what others fetched */
+	char origin[POLICY_ORIGIN_SIZE];
+};
+
+int must_check views_new(struct store *store, struct views **out);
+void views_free(struct views *views); /* NULL is allowed */
+
+/* Of UID and ORIGIN (canonical), made on first use. 0 or -errno. Any thread. */
+int must_check view_of(struct views *views, uid_t uid, const char *origin,
+		       const struct view **out);
+/* By number; NULL if there is none. Any thread. */
+const struct view *view_get(struct views *views, uint32_t number);
+
+/* What the policy says of DIGESTS in VIEW, now. */
+struct policy_decision view_decide(struct weightfs *fs, const struct view *view,
+				   const struct digest_pair *digests);
+
+#endif
