@@ -87,7 +87,8 @@ int must_check verify_stream_finish(struct verify_stream *stream, struct verify_
 /*
  * The same over the next bytes of FD to its end (a file at offset 0, or a pipe). When COPY_TO >= 0
  * every byte is also written there, from offset 0. PROGRESS (may be NULL) hears the bytes done so
- * far, about every 8 MiB, and ends the run by returning other than 0, which is passed on.
+ * far, about every 8 MiB and at the end, and ends the run by returning other than 0, which is passed
+ * on.
  */
 typedef int (*verify_progress)(void *arg, uint64_t done);
 int must_check verify_fd(int fd, int copy_to, verify_progress progress, void *arg,
