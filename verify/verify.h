@@ -52,7 +52,9 @@ void verify_tree_free(struct verify_tree *tree); /* NULL is allowed */
 
 /*
  * Does DATA (LEN = chunk_length()) equal chunk INDEX? 0, -EBADMSG when it does not, -EINVAL for an
- * index or a length that the size does not allow. Costs one SHA-256 pass; no allocation, no lock.
+ * index or a length that the size does not allow; -EIO or -ENOMEM when OpenSSL fails. Costs one
+ * SHA-256 pass; no lock, and no allocation but a thread's first (and OpenSSL 3.0's own: 100 bytes of
+ * state for each hash).
  */
 int must_check verify_tree_check(const struct verify_tree *tree, uint64_t index, const void *data,
 				 size_t len);
