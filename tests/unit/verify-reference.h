@@ -51,6 +51,21 @@ static inline struct digest reference_digest(uint64_t size, const uint8_t root[D
 	return digest;
 }
 
+/* The hash of the level-1 block over a chunk. */
+static inline void reference_chunk(const uint8_t *data, size_t len, uint8_t out[DIGEST_SIZE])
+{
+	uint8_t level1[4096] = {0};
+
+	for (size_t i = 0; i * 4096 < len; i++) {
+		size_t left = len - i * 4096;
+		uint8_t block[4096] = {0};
+
+		memcpy(block, data + i * 4096, left < 4096 ? left : 4096);
+		reference_sha256(block, 4096, level1 + i * DIGEST_SIZE);
+	}
+	reference_sha256(level1, 4096, out);
+}
+
 /*
  * The front over N > 1 chunk hashes: each level is the hashes of the one below in whole blocks; the
  * last one made comes first. The caller frees it.
