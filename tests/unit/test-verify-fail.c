@@ -22,6 +22,7 @@
 /* Fail the call that counts this down to 0; off while negative. */
 static atomic_long fuse = -1;
 static atomic_ulong allocations, ssl_allocations, ssl_frees;
+static atomic_ulong threads;
 static atomic_long processors = 2;
 
 static bool blown(void)
@@ -92,6 +93,7 @@ WRAPPED(int, EVP_DigestFinal_ex, (EVP_MD_CTX * ctx, unsigned char *out, unsigned
 WRAPPED(int, pthread_create,
 	(pthread_t * thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg))
 {
+	threads++;
 	return blown() ? EAGAIN : __real_pthread_create(thread, attr, run, arg);
 }
 
@@ -172,8 +174,16 @@ static int stream_of(size_t size, size_t piece, struct verify_result *out)
 	return r;
 }
 
+static void assert_same(const struct verify_result *a, const struct verify_result *b)
+{
+	assert_int_equal(a->size, b->size);
+	assert_memory_equal(&a->sha256, &b->sha256, DIGEST_SIZE);
+	assert_memory_equal(verify_tree_fsverity(a->tree), verify_tree_fsverity(b->tree),
+			    DIGEST_SIZE);
+}
+
 /* Returns whether all points were tried. */
-static bool fail_stream(size_t size, size_t piece, long point, const struct digest *expected)
+static bool fail_stream(size_t size, size_t piece, long point, const struct verify_result *expected)
 {
 	struct verify_result result = {.size = 42};
 	int r;
@@ -187,7 +197,7 @@ static bool fail_stream(size_t size, size_t piece, long point, const struct dige
 	}
 	if (r == 0) {
 		/* The one thing that can be done without: the helper. */
-		assert_memory_equal(verify_tree_fsverity(result.tree), expected, DIGEST_SIZE);
+		assert_same(&result, expected);
 		verify_tree_free(result.tree);
 	} else {
 		assert_clear_error(r);
@@ -213,8 +223,7 @@ static void streams_fail(void **state)
 
 		if (i > 0) /* the first run of all fetches SHA-256, and that too may fail */
 			assert_int_equal(stream_of(runs[i].size, runs[i].piece, &expected), 0);
-		while (!fail_stream(runs[i].size, runs[i].piece, point,
-				    i > 0 ? verify_tree_fsverity(expected.tree) : NULL))
+		while (!fail_stream(runs[i].size, runs[i].piece, point, i > 0 ? &expected : NULL))
 			point++;
 		assert_true(point > 5);
 		if (i > 0)
@@ -290,13 +299,12 @@ static void descriptors_fail(void **state)
 		r = verify_fd(from, to, NULL, NULL, &result);
 		if (!has_blown()) {
 			assert_int_equal(r, 0);
-			assert_memory_equal(&result.sha256, &true_result.sha256, DIGEST_SIZE);
+			assert_same(&result, &true_result);
 			verify_tree_free(result.tree);
 			break;
 		}
 		if (r == 0) {
-			assert_memory_equal(verify_tree_fsverity(result.tree),
-					    verify_tree_fsverity(true_result.tree), DIGEST_SIZE);
+			assert_same(&result, &true_result);
 			verify_tree_free(result.tree);
 		} else {
 			assert_clear_error(r);
@@ -335,15 +343,15 @@ static void checks_allocate_nothing(void **state)
 static void one_processor(void **state)
 {
 	struct verify_result shared, alone;
+	unsigned long before = threads;
 
 	assert_int_equal(stream_of(DATA_SIZE, MIB, &shared), 0);
-	atomic_store(&processors, 1);
-	/* No thread is made, so none can fail. */
+	assert_int_equal(threads, before + 1);
+	processors = 1;
 	assert_int_equal(stream_of(DATA_SIZE, MIB, &alone), 0);
-	atomic_store(&processors, 2);
-	assert_memory_equal(&shared.sha256, &alone.sha256, DIGEST_SIZE);
-	assert_memory_equal(verify_tree_fsverity(shared.tree), verify_tree_fsverity(alone.tree),
-			    DIGEST_SIZE);
+	processors = 2;
+	assert_int_equal(threads, before + 1);
+	assert_same(&shared, &alone);
 	verify_tree_free(shared.tree);
 	verify_tree_free(alone.tree);
 }
