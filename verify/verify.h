@@ -52,7 +52,9 @@ void verify_tree_free(struct verify_tree *tree); /* NULL is allowed */
 
 /*
  * Does DATA (LEN = chunk_length()) equal chunk INDEX? 0, -EBADMSG when it does not, -EINVAL for an
- * index or a length that the size does not allow. Costs one SHA-256 pass; no allocation, no lock.
+ * index or a length that the size does not allow; -EIO or -ENOMEM when OpenSSL fails. Costs one
+ * SHA-256 pass; no lock, and no allocation but a thread's first (and OpenSSL 3.0's own: 100 bytes of
+ * state for each hash).
  */
 int must_check verify_tree_check(const struct verify_tree *tree, uint64_t index, const void *data,
 				 size_t len);
@@ -87,7 +89,8 @@ int must_check verify_stream_finish(struct verify_stream *stream, struct verify_
 /*
  * The same over the next bytes of FD to its end (a file at offset 0, or a pipe). When COPY_TO >= 0
  * every byte is also written there, from offset 0. PROGRESS (may be NULL) hears the bytes done so
- * far, about every 8 MiB, and ends the run by returning other than 0, which is passed on.
+ * far, about every 8 MiB and at the end, and ends the run by returning other than 0, which is passed
+ * on.
  */
 typedef int (*verify_progress)(void *arg, uint64_t done);
 int must_check verify_fd(int fd, int copy_to, verify_progress progress, void *arg,
