@@ -140,13 +140,16 @@ static int busy(const char *path, int fd)
 	char proc[64];
 	size_t len;
 
-	if (!pid)
-		return log_error_errno(-EBUSY, "store %s is in use by another process", path);
+	if (!pid) {
+		log_error("store %s is in use by another process", path);
+		return -EBUSY;
+	}
 	snprintf(proc, sizeof(proc), "/proc/%d/comm", (int)pid);
 	if (io_read_file(proc, 4096, &comm, &len) == 0)
 		comm[strcspn(comm, "\n")] = '\0';
-	return log_error_errno(-EBUSY, "store %s is in use by %s (pid %d)", path,
-			       comm && *comm ? comm : "a process that has ended", (int)pid);
+	log_error("store %s is in use by %s (pid %d)", path,
+		  comm && *comm ? comm : "a process that has ended", (int)pid);
+	return -EBUSY;
 }
 
 static int take_lock(struct store *store, int root)

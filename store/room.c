@@ -12,6 +12,7 @@
  */
 #include "store/internal.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include "common/log.h"
