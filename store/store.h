@@ -4,21 +4,23 @@
  *
  *	lock                      flock(2)ed; holds the pid of who has it
  *	CACHEDIR.TAG              for backup programs (bford.info/cachedir)
- *	objects/ab/<name>         sparse files; name is the canonical one when the object was first known
- *	tmp/                      ingests under way; emptied at open
- *	meta/                     RocksDB (schema: store/schema.h)
+ *	objects/ab/<name>         sparse files; name is the canonical one when the object was first
+ *known tmp/                      ingests under way; emptied at open meta/ RocksDB (schema:
+ *store/schema.h)
  *
  * A chunk's data is written first, its presence bit, tagged with the boot id, follows (not synced);
- * when the last one is there, one fdatasync and one synced record make the object complete. After a crash in the
- * same boot the bits count: the page cache survived. After another boot they are hints, and each
- * chunk must be verified again before it is served.
+ * when the last one is there, one fdatasync and one synced record make the object complete. After a
+ *crash in the same boot the bits count: the page cache survived. After another boot they are hints,
+ *and each chunk must be verified again before it is served.
  *
  * The store knows nothing of verification: it keeps what it is told. For an attested object (its
- * fs-verity digest and front are known) put only verified chunks. For an unattested one the bits mean
- * "received", nobody may read them before store_object_complete(), and another boot forgets them.
+ * fs-verity digest and front are known) put only verified chunks. For an unattested one the bits
+ *mean "received", nobody may read them before store_object_complete(), and another boot forgets
+ *them.
  *
- * Ids of objects and views come from sequences that are never given out twice. Everything returns 0 or
- * -errno and is safe on any thread; what happens to the disk is logged here, once, with the path or digest.
+ * Ids of objects and views come from sequences that are never given out twice. Everything returns 0
+ *or -errno and is safe on any thread; what happens to the disk is logged here, once, with the path
+ *or digest.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -34,15 +36,15 @@
 struct store;
 
 struct store_options {
-	const char *path;        /* made if absent, with parents */
-	uint64_t size;           /* bytes that objects may take; 0: half of what was free at open */
-	uint64_t keep_free;      /* bytes of the filesystem to leave free */
-	const char *boot_id;     /* NULL: /proc/sys/kernel/random/boot_id; tests pretend another boot */
+	const char *path;    /* made if absent, with parents */
+	uint64_t size;	     /* bytes that objects may take; 0: half of what was free at open */
+	uint64_t keep_free;  /* bytes of the filesystem to leave free */
+	const char *boot_id; /* NULL: /proc/sys/kernel/random/boot_id; tests pretend another boot */
 };
 
 /*
- * -EBUSY: another process has it (logged, with its pid and command). -EPROTO: a newer format. -EINVAL:
- * lies on a weightfs mount. -EIO: RocksDB cannot be opened (logged).
+ * -EBUSY: another process has it (logged, with its pid and command). -EPROTO: a newer format.
+ * -EINVAL: lies on a weightfs mount. -EIO: RocksDB cannot be opened (logged).
  */
 int must_check store_open(const struct store_options *options, struct store **out);
 /* All objects must have been closed. NULL is allowed. */
@@ -51,17 +53,19 @@ void store_close(struct store *store);
 /* Is another process holding the store at PATH? Its pid, 0 if none, or -errno. */
 pid_t store_holder(const char *path);
 
-/* ---- records ------------------------------------------------------------------------------------- */
+/* ---- records
+ * ------------------------------------------------------------------------------------- */
 
 /* What is kept of an object, by value. */
 struct store_info {
-	uint64_t id;                /* 1 … 2^40 - 1 */
+	uint64_t id; /* 1 … 2^40 - 1 */
 	uint64_t size;
 	struct digest_pair digests; /* has_fsverity: attested, or complete */
-	struct digest_name name;    /* first known as: the file's name, and where the inode number is from */
-	bool complete;              /* every byte here and verified */
-	uint64_t present;           /* bytes whose presence is recorded (hints included) */
-	int64_t last_open;          /* seconds since the epoch; 0: never */
+	struct digest_name
+		name;	   /* first known as: the file's name, and where the inode number is from */
+	bool complete;	   /* every byte here and verified */
+	uint64_t present;  /* bytes whose presence is recorded (hints included) */
+	int64_t last_open; /* seconds since the epoch; 0: never */
 };
 
 /* By either digest; -ENOENT. */
@@ -69,26 +73,29 @@ int must_check store_lookup(struct store *store, const struct digest_name *name,
 			    struct store_info *out);
 int must_check store_get(struct store *store, uint64_t id, struct store_info *out);
 /*
- * Make the record of an object now known to exist, of SIZE bytes. FRONT (may be NULL with LEN 0) is kept
- * when NAME is its fs-verity digest. If the record is there already: that one is returned, unchanged.
+ * Make the record of an object now known to exist, of SIZE bytes. FRONT (may be NULL with LEN 0) is
+ * kept when NAME is its fs-verity digest. If the record is there already: that one is returned,
+ * unchanged.
  */
 int must_check store_create(struct store *store, const struct digest_name *name, uint64_t size,
 			    const void *front, size_t len, struct store_info *out);
 /* The first record with an id greater than AFTER; -ENOENT after the last. Stable order. */
 int must_check store_next(struct store *store, uint64_t after, struct store_info *out);
 /*
- * Remove record, file and front. An object that is open keeps its descriptor and goes on in memory until
- * closed; its later puts change nothing in the store.
+ * Remove record, file and front. An object that is open keeps its descriptor and goes on in memory
+ * until closed; its later puts change nothing in the store.
  */
 int must_check store_remove(struct store *store, uint64_t id);
 
 /* View VIEW opened object ID now. Not synced. */
 int must_check store_touch(struct store *store, uint64_t id, uint32_t view);
-/* The views that ever opened ID: the first with a number greater than AFTER; -ENOENT after the last. */
+/* The views that ever opened ID: the first with a number greater than AFTER; -ENOENT after the
+ * last. */
 int must_check store_next_user(struct store *store, uint64_t id, uint32_t after, uint32_t *view,
 			       int64_t *last_open);
 
-/* The number (1 … 2^20 - 1) of the view of UID and ORIGIN, made on first use. -ENOSPC: none left. */
+/* The number (1 … 2^20 - 1) of the view of UID and ORIGIN, made on first use. -ENOSPC: none left.
+ */
 int must_check store_view(struct store *store, uid_t uid, const char *origin, uint32_t *view);
 /* The other way; ORIGIN is to be freed. -ENOENT. */
 int must_check store_view_get(struct store *store, uint32_t view, uid_t *uid, char **origin);
@@ -99,7 +106,8 @@ struct store_usage {
 };
 void store_usage(struct store *store, struct store_usage *out);
 
-/* ---- an object's bytes --------------------------------------------------------------------------- */
+/* ---- an object's bytes
+ * --------------------------------------------------------------------------- */
 
 /* An open object. All opens of one id share one, counted. */
 struct store_object;
@@ -114,22 +122,24 @@ bool store_object_complete(const struct store_object *object); /* lock-free */
 
 enum store_presence {
 	STORE_ABSENT,
-	STORE_HINT,    /* written in another boot: read, verify, then store_object_confirm() or _drop() */
+	STORE_HINT, /* written in another boot: read, verify, then store_object_confirm() or _drop()
+		     */
 	STORE_PRESENT,
 };
 /* Lock-free. */
 enum store_presence store_object_presence(const struct store_object *object, uint64_t chunk);
 
 /* LEN bytes at OFFSET, inside present (or hinted) chunks. Lock-free. */
-int must_check store_object_read(struct store_object *object, uint64_t offset, void *buf, size_t len);
+int must_check store_object_read(struct store_object *object, uint64_t offset, void *buf,
+				 size_t len);
 /* For splice, passthrough and reflink; -1 while nothing was ever put. Borrowed. */
 int store_object_fd(const struct store_object *object);
 
 /*
  * Write a whole chunk, then record its presence. -ENOSPC: it does not fit (limit, keep-free or the
- * disk); the object's room is reserved at its first put, so a later put fails only if the disk lies. After
- * an error the chunk stays absent. A chunk that is present is left alone. Several threads may put different chunks;
- * the same one at most once at a time.
+ * disk); the object's room is reserved at its first put, so a later put fails only if the disk
+ * lies. After an error the chunk stays absent. A chunk that is present is left alone. Several
+ * threads may put different chunks; the same one at most once at a time.
  */
 int must_check store_object_put(struct store_object *object, uint64_t chunk, const void *data,
 				size_t len);
@@ -143,18 +153,20 @@ int must_check store_object_resize(struct store_object *object, uint64_t size);
 /* Is every chunk PRESENT? */
 bool store_object_full(const struct store_object *object);
 /*
- * Every chunk is present and verified: sync the data, then record it, synced, with all that is known now.
- * FRONT as verify_tree_front() gives it. -EIO: the sync failed, all bits are dropped.
+ * Every chunk is present and verified: sync the data, then record it, synced, with all that is
+ * known now. FRONT as verify_tree_front() gives it. -EIO: the sync failed, all bits are dropped.
  * Idempotent.
  */
 int must_check store_object_finish(struct store_object *object, const struct digest_pair *digests,
 				   const void *front, size_t len);
 /* The SHA-256 of a complete object became known by an audit. */
 int must_check store_object_set_sha256(struct store_object *object, const struct digest *sha256);
-/* The front kept for an attested object, to be freed; LEN 0 and NULL for one chunk or less. -ENODATA: none. */
+/* The front kept for an attested object, to be freed; LEN 0 and NULL for one chunk or less.
+ * -ENODATA: none. */
 int must_check store_object_front(struct store_object *object, void **front, size_t *len);
 
-/* ---- bringing in whole files --------------------------------------------------------------------- */
+/* ---- bringing in whole files
+ * --------------------------------------------------------------------- */
 
 /* A file in tmp/, written by the caller through its descriptor, then taken over, or thrown away. */
 struct store_ingest;
@@ -163,8 +175,8 @@ struct store_ingest;
 int must_check store_ingest_new(struct store *store, uint64_t size_hint, struct store_ingest **out);
 int store_ingest_fd(const struct store_ingest *ingest); /* read and write; borrowed */
 /*
- * Sync, rename into objects/, record as complete. An object already complete is kept, and OUT describes it; a partial
- * one is replaced. INGEST is freed in any case.
+ * Sync, rename into objects/, record as complete. An object already complete is kept, and OUT
+ * describes it; a partial one is replaced. INGEST is freed in any case.
  */
 int must_check store_ingest_commit(struct store_ingest *ingest, const struct digest_pair *digests,
 				   uint64_t size, const void *front, size_t len,

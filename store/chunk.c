@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Chunks: put, confirmed, dropped, read.
+ *
+ *	ABSENT ──put──► PRESENT      HINT ──put or confirm──► PRESENT      any ──drop──► ABSENT
+ *
+ * On the way in: bytes to the file, then the key on disk, then the bit here. On the way out: the
+ *bit, then the key. If a key cannot be deleted, the object is stale: before the bytes of any chunk
+ *change, its key must be gone, or a crash in the middle of the write would leave a key for a torn
+ *chunk.
+ */
+#include "store/internal.h"
+
+#include "common/io.h"
+#include "common/log.h"
+
+enum store_presence store_object_presence(const struct store_object *object, uint64_t chunk)
+{
+	const struct map *map = atomic_load_explicit(&object->map, memory_order_acquire);
+
+	if (atomic_load_explicit(&object->complete, memory_order_acquire))
+		return chunk < map->chunks ? STORE_PRESENT : STORE_ABSENT;
+	return map_get(map, chunk);
+}
+
+bool store_object_full(const struct store_object *object)
+{
+	const struct map *map = atomic_load_explicit(&object->map, memory_order_acquire);
+
+	return atomic_load(&object->complete) || atomic_load(&map->n_present) == map->chunks;
+}
+
+int store_object_read(struct store_object *object, uint64_t offset, void *buf, size_t len)
+{
+	int fd = atomic_load_explicit(&object->fd, memory_order_acquire);
+	int r;
+
+	if (len == 0)
+		return 0;
+	r = fd < 0 ? -ENODATA : io_pread(fd, buf, len, offset);
+	if (r < 0)
+		return log_error_errno(r, "%s: %s cannot be read at %llu", object->store->path,
+				       object_label(object).text, (unsigned long long)offset);
+	return 0;
+}
+
+static int record_chunk(struct store_object *object, uint64_t chunk)
+{
+	_cleanup_batch_ struct db_batch batch = db_batch();
+	struct schema_key key = schema_key_id(SCHEMA_PRESENCE, object->id);
+
+	schema_key_u64(&key, chunk);
+	db_batch_put(&batch, &key, object->store->boot_id, STORE_BOOT_ID_SIZE);
+	return db_write(object->store->db, &batch, false);
+}
+
+static int erase_chunk(struct store_object *object, uint64_t chunk)
+{
+	_cleanup_batch_ struct db_batch batch = db_batch();
+	struct schema_key key = schema_key_id(SCHEMA_PRESENCE, object->id);
+
+	schema_key_u64(&key, chunk);
+	db_batch_delete(&batch, &key);
+	return db_write(object->store->db, &batch, false);
+}
+
+static int put_failed(struct store_object *object, uint64_t chunk, int r)
+{
+	if (atomic_exchange(&object->refused, true))
+		return r;
+	return log_warning_errno(r, "%s: chunk %llu of %s cannot be kept", object->store->path,
+				 (unsigned long long)chunk, object_label(object).text);
+}
+
+/* Shared claim; the file is there. */
+static int put(struct store_object *object, struct map *map, uint64_t chunk, const void *data,
+	       size_t len)
+{
+	int r = 0;
+
+	if (atomic_load(&object->complete) || map_get(map, chunk) == STORE_PRESENT)
+		return 0;
+	if (atomic_load(&object->stale) && !object->removed)
+		r = erase_chunk(object, chunk);
+	if (r < 0)
+		return r;
+	r = io_pwrite(atomic_load(&object->fd), data, len, chunk * CHUNK_SIZE);
+	if (r < 0)
+		return put_failed(object, chunk, r);
+	if (!object->removed)
+		r = record_chunk(object, chunk);
+	if (r < 0) {
+		atomic_store(&object->stale, true); /* it may have been written all the same */
+		return put_failed(object, chunk, r);
+	}
+	map_set(map, chunk, STORE_PRESENT);
+	return 0;
+}
+
+static int prepare(struct store_object *object)
+{
+	int r = 0;
+
+	object_claim(object);
+	if (atomic_load(&object->fd) < 0)
+		r = object_make_file(object);
+	object_unclaim(object);
+	return r;
+}
+
+int store_object_put(struct store_object *object, uint64_t chunk, const void *data, size_t len)
+{
+	struct map *map;
+	int r;
+
+	for (;;) {
+		object_share(object);
+		if (atomic_load(&object->fd) >= 0)
+			break;
+		object_unshare(object);
+		r = prepare(object);
+		if (r < 0)
+			return r;
+	}
+	map = atomic_load(&object->map);
+	if (chunk >= map->chunks || len != chunk_length(map->size, chunk))
+		r = -EINVAL;
+	else
+		r = put(object, map, chunk, data, len);
+	object_unshare(object);
+	return r;
+}
+
+/*
+ * If that cannot be recorded, the key still says HINT: nothing is lost, and the bytes are as good
+ * as they were found to be.
+ */
+int store_object_confirm(struct store_object *object, uint64_t chunk)
+{
+	struct map *map;
+	int r = 0;
+
+	object_share(object);
+	map = atomic_load(&object->map);
+	switch (map_get(map, chunk)) {
+	case STORE_ABSENT:
+		r = atomic_load(&object->complete) ? 0 : -ENODATA;
+		break;
+	case STORE_HINT:
+		if (!object->removed && record_chunk(object, chunk) < 0)
+			log_debug("%s: chunk %llu stays a hint on disk", object_label(object).text,
+				  (unsigned long long)chunk);
+		map_set(map, chunk, STORE_PRESENT);
+		break;
+	case STORE_PRESENT:
+		break;
+	}
+	object_unshare(object);
+	return r;
+}
+
+void store_object_drop(struct store_object *object, uint64_t chunk)
+{
+	struct map *map;
+
+	object_share(object);
+	map = atomic_load(&object->map);
+	/* What is complete may be in use past us (passthrough): it is removed whole or not at all.
+	 */
+	if (!atomic_load(&object->complete) && chunk < map->chunks &&
+	    map_set(map, chunk, STORE_ABSENT) != STORE_ABSENT && !object->removed &&
+	    erase_chunk(object, chunk) < 0)
+		atomic_store(&object->stale, true);
+	object_unshare(object);
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whole files, brought in through tmp/.
+ *
+ * A commit finds the record by either digest, or makes one, and renames the file over the object's
+ * own under the exclusive claim. A crash after the rename and before the record leaves an object
+ * that is partial, with a file that holds more than its bits say: that is harmless, the rest is
+ * fetched, or ingested, again.
+ */
+#include "store/internal.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include "common/log.h"
+
+struct store_ingest {
+	struct store *store;
+	int fd;
+	char name[32]; /* in tmp/; empty once it is renamed */
+};
+
+int store_ingest_new(struct store *store, uint64_t size_hint, struct store_ingest **out)
+{
+	struct store_ingest *ingest;
+	int r;
+
+	r = room_check(store, size_hint, false);
+	if (r < 0)
+		return r;
+	ingest = calloc(1, sizeof(*ingest));
+	if (!ingest)
+		return -ENOMEM;
+	ingest->store = store;
+	snprintf(ingest->name, sizeof(ingest->name), "%llu",
+		 (unsigned long long)atomic_fetch_add(&store->ingests, 1));
+	ingest->fd =
+		openat(store->tmp_fd, ingest->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (ingest->fd < 0) {
+		r = log_error_errno(-errno, "%s/tmp/%s cannot be made", store->path, ingest->name);
+		free(ingest);
+		return r;
+	}
+	*out = ingest;
+	return 0;
+}
+
+int store_ingest_fd(const struct store_ingest *ingest)
+{
+	return ingest->fd;
+}
+
+void store_ingest_abort(struct store_ingest *ingest)
+{
+	if (!ingest)
+		return;
+	if (*ingest->name && unlinkat(ingest->store->tmp_fd, ingest->name, 0) < 0)
+		log_warning_errno(-errno, "%s/tmp/%s stays", ingest->store->path, ingest->name);
+	cleanup_close(&ingest->fd);
+	free(ingest);
+}
+
+/* The complete one of those that have either digest, else any; made if there is none. */
+static int find_or_create(struct store *store, const struct digest_pair *digests, uint64_t size,
+			  uint64_t *id)
+{
+	struct digest_name names[2] = {{DIGEST_SHA256, digests->sha256},
+				       {DIGEST_FSVERITY, digests->fsverity}};
+	struct digest_name own = digest_pair_name(digests);
+	struct store_info info;
+	bool found = false;
+	int r;
+
+	for (size_t i = digests->has_sha256 ? 0 : 1; i < 2; i++) {
+		struct record record;
+		uint64_t candidate;
+
+		r = record_find(store, &names[i], &candidate, &record);
+		if (r < 0 && r != -ENOENT)
+			return r;
+		if (r == 0 && (!found || record.complete))
+			*id = candidate;
+		found |= r == 0;
+		if (r == 0 && record.complete)
+			break;
+	}
+	if (found)
+		return 0;
+	r = store_create(store, &own, size, NULL, 0, &info);
+	if (r == 0)
+		*id = info.id;
+	return r;
+}
+
+/* Claimed: the object. Make its room and its size those of the file. */
+static int fit(struct store_object *object, uint64_t size)
+{
+	struct map *map;
+	int r;
+
+	if (object->record.file && object->record.size == size)
+		return 0;
+	if (object->record.file)
+		r = room_resize(object->store, object->id, object->record.size, size);
+	else
+		r = object_reserve(object, size, true);
+	if (r < 0 || size == atomic_load(&object->map)->size)
+		return r;
+	r = map_new(size, &map);
+	if (r == 0)
+		object_set_map(object, map);
+	return r;
+}
+
+/* Claimed: the object, which is not complete. */
+static int replace(struct store_ingest *ingest, struct store_object *object,
+		   const struct digest_pair *digests, uint64_t size, const void *front, size_t len)
+{
+	struct record record = object->record;
+	int r;
+
+	r = record_merge(&record.digests, digests);
+	if (r < 0)
+		return r;
+	if (record.size != size && object->record.digests.has_fsverity)
+		return -EINVAL; /* the size is part of that digest */
+	r = fit(object, size);
+	if (r < 0)
+		return r;
+	r = store_file_take(object->store, ingest->name, &object->name);
+	if (r < 0)
+		return r;
+	*ingest->name = '\0';
+	r = object_set_fd(object, ingest->fd);
+	if (r < 0)
+		return r;
+	ingest->fd = -1;
+	record.size = size;
+	record.file = true;
+	record.complete = true;
+	return object_commit(object, &record, front, len);
+}
+
+/* -EAGAIN: it was removed meanwhile. */
+static int commit(struct store_ingest *ingest, struct store_object *object,
+		  const struct digest_pair *digests, uint64_t size, const void *front, size_t len)
+{
+	bool complete;
+	int r = 0;
+
+	object_claim(object);
+	complete = object->record.complete;
+	if (object->removed)
+		r = -EAGAIN;
+	else if (!complete)
+		r = replace(ingest, object, digests, size, front, len);
+	object_unclaim(object);
+	if (r == 0 && complete && digests->has_sha256)
+		r = store_object_set_sha256(object, &digests->sha256);
+	return r;
+}
+
+static int commit_any(struct store_ingest *ingest, const struct digest_pair *digests, uint64_t size,
+		      const void *front, size_t len, struct store_info *out)
+{
+	struct store_object *object;
+	struct stat st;
+	uint64_t id = 0;
+	int r;
+
+	if (!digests->has_fsverity || fstat(ingest->fd, &st) < 0 || (uint64_t)st.st_size != size)
+		return -EINVAL;
+	if (fdatasync(ingest->fd) < 0)
+		return log_error_errno(-errno, "%s/tmp/%s cannot be synced", ingest->store->path,
+				       ingest->name);
+	do {
+		r = find_or_create(ingest->store, digests, size, &id);
+		if (r < 0)
+			return r;
+		r = store_object_open(ingest->store, id, &object);
+		if (r == -ENOENT)
+			r = -EAGAIN;
+		if (r < 0)
+			continue;
+		r = commit(ingest, object, digests, size, front, len);
+		if (r == 0)
+			store_object_info(object, out);
+		store_object_close(object);
+	} while (r == -EAGAIN);
+	return r;
+}
+
+int store_ingest_commit(struct store_ingest *ingest, const struct digest_pair *digests,
+			uint64_t size, const void *front, size_t len, struct store_info *out)
+{
+	int r = commit_any(ingest, digests, size, front, len, out);
+
+	store_ingest_abort(ingest);
+	return r;
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of store/ share.
+ *
+ * Two kinds of exclusion. store->lock is a leaf: held for a few instructions, never across I/O.
+ *What must be ordered across I/O is *claimed*: a flag under the lock, waited for on store->changed.
+ *
+ *	object claim, shared     put, confirm, drop, touch: any number at once, none waits for
+ *another object claim, exclusive  whatever changes the record, the size or the file naming making a
+ *record and removing one with its file: whose names are free? reserving                the sum of
+ *what objects take is compared with the limit
+ *
+ * taken in this order. Readers of bytes and presence claim nothing and lock nothing.
+ */
+#ifndef STORE_INTERNAL_H
+#define STORE_INTERNAL_H
+
+#include <pthread.h>
+#include <rocksdb/c.h>
+#include <stdatomic.h>
+#include <uthash.h>
+#include "store/schema.h"
+#include "store/store.h"
+
+#define STORE_ID_MAX   (((uint64_t)1 << 40) - 1)
+#define STORE_VIEW_MAX (((uint64_t)1 << 20) - 1)
+
+/* ---- db.c: RocksDB, its errors logged and turned into -errno
+ * ------------------------------------- */
+
+struct db;
+
+int must_check db_open(const char *path, struct db **out);
+void db_close(struct db *db); /* NULL is allowed */
+
+/* VALUE is to be freed; -ENOENT. */
+int must_check db_get(struct db *db, const struct schema_key *key, uint8_t **value, size_t *len);
+/*
+ * Every key that begins as FROM does up to PREFIX bytes, from FROM on, in order, until FOUND
+ * returns other than 0, which is passed on. FOUND may read the database.
+ */
+typedef int (*db_found)(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
+			size_t len);
+int must_check db_scan(struct db *db, const struct schema_key *from, size_t prefix, db_found found,
+		       void *arg);
+
+/* Changes that happen together or not at all. */
+struct db_batch {
+	rocksdb_writebatch_t *changes;
+};
+void db_batch_free(struct db_batch *batch);
+#define _cleanup_batch_ _cleanup_(db_batch_free)
+struct db_batch db_batch(void);
+void db_batch_put(struct db_batch *batch, const struct schema_key *key, const void *value,
+		  size_t len);
+void db_batch_delete(struct db_batch *batch, const struct schema_key *key);
+/* Every key that begins with PREFIX. */
+void db_batch_delete_all(struct db_batch *batch, const struct schema_key *prefix);
+/* SYNC: it outlives the machine's power, not only the process. An error may have been written all
+ * the same. */
+int must_check db_write(struct db *db, struct db_batch *batch, bool sync);
+
+/* ---- store.c: the store, claims, sequences
+ * ------------------------------------------------------- */
+
+struct sequence {
+	uint8_t kind;	      /* 'o', 'v' */
+	unsigned int batch;   /* ids reserved at a time */
+	uint64_t last;	      /* the greatest id there may be */
+	uint64_t next, until; /* reserved and not given out; whoever claims naming */
+};
+
+/* An object with a file that is not complete: what is still to be written counts against the disk.
+ */
+struct filling {
+	uint64_t id, size;
+	struct digest_name name;
+	UT_hash_handle hh;
+};
+
+struct store {
+	char *path;
+	int lock_fd, objects_fd, tmp_fd;
+	struct db *db;
+	uint8_t boot_id[STORE_BOOT_ID_SIZE];
+	uint64_t limit, keep_free;
+	atomic_uint_fast64_t ingests; /* names in tmp/ */
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;	      /* a claim was given back, an object was loaded */
+	struct store_object *objects; /* protected by lock: the open ones, by id */
+	bool naming, reserving;	      /* protected by lock: claims */
+	uint64_t used, count;	 /* protected by lock: sizes and number of objects with a file */
+	struct filling *filling; /* protected by lock; removed from by whoever claims reserving */
+
+	struct sequence object_ids, view_ids;
+};
+
+void store_claim(struct store *store, bool *claim);
+void store_unclaim(struct store *store, bool *claim);
+int must_check store_next_id(struct store *store, struct sequence *sequence, uint64_t *out);
+
+/* ---- place.c: the directory
+ * ---------------------------------------------------------------------- */
+
+/* Make and lock the directory of STORE, which has its path; on an error store_place_close(), too.
+ */
+int must_check store_place_open(struct store *store);
+void store_place_close(struct store *store);
+
+/* ---- file.c: the objects' files
+ * ------------------------------------------------------------------ */
+
+#define STORE_FILE_PATH_SIZE (3 + DIGEST_NAME_SIZE)
+/* The object's file, relative to objects/. */
+void store_file_path(const struct digest_name *name, char out[STORE_FILE_PATH_SIZE]);
+/* Make an empty file of SIZE bytes; what has its name already is unlinked. The descriptor or
+ * -errno. */
+int must_check store_file_create(struct store *store, const struct digest_name *name,
+				 uint64_t size);
+/* The same without a name. */
+int must_check store_file_anonymous(struct store *store, uint64_t size);
+/* Make a file's name durable. */
+int must_check store_file_sync_name(struct store *store, const struct digest_name *name);
+/* Rename TMP of tmp/ to an object's file, durably; what has the name is replaced. */
+int must_check store_file_take(struct store *store, const char *tmp,
+			       const struct digest_name *name);
+
+/* ---- room.c: what fits
+ * --------------------------------------------------------------------------- */
+
+int must_check room_load(struct store *store, uint64_t size_option);
+/* SIZE bytes more? WRITTEN: they are on the disk already. -ENOSPC. Claims nothing. */
+int must_check room_check(struct store *store, uint64_t size, bool written);
+/* Check and take. */
+int must_check room_reserve(struct store *store, uint64_t id, const struct digest_name *name,
+			    uint64_t size, bool written);
+/* A reserved object's size becomes TO. */
+int must_check room_resize(struct store *store, uint64_t id, uint64_t from, uint64_t to);
+/* It is complete, it was found not to be, it is gone. */
+void room_settle(struct store *store, uint64_t id);
+void room_unsettle(struct store *store, uint64_t id, const struct digest_name *name, uint64_t size);
+void room_release(struct store *store, uint64_t id, uint64_t size);
+
+/* ---- record.c
+ * ------------------------------------------------------------------------------------ */
+
+int must_check record_read(struct store *store, uint64_t id, struct record *out);
+struct digest_name record_name(const struct record *record);
+/* Record and aliases. */
+void record_put(struct db_batch *batch, uint64_t id, const struct record *record);
+/* The object that has a digest: a complete one, else the oldest; -ENOENT. */
+int must_check record_find(struct store *store, const struct digest_name *name, uint64_t *id,
+			   struct record *out);
+int must_check record_last_open(struct store *store, uint64_t id, int64_t *out);
+/* Add what DIGESTS knows to INTO; -EINVAL when they contradict each other. */
+int must_check record_merge(struct digest_pair *into, const struct digest_pair *digests);
+void front_put(struct db_batch *batch, uint64_t id, const void *front, size_t len);
+
+/* ---- map.c: which chunks are there
+ * --------------------------------------------------------------- */
+
+/* Two bits a chunk and two sums, read and changed without a lock. */
+struct map {
+	uint64_t size, chunks;
+	struct map *retired;		/* the one before it: a reader may still be in it */
+	atomic_uint_fast64_t recorded;	/* bytes of chunks PRESENT or HINT */
+	atomic_uint_fast64_t n_present; /* chunks PRESENT */
+	_Atomic uint64_t words[];
+};
+
+int must_check map_new(uint64_t size, struct map **out);
+void map_free(struct map *map); /* and what it retired; NULL is allowed */
+enum store_presence map_get(const struct map *map, uint64_t chunk);
+/* What was there before. */
+enum store_presence map_set(struct map *map, uint64_t chunk, enum store_presence presence);
+void map_clear(struct map *map);
+
+/* ---- object.c, chunk.c, change.c
+ * ----------------------------------------------------------------- */
+
+struct store_object {
+	struct store *store;
+	uint64_t id;
+	struct digest_name name; /* constant once loaded */
+
+	unsigned int refs;		  /* protected by lock */
+	bool loading;			  /* protected by lock */
+	int load_error;			  /* protected by lock */
+	unsigned int sharing, exclusives; /* protected by lock: claims held; held or waited for */
+	bool changing;			  /* protected by lock: the exclusive claim is held */
+	struct record record; /* written under claim and lock: either is enough to read */
+	bool removed;	      /* as record */
+
+	_Atomic(struct map *) map; /* written by the exclusive claim */
+	atomic_int fd;		   /* written by the exclusive claim */
+	atomic_bool complete; /* record.complete, for readers without a lock; never goes back */
+	atomic_bool stale;    /* a key 'p' may be on disk for a chunk that is absent here */
+	atomic_bool refused;  /* that there is no room was logged */
+	_Atomic int64_t last_open;
+
+	int *old_fds; /* exclusive claim: replaced, perhaps still read from */
+	size_t n_old_fds;
+	UT_hash_handle hh;
+};
+
+void object_claim(struct store_object *object);
+void object_unclaim(struct store_object *object);
+void object_share(struct store_object *object);
+void object_unshare(struct store_object *object);
+/* Set what INFO says, if the object is open now. */
+bool object_peek(struct store *store, uint64_t id, int *result, struct store_info *out);
+/* "sha256…" for messages. */
+struct object_label {
+	char text[DIGEST_NAME_SIZE];
+};
+struct object_label object_label(const struct store_object *object);
+
+/* All with the exclusive claim. */
+void object_set_record(struct store_object *object, const struct record *record);
+void object_set_map(struct store_object *object, struct map *map);
+int must_check object_set_fd(struct store_object *object, int fd);
+int must_check object_make_file(struct store_object *object);
+int must_check object_reserve(struct store_object *object, uint64_t size, bool written);
+int must_check object_forget(struct store_object *object);
+int must_check object_commit(struct store_object *object, const struct record *record,
+			     const void *front, size_t len);
+
+#endif

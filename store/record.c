@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The records: finding, making and listing them.
+ *
+ * A record is changed by the exclusive claim of its open object only (store/change.c), and made by
+ * the claim `naming`. Its time of last use and its users have keys of their own, so that an open
+ * need not rewrite it.
+ */
+#include "store/internal.h"
+
+#include <time.h>
+#include "common/log.h"
+
+int record_read(struct store *store, uint64_t id, struct record *out)
+{
+	struct schema_key key = schema_key_id(SCHEMA_OBJECT, id);
+	_cleanup_free_ uint8_t *value = NULL;
+	size_t len;
+	int r;
+
+	r = db_get(store->db, &key, &value, &len);
+	if (r < 0)
+		return r;
+	if (schema_get_record(value, len, out) < 0)
+		return log_error_errno(-EIO, "%s: the record of object %llu cannot be understood",
+				       store->path, (unsigned long long)id);
+	return 0;
+}
+
+struct digest_name record_name(const struct record *record)
+{
+	return (struct digest_name){record->name, record->name == DIGEST_SHA256
+							  ? record->digests.sha256
+							  : record->digests.fsverity};
+}
+
+int record_merge(struct digest_pair *into, const struct digest_pair *digests)
+{
+	if (into->has_sha256 && digests->has_sha256 &&
+	    !digest_equal(&into->sha256, &digests->sha256))
+		return -EINVAL;
+	if (into->has_fsverity && digests->has_fsverity &&
+	    !digest_equal(&into->fsverity, &digests->fsverity))
+		return -EINVAL;
+	if (digests->has_sha256) {
+		into->has_sha256 = true;
+		into->sha256 = digests->sha256;
+	}
+	if (digests->has_fsverity) {
+		into->has_fsverity = true;
+		into->fsverity = digests->fsverity;
+	}
+	return 0;
+}
+
+static void alias_put(struct db_batch *batch, const struct digest_name *name, uint64_t id)
+{
+	struct schema_key key = schema_key_digest(SCHEMA_ALIAS, name);
+
+	schema_key_u64(&key, id);
+	db_batch_put(batch, &key, "", 0);
+}
+
+void record_put(struct db_batch *batch, uint64_t id, const struct record *record)
+{
+	struct schema_key key = schema_key_id(SCHEMA_OBJECT, id);
+	uint8_t value[SCHEMA_RECORD_SIZE];
+
+	schema_put_record(value, record);
+	db_batch_put(batch, &key, value, sizeof(value));
+	if (record->digests.has_sha256)
+		alias_put(batch, &(struct digest_name){DIGEST_SHA256, record->digests.sha256}, id);
+	if (record->digests.has_fsverity)
+		alias_put(batch, &(struct digest_name){DIGEST_FSVERITY, record->digests.fsverity},
+			  id);
+}
+
+void front_put(struct db_batch *batch, uint64_t id, const void *front, size_t len)
+{
+	struct schema_key key = schema_key_id(SCHEMA_FRONT, id);
+	const char version = SCHEMA_VALUE_VERSION;
+	const char *keys[] = {(const char *)key.bytes};
+	const char *values[] = {&version, front};
+	const size_t key_sizes[] = {key.len}, value_sizes[] = {sizeof(version), len};
+
+	rocksdb_writebatch_putv(batch->changes, 1, keys, key_sizes, 2, values, value_sizes);
+}
+
+struct search {
+	struct store *store;
+	uint64_t id; /* 0: none yet */
+	struct record record;
+};
+
+static int consider(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value, size_t len)
+{
+	struct search *search = arg;
+	uint64_t id = schema_get_u64(key + key_len - 8);
+	struct record record;
+	int r = record_read(search->store, id, &record);
+
+	if (r == -ENOENT)
+		return 0; /* removed at this moment */
+	if (r < 0)
+		return r;
+	if (search->id && !record.complete)
+		return 0;
+	search->id = id;
+	search->record = record;
+	return record.complete;
+}
+
+int record_find(struct store *store, const struct digest_name *name, uint64_t *id,
+		struct record *out)
+{
+	struct schema_key key = schema_key_digest(SCHEMA_ALIAS, name);
+	struct search search = {.store = store};
+	int r = db_scan(store->db, &key, key.len, consider, &search);
+
+	if (r < 0)
+		return r;
+	if (!search.id)
+		return -ENOENT;
+	*id = search.id;
+	*out = search.record;
+	return 0;
+}
+
+int record_last_open(struct store *store, uint64_t id, int64_t *out)
+{
+	struct schema_key key = schema_key_id(SCHEMA_OPENED, id);
+	_cleanup_free_ uint8_t *value = NULL;
+	size_t len;
+	int r = db_get(store->db, &key, &value, &len);
+
+	if (r == 0)
+		return schema_get_time(value, len, out);
+	if (r == -ENOENT)
+		*out = 0;
+	return r == -ENOENT ? 0 : r;
+}
+
+struct tally {
+	const struct store *store;
+	const struct record *record;
+	uint64_t bytes;
+};
+
+static int tally_chunk(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
+		       size_t len)
+{
+	struct tally *tally = arg;
+	uint64_t chunk = schema_get_u64(key + 9);
+
+	if (chunk >= chunk_count(tally->record->size))
+		return 0;
+	if (!tally->record->digests.has_fsverity &&
+	    (len != STORE_BOOT_ID_SIZE || memcmp(value, tally->store->boot_id, len)))
+		return 0;
+	tally->bytes += chunk_length(tally->record->size, chunk);
+	return 0;
+}
+
+/* What is known of an object that is not open. */
+static int describe(struct store *store, uint64_t id, const struct record *record,
+		    struct store_info *out)
+{
+	struct schema_key chunks = schema_key_id(SCHEMA_PRESENCE, id);
+	struct tally tally = {store, record, record->complete ? record->size : 0};
+	struct store_info info = {
+		.id = id,
+		.size = record->size,
+		.digests = record->digests,
+		.name = record_name(record),
+		.complete = record->complete,
+	};
+	int r = 0;
+
+	if (record->file && !record->complete)
+		r = db_scan(store->db, &chunks, chunks.len, tally_chunk, &tally);
+	if (r < 0)
+		return r;
+	r = record_last_open(store, id, &info.last_open);
+	if (r < 0)
+		return r;
+	info.present = tally.bytes;
+	*out = info;
+	return 0;
+}
+
+int store_get(struct store *store, uint64_t id, struct store_info *out)
+{
+	struct record record;
+	int r;
+
+	if (object_peek(store, id, &r, out))
+		return r;
+	r = record_read(store, id, &record);
+	return r < 0 ? r : describe(store, id, &record, out);
+}
+
+int store_lookup(struct store *store, const struct digest_name *name, struct store_info *out)
+{
+	struct record record;
+	uint64_t id;
+	int r;
+
+	r = record_find(store, name, &id, &record);
+	if (r < 0)
+		return r;
+	if (object_peek(store, id, &r, out))
+		return r;
+	return describe(store, id, &record, out);
+}
+
+/* Claimed: naming. */
+static int create(struct store *store, const struct digest_name *name, uint64_t size,
+		  const void *front, size_t len, struct store_info *out)
+{
+	_cleanup_batch_ struct db_batch batch = db_batch();
+	struct record record = {
+		.size = size,
+		.digests = digest_pair_of(name),
+		.name = name->kind,
+	};
+	uint64_t id;
+	int r;
+
+	r = store_lookup(store, name, out);
+	if (r != -ENOENT)
+		return r;
+	r = store_next_id(store, &store->object_ids, &id);
+	if (r < 0)
+		return r;
+	record_put(&batch, id, &record);
+	if (len && name->kind == DIGEST_FSVERITY)
+		front_put(&batch, id, front, len);
+	r = db_write(store->db, &batch, false);
+	return r < 0 ? r : describe(store, id, &record, out);
+}
+
+int store_create(struct store *store, const struct digest_name *name, uint64_t size,
+		 const void *front, size_t len, struct store_info *out)
+{
+	int r;
+
+	if (size > (uint64_t)1 << 62)
+		return -EFBIG;
+	store_claim(store, &store->naming);
+	r = create(store, name, size, front, len, out);
+	store_unclaim(store, &store->naming);
+	return r;
+}
+
+struct first {
+	size_t key_len;
+	uint64_t number;
+	int64_t time;
+};
+
+static int take_id(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value, size_t len)
+{
+	*(uint64_t *)arg = schema_get_u64(key + 1);
+	return 1;
+}
+
+int store_next(struct store *store, uint64_t after, struct store_info *out)
+{
+	for (;;) {
+		struct schema_key key;
+		uint64_t id = 0;
+		int r;
+
+		if (after >= STORE_ID_MAX)
+			return -ENOENT;
+		key = schema_key_id(SCHEMA_OBJECT, after + 1);
+		r = db_scan(store->db, &key, 1, take_id, &id);
+		if (r <= 0)
+			return r < 0 ? r : -ENOENT;
+		r = store_get(store, id, out);
+		if (r != -ENOENT)
+			return r;
+		after = id; /* it was removed between the two */
+	}
+}
+
+struct user {
+	uint32_t view;
+	int64_t last_open;
+};
+
+static int take_user(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
+		     size_t len)
+{
+	struct user *user = arg;
+
+	user->view = schema_get_u32(key + 9);
+	return schema_get_time(value, len, &user->last_open) < 0 ? -EIO : 1;
+}
+
+int store_next_user(struct store *store, uint64_t id, uint32_t after, uint32_t *view,
+		    int64_t *last_open)
+{
+	struct schema_key key = schema_key_id(SCHEMA_USER, id);
+	size_t prefix = key.len;
+	struct user user;
+	int r;
+
+	if (after == UINT32_MAX)
+		return -ENOENT;
+	schema_key_u32(&key, after + 1);
+	r = db_scan(store->db, &key, prefix, take_user, &user);
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	*view = user.view;
+	*last_open = user.last_open;
+	return 0;
+}
+
+/* Through the open object, so that no use is noted behind a removal. */
+int store_touch(struct store *store, uint64_t id, uint32_t view)
+{
+	_cleanup_batch_ struct db_batch batch = db_batch();
+	struct schema_key user = schema_key_id(SCHEMA_USER, id);
+	struct schema_key opened = schema_key_id(SCHEMA_OPENED, id);
+	uint8_t value[SCHEMA_TIME_SIZE];
+	struct store_object *object;
+	int64_t now = (int64_t)time(NULL);
+	int r;
+
+	r = store_object_open(store, id, &object);
+	if (r < 0)
+		return r;
+	schema_key_u32(&user, view);
+	schema_put_time(value, now);
+	db_batch_put(&batch, &user, value, sizeof(value));
+	db_batch_put(&batch, &opened, value, sizeof(value));
+	object_share(object);
+	r = object->removed ? -ENOENT : db_write(store->db, &batch, false);
+	if (r == 0)
+		atomic_store(&object->last_open, now);
+	object_unshare(object);
+	store_object_close(object);
+	return r;
+}
