@@ -1,0 +1,618 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What parses, what does not and where that is said, and the files that a policy is made of. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "common/io.h"
+#include "policy/internal.h"
+
+#define A32 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define B32 "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define A64 A32 A32
+#define B64 B32 B32
+
+/* ---- a machine of our own ---- */
+
+struct fake_file {
+	const char *path, *text;
+};
+
+/* ARG is an array of fake_file that ends with a NULL path, sorted where a glob is used. */
+static int fake_read(void *arg, const char *path, size_t limit, struct policy_text *out)
+{
+	const struct fake_file *files = arg;
+
+	for (size_t i = 0; files && files[i].path; i++) {
+		if (strcmp(files[i].path, path) != 0)
+			continue;
+		out->text = strdup(files[i].text);
+		out->len = strlen(files[i].text);
+		out->dev = 1;
+		out->ino = i + 1;
+		return out->text ? 0 : -ENOMEM;
+	}
+	return -ENOENT;
+}
+
+static int fake_glob(void *arg, const char *directory, const char *pattern, char ***paths,
+		     size_t *n)
+{
+	const struct fake_file *files = arg;
+	size_t skip = strlen(directory);
+
+	if (!strcmp(pattern, "/locked/*"))
+		return -EACCES;
+	*paths = calloc(100, sizeof(**paths));
+	*n = 0;
+	assert_non_null(*paths);
+	for (size_t i = 0; files && files[i].path; i++) {
+		if (!strncmp(files[i].path, directory, skip) &&
+		    !fnmatch(pattern, files[i].path + skip, FNM_PATHNAME))
+			(*paths)[(*n)++] = strdup(files[i].path);
+	}
+	return 0;
+}
+
+static int fake_user(void *arg, const char *name, uid_t *uid)
+{
+	if (!strcmp(name, "anna") || !strcmp(name, "translator")) {
+		*uid = 1001;
+		return 0;
+	}
+	return !strcmp(name, "broken") ? -EIO : -ENOENT;
+}
+
+static int parse(const struct fake_file *files, const char *name, const char *text, size_t len,
+		 struct policy **out, char message[1024])
+{
+	struct policy_system system = {fake_read, fake_glob, fake_user, (void *)(uintptr_t)files};
+	struct policy_error error = {.file = "untouched"};
+	int r = policy_parse_with(&system, name, text, len, out, &error);
+
+	policy_error_format(&error, message, 1024);
+	return r;
+}
+
+static struct policy *parse_good(const struct fake_file *files, const char *text)
+{
+	struct policy *policy = NULL;
+	char message[1024];
+
+	if (parse(files, "/etc/p", text, strlen(text), &policy, message) < 0)
+		fail_msg("%s", message);
+	/* An output of errors is set by errors only. */
+	assert_string_equal(message, "untouched: ");
+	return policy;
+}
+
+static struct digest_pair pair_of(const char *name)
+{
+	struct digest_name parsed;
+
+	assert_int_equal(digest_name_parse(name, &parsed), 0);
+	return digest_pair_of(&parsed);
+}
+
+static unsigned int line_for(const struct policy *policy, const char *origin, const char *digest)
+{
+	struct digest_pair digests = pair_of(digest);
+
+	return policy_decide(policy, origin, &digests).where.line;
+}
+
+/* ---- errors ---- */
+
+static const struct {
+	const char *text, *message;
+} bad[] = {
+	/* Statements. */
+	{"permit any to any\n",
+	 "p:1:1: 'caller', 'set', 'include', 'allow' or 'deny' expected, not 'permit'"},
+	{"\n # x\n\t Allow any to any\n",
+	 "p:3:3: 'caller', 'set', 'include', 'allow' or 'deny' expected, not 'Allow'"},
+	{"\xef\xbb\xbf"
+	 "allow any to any\n",
+	 "p:1:1: 'caller', 'set', 'include', 'allow' or 'deny' expected, not '\xef\xbb\xbf"
+	 "allow'"},
+	{"ask any to any\n", "p:1:1: 'ask' is not supported by this version"},
+	{"broker user anna\n", "p:1:1: 'broker' is not supported by this version"},
+	/* caller */
+	{"caller", "p:1:7: 'uid', 'user', 'gid' or 'any' expected"},
+	{"caller  # x", "p:1:9: 'uid', 'user', 'gid' or 'any' expected"},
+	{"caller all is local", "p:1:8: 'uid', 'user', 'gid' or 'any' expected, not 'all'"},
+	{"caller cgroup /x is local", "p:1:8: 'cgroup' is not supported by this version"},
+	{"caller unit x.service is local", "p:1:8: 'unit' is not supported by this version"},
+	{"caller uid", "p:1:11: a number expected"},
+	{"caller uid is local", "p:1:12: a number from 0 to 4294967294 expected, not 'is'"},
+	{"caller uid 4294967295 is a",
+	 "p:1:12: a number from 0 to 4294967294 expected, not '4294967295'"},
+	{"caller uid 99999999999999999999 is a",
+	 "p:1:12: a number from 0 to 4294967294 expected, not '99999999999999999999'"},
+	{"caller gid -1 is a", "p:1:12: a number from 0 to 4294967294 expected, not '-1'"},
+	{"caller gid 007 is a", "p:1:12: a number from 0 to 4294967294 expected, not '007'"},
+	{"caller gid 0x1 is a", "p:1:12: a number from 0 to 4294967294 expected, not '0x1'"},
+	{"caller user", "p:1:12: a user's name expected"},
+	{"caller user bob is a", "p:1:13: no user is called 'bob'"},
+	{"caller any local", "p:1:12: 'is' expected, not 'local'"},
+	{"caller any is", "p:1:14: an origin expected"},
+	{"caller any is any", "p:1:15: 'any' is no origin: neither https://HOST[:PORT], "
+			      "http://HOST[:PORT] nor a local name"},
+	{"caller any is https://a/", "p:1:15: 'https://a/' is no origin: an origin has no path, "
+				     "not even a last '/'"},
+	{"caller any is https://*.a", "p:1:15: 'https://*.a' is no origin: '*.' is for the front "
+				      "of a pattern's host, and stands for whole labels"},
+	{"caller any is https://b\xc3\xbc.de",
+	 "p:1:15: 'https://b\xc3\xbc.de' is no origin: "
+	 "write an international host name as punycode (xn--...)"},
+	{"caller any is a b", "p:1:17: the end of the line expected, not 'b'"},
+	{"caller any is a#b",
+	 "p:1:15: 'a#b' is no origin: neither https://HOST[:PORT], http://HOST[:PORT] nor "
+	 "a local name"},
+	/* set */
+	{"set", "p:1:4: a set's name expected"},
+	{"set any " A64, "p:1:5: a set's name ([a-z][a-z0-9._-]*) expected, not 'any'"},
+	{"set Ours " A64, "p:1:5: a set's name ([a-z][a-z0-9._-]*) expected, not 'Ours'"},
+	{"set a,b " A64, "p:1:5: a set's name ([a-z][a-z0-9._-]*) expected, not 'a,b'"},
+	{"set sha256-x " A64, "p:1:5: a set's name ([a-z][a-z0-9._-]*) expected, not 'sha256-x'"},
+	{"set " A64 " " A64, "p:1:5: a set's name ([a-z][a-z0-9._-]*) expected, not '" A64 "'"},
+	{"set " A64 "aa " A64, "p:1:5: a set's name ([a-z][a-z0-9._-]*) expected, not '" A64 "'"},
+	{"set x", "p:1:6: 'file' or a digest expected"},
+	{"set x y", "p:1:7: a digest expected, not 'y'"},
+	{"set x name hub:Qwen/*", "p:1:7: 'name' is not supported by this version"},
+	{"set x " A64 " " A32, "p:1:72: a digest expected, not '" A32 "'"},
+	{"set x SHA256-" A64,
+	 "p:1:7: a digest expected, not 'SHA256-" A32 "aaaaaaaaaaaaaaaaaaaaaaaaa'"},
+	{"set x file", "p:1:11: a path expected"},
+	{"set x file f shared", "p:1:14: 'shared' is not supported by this version"},
+	{"set x file f g", "p:1:14: the end of the line expected, not 'g'"},
+	{"set x file none", "p:1:12: none: No such file or directory"},
+	{"set x " A64 "\nset x " B64, "p:2:5: set 'x' was defined before, at p:1"},
+	{"set x file hex-upper", "hex-upper:2:2: a digest expected, not 'AA'"},
+	{"set x file two", "two:1:66: one digest a line"},
+	{"set x file crlf", "crlf:1:65: a carriage return: lines must end with a newline alone"},
+	/* include */
+	{"include", "p:1:8: a path expected"},
+	{"include x y", "p:1:11: the end of the line expected, not 'y'"},
+	{"include none", "p:1:9: none: No such file or directory"},
+	{"include /locked/*", "p:1:9: /locked/*: Permission denied"},
+	{"include wrong", "wrong:2:9: 'to' expected, not 'too'"},
+	/* allow, deny */
+	{"allow", "p:1:6: 'any' or an origin expected"},
+	{"allow any", "p:1:10: 'to' expected"},
+	{"allow any to", "p:1:13: 'any', a set or a digest expected"},
+	{"allow any to Any", "p:1:14: 'any', a set or a digest expected, not 'Any'"},
+	{"allow any to a,", "p:1:16: 'any', a set or a digest expected"},
+	{"allow any to ,a", "p:1:14: 'any', a set or a digest expected"},
+	{"allow any to any,,any", "p:1:18: 'any', a set or a digest expected"},
+	{"allow any to any, any", "p:1:18: 'any', a set or a digest expected"},
+	{"allow any to any any", "p:1:18: 'with' or the end of the line expected, not 'any'"},
+	{"allow any to sha256:" A32,
+	 "p:1:14: 'any', a set or a digest expected, not 'sha256:" A32 "'"},
+	{"allow any to nope", "p:1:14: no set is called 'nope'"},
+	{"allow any to a,b\nset a " A64 "\n", "p:1:16: no set is called 'b'"},
+	{"allow * to any", "p:1:7: '*' is no origin: neither https://HOST[:PORT], "
+			   "http://HOST[:PORT] nor a local name"},
+	{"allow https://* to any", "p:1:7: 'https://*' is no origin: '*.' is for the front of a "
+				   "pattern's host, and stands for whole labels"},
+	{"allow https://*.1.2.3.4 to any",
+	 "p:1:7: 'https://*.1.2.3.4' is no origin: '*.' is not for addresses"},
+	{"deny https://*.a.*.b to any",
+	 "p:1:6: 'https://*.a.*.b' is no origin: '*.' is for the front of a pattern's host, "
+	 "and stands for whole labels"},
+	{"deny any to any with list", "p:1:17: 'deny' takes no 'with'"},
+	{"deny any to any x", "p:1:17: the end of the line expected, not 'x'"},
+	{"allow any to any with", "p:1:22: 'cached' or 'list' expected"},
+	{"allow any to any with x", "p:1:23: 'cached' or 'list' expected, not 'x'"},
+	{"allow any to any with list,", "p:1:28: 'cached' or 'list' expected"},
+	{"allow any to any with list,list", "p:1:28: 'list' stands here twice"},
+	{"allow any to any with list,quota=20G",
+	 "p:1:28: 'quota=20G' is not supported by this version"},
+	{"allow any to any with list cached", "p:1:28: the end of the line expected, not 'cached'"},
+	/* Text. */
+	{"deny any to any\r\n", "p:1:16: a carriage return: lines must end with a newline alone"},
+	{"# bell \a\n", "p:1:8: a control character"},
+	{"# \x7f\n", "p:1:3: a control character"},
+	{"# latin-1 \xfc\n", "p:1:11: not UTF-8"},
+	{"# overlong \xc0\xaf", "p:1:12: not UTF-8"},
+	{"# overlong \xe0\x80\xaf", "p:1:12: not UTF-8"},
+	{"# surrogate \xed\xa0\x80", "p:1:13: not UTF-8"},
+	{"# beyond \xf4\x90\x80\x80", "p:1:10: not UTF-8"},
+	{"# cut \xe2\x82", "p:1:7: not UTF-8"},
+};
+
+static const struct fake_file bad_files[] = {
+	{"hex-upper", "# a list\n AA\n"},
+	{"two", A64 " model.bin\n"},
+	{"crlf", A64 "\r\n"},
+	{"wrong", "deny any to any\nallow\ta too any\n"},
+	{"f", ""},
+	{NULL, NULL},
+};
+
+static void test_errors(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct policy *policy = NULL;
+		char message[1024];
+		int r = parse(bad_files, "p", bad[i].text, strlen(bad[i].text), &policy, message);
+		bool missing = strstr(bad[i].message, "No such") != NULL;
+		bool locked = strstr(bad[i].message, "denied") != NULL;
+
+		if (strcmp(message, bad[i].message) != 0)
+			fail_msg("%s\n gave     %s\n expected %s", bad[i].text, message,
+				 bad[i].message);
+		assert_int_equal(r, missing ? -ENOENT : locked ? -EACCES : -EINVAL);
+		assert_null(policy);
+	}
+}
+
+static void check_message(const char *text, size_t len, int r, const char *expected)
+{
+	struct policy *policy = NULL;
+	char message[1024];
+
+	assert_int_equal(parse(NULL, "p", text, len, &policy, message), r);
+	assert_string_equal(message, expected);
+	assert_null(policy);
+}
+
+static void test_odd_errors(void **state)
+{
+	_cleanup_free_ char *text = malloc(POLICY_LINE_MAX + 2);
+	char name[600], file[600], message[1300];
+	struct policy *policy = NULL;
+	struct policy_error error;
+
+	check_message("# a\0b", 5, -EINVAL, "p:1:4: a NUL byte");
+	check_message("caller user broken is a", 23, -EIO,
+		      "p:1:13: user 'broken' cannot be looked up: Input/output error");
+	assert_non_null(text);
+	memset(text, '#', POLICY_LINE_MAX + 2);
+	check_message(text, POLICY_LINE_MAX + 1, -EINVAL, "p:1:65537: the line is too long");
+	text[POLICY_LINE_MAX] = '\n';
+	assert_int_equal(parse(NULL, "p", text, POLICY_LINE_MAX + 1, &policy, message), 0);
+	policy_unref(policy);
+
+	/* What is too long for an error is cut between characters. */
+	memset(name, 'n', sizeof(name));
+	strcpy(name + 510, "\xc3\xbc and more");
+	assert_int_equal(policy_parse(name, "x", 1, &policy, &error), -EINVAL);
+	memset(file, 'n', 510);
+	file[510] = '\0';
+	assert_string_equal(error.file, file);
+
+	error.column = 0;
+	policy_error_format(&error, message, sizeof(message));
+	assert_non_null(strstr(message, "n:1: 'caller'"));
+	error.line = 0;
+	policy_error_format(&error, message, sizeof(message));
+	assert_non_null(strstr(message, "n: 'caller'"));
+	policy_error_format(&error, message, 4);
+	assert_string_equal(message, "nnn");
+}
+
+/* ---- what parses ---- */
+
+static void test_forms(void **state)
+{
+	static const struct fake_file files[] = {
+		{"/etc/list", "# comment\n\n  sha256:" B64 "  # why\n" B64 "\nfsverity-" A64},
+		{"/etc/empty", ""},
+		{NULL, NULL},
+	};
+	struct policy *policy =
+		parse_good(files, "\t caller\tuser  anna is HTTP://Example.com:80 # x\n"
+				  "#caller any is nobody\n"
+				  "caller uid 4294967294 is last\n"
+				  "allow last to list,later,sha256-" B64 " with list,cached\n"
+				  "deny https://*.Example.com:443 to any,empty\n"
+				  "set list file /etc/list\n"
+				  "set empty file empty\n"
+				  "set later " B64 " sha256-" B64 " fsverity-" B64 "\t# all\n"
+				  "allow https://x.example.com to any\n"
+				  "allow https://example.com to any");
+	struct policy_caller anna = {.identified = true, .uid = 1001};
+	struct policy_caller last = {.identified = true, .uid = 4294967294};
+	struct policy_where where;
+
+	assert_string_equal(policy_origin_of(policy, &anna, &where), "http://example.com");
+	assert_int_equal(where.line, 1);
+	assert_string_equal(where.file, "/etc/p");
+	assert_string_equal(policy_origin_of(policy, &last, &where), "last");
+	assert_int_equal(where.line, 3);
+	assert_int_equal(line_for(policy, "last", B64), 4);
+	assert_int_equal(line_for(policy, "last", "fsverity-" A64), 4);
+	assert_int_equal(line_for(policy, "last", "fsverity-" B64), 4);
+	assert_int_equal(line_for(policy, "last", A64), 0);
+	assert_int_equal(line_for(policy, "https://x.example.com", A64), 5);
+	assert_int_equal(line_for(policy, "https://example.com", A64), 10);
+	policy_unref(policy);
+}
+
+/* A comment mark inside a word belongs to it; one at its front does not. */
+static void test_comment_marks(void **state)
+{
+	static const struct fake_file files[] = {
+		{"/etc/a#b", "allow any to any\n"},
+		{NULL, NULL},
+	};
+	struct policy *policy = parse_good(files, "include a#b #c\n");
+
+	assert_int_equal(line_for(policy, "local", A64), 1);
+	policy_unref(policy);
+}
+
+/* ---- includes, without a disk ---- */
+
+static void test_include_order(void **state)
+{
+	static const struct fake_file files[] = {
+		{"/etc/d/10-a.rules", "deny x to " A64 "\ninclude sub/more\n"},
+		{"/etc/d/20-b.rules", "allow x to any\n"},
+		{"/etc/d/note.txt", "not a policy\n"},
+		{"/etc/d/sub/more", "\n\ndeny x to ours\nset ours file ../digests\n"},
+		{"/etc/d/sub/../digests", B64},
+		{NULL, NULL},
+	};
+	struct policy *policy =
+		parse_good(files, "include d/*.rules\ndeny x to any\ninclude none/*\n");
+	struct digest_pair b = pair_of(B64);
+	struct policy_decision decision = policy_decide(policy, "x", &b);
+
+	assert_int_equal(line_for(policy, "x", A64), 1);
+	assert_string_equal(decision.where.file, "/etc/d/sub/more");
+	assert_int_equal(decision.where.line, 3);
+	b.sha256.bytes[0] = 0;
+	decision = policy_decide(policy, "x", &b);
+	assert_string_equal(decision.where.file, "/etc/d/20-b.rules");
+	assert_true(decision.allow);
+	policy_unref(policy);
+}
+
+static void test_include_depth(void **state)
+{
+	static const struct fake_file files[] = {
+		{"/etc/1", "include 2"}, {"/etc/2", "include 3"}, {"/etc/3", "include 4"},
+		{"/etc/4", "include 5"}, {"/etc/5", "include 6"}, {"/etc/6", "include 7"},
+		{"/etc/7", "include 8"}, {"/etc/8", "#"},	  {NULL, NULL},
+	};
+	struct fake_file deeper[ARRAY_SIZE(files) + 1];
+	struct policy *policy = parse_good(files, "include 1\n");
+	char message[1024];
+
+	policy_unref(policy);
+	memcpy(deeper, files, sizeof(files));
+	deeper[7].text = "allow any to any\n\n include 9";
+	deeper[8] = (struct fake_file){"/etc/9", ""};
+	deeper[9] = (struct fake_file){NULL, NULL};
+	policy = NULL;
+	assert_int_equal(parse(deeper, "/etc/p", "include 1\n", 10, &policy, message), -EINVAL);
+	assert_string_equal(message, "/etc/8:3:10: includes are nested more than 8 deep");
+	assert_null(policy);
+}
+
+static void test_include_bomb(void **state)
+{
+	struct fake_file files[8] = {0};
+	char paths[7][8], texts[7][100];
+	struct policy *policy = NULL;
+	char message[1024];
+
+	for (int i = 0; i < 7; i++) {
+		snprintf(paths[i], sizeof(paths[i]), "/f%d", i);
+		texts[i][0] = '\0';
+		for (int j = 0; i < 6 && j < 8; j++)
+			snprintf(texts[i] + strlen(texts[i]), 12, "include f%d\n", i + 1);
+		files[i] = (struct fake_file){paths[i], texts[i]};
+	}
+	assert_int_equal(parse(files, "/p", "include f0", 10, &policy, message), -EINVAL);
+	assert_non_null(strstr(message, ": more than 10000 files are included"));
+}
+
+static void test_duplicate_in_include(void **state)
+{
+	static const struct fake_file files[] = {
+		{"/etc/a", "# x\nset one " A64 "\n"},
+		{NULL, NULL},
+	};
+	struct policy *policy;
+	char message[1024];
+	const char *text = "include a\nallow any to one\nset one " B64 "\n";
+
+	assert_int_equal(parse(files, "/etc/p", text, strlen(text), &policy, message), -EINVAL);
+	assert_string_equal(message, "/etc/p:3:5: set 'one' was defined before, at /etc/a:2");
+	text = "include a\ninclude a\n";
+	assert_int_equal(parse(files, "/etc/p", text, strlen(text), &policy, message), -EINVAL);
+	assert_string_equal(message, "/etc/a:2:5: set 'one' was defined before, at /etc/a:2");
+}
+
+/* ---- includes, from a disk ---- */
+
+static char folder[] = "/tmp/test-policy-XXXXXX";
+
+static int make_folder(void **state)
+{
+	return mkdtemp(folder) && chdir(folder) == 0 ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "rm -rf %s", folder);
+	return chdir("/") == 0 && system(command) == 0 ? 0 : -1;
+}
+
+static void put(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void check_load(const char *path, int r, const char *expected)
+{
+	struct policy *policy = NULL;
+	struct policy_error error;
+	char message[1024];
+
+	assert_int_equal(policy_load(path, &policy, &error), r);
+	policy_error_format(&error, message, sizeof(message));
+	assert_string_equal(message, expected);
+	assert_null(policy);
+}
+
+static struct policy *load(const char *path)
+{
+	struct policy *policy;
+	struct policy_error error;
+	char message[1024];
+
+	if (policy_load(path, &policy, &error) == 0)
+		return policy;
+	policy_error_format(&error, message, sizeof(message));
+	fail_msg("%s", message);
+	return NULL;
+}
+
+static void test_load(void **state)
+{
+	struct digest_pair a = pair_of(A64), b = pair_of(B64);
+	struct policy_decision decision;
+	struct policy *policy;
+
+	/* A folder with all that a pattern could take for its own. */
+	assert_int_equal(mkdir("od[d]*\\?", 0700), 0);
+	assert_int_equal(mkdir("od[d]*\\?/policy.d", 0700), 0);
+	assert_int_equal(mkdir("odd", 0700), 0);
+	put("odd/trap.rules", "trap");
+	put("od[d]*\\?/main", "include policy.d/*.rules\ncaller user root is local\n");
+	put("od[d]*\\?/policy.d/B.rules", "allow local to list\nset list file list.txt\n");
+	put("od[d]*\\?/policy.d/a.rules", "deny local to any\n");
+	put("od[d]*\\?/policy.d/.hidden.rules", "trap\n");
+	put("od[d]*\\?/policy.d/c.rules~", "trap\n");
+	put("od[d]*\\?/policy.d/list.txt", A64 "\n");
+	policy = load("od[d]*\\?/main");
+	decision = policy_decide(policy, "local", &a);
+	/* By byte values, not by a locale: B before a. */
+	assert_true(decision.allow);
+	assert_string_equal(decision.where.file, "od[d]*\\?/policy.d/B.rules");
+	decision = policy_decide(policy, "local", &b);
+	assert_false(decision.allow);
+	assert_string_equal(decision.where.file, "od[d]*\\?/policy.d/a.rules");
+	assert_string_equal(
+		policy_origin_of(policy, &(struct policy_caller){.identified = true}, NULL),
+		"local");
+	policy_unref(policy);
+}
+
+static void test_load_errors(void **state)
+{
+	check_load("missing", -ENOENT, "missing: No such file or directory");
+	assert_int_equal(mkdir("a-folder", 0700), 0);
+	check_load("a-folder", -EISDIR, "a-folder: Is a directory");
+	put("includes-folder", "include a-folde[r]\n");
+	check_load("includes-folder", -EISDIR, "includes-folder:1:9: a-folder: Is a directory");
+	put("no-list", "\nset x file no/such/list\n");
+	check_load("no-list", -ENOENT, "no-list:2:12: no/such/list: No such file or directory");
+	put("no-user", "caller user no.such.user is x\n");
+	check_load("no-user", -EINVAL, "no-user:1:13: no user is called 'no.such.user'");
+	put("glob-of-nothing", "include no/such/*\n");
+	policy_unref(load("glob-of-nothing"));
+}
+
+static void test_loops(void **state)
+{
+	put("self", "# me\n  include self\n");
+	check_load("self", -EINVAL, "self:2:11: self includes itself");
+	put("top", "deny any to any\ninclude one\n");
+	put("one", "include two\n");
+	put("two", "\n\n\tinclude ./alia[s]\n");
+	assert_int_equal(symlink("one", "alias"), 0);
+	check_load("top", -EINVAL, "two:3:10: one, included at top:2, includes itself");
+	/* Twice, but not within itself, is no loop. */
+	put("twice", "include leaf\ninclude ./leaf\n");
+	put("leaf", "allow any to any\n");
+	policy_unref(load("twice"));
+}
+
+/* What a daemon does: load, use, load again, sometimes with an error. Sanitizers count. */
+static void test_reloads(void **state)
+{
+	struct policy *current = NULL, *next;
+	struct policy_error error;
+
+	put("list", A64 "\n" B64 "\n");
+	put("rules", "allow local to list\nset list file list\n");
+	for (int i = 0; i < 50; i++) {
+		put("main", i % 3 == 2 ? "include rules\ninclude leaf\nset list file list\n"
+				       : "include rules\n");
+		if (policy_load("main", &next, &error) < 0) {
+			assert_int_equal(i % 3, 2);
+			assert_string_equal(error.file, "main");
+			assert_int_equal(error.line, 3);
+			continue;
+		}
+		assert_true(i % 3 != 2);
+		policy_unref(current);
+		current = next;
+		assert_int_equal(line_for(current, "local", B64), 1);
+	}
+	policy_unref(current);
+}
+
+/* ---- the manual page ---- */
+
+/* Every literal display of the page; what mdoc escapes is not used in them. */
+static void test_manual(void **state)
+{
+	static const struct fake_file files[] = {
+		{"/etc/weightfs/policy.d/10-lab.rules", "caller any is lab\n"},
+		{"/etc/weightfs/public-hash-list.txt", "# one\n" A64 "\n"},
+		{NULL, NULL},
+	};
+	_cleanup_free_ char *page = NULL;
+	unsigned int examples = 0;
+	size_t len;
+
+	assert_int_equal(io_read_file(SOURCE_DIR "/man/weightfs-policy.5", 1 << 20, &page, &len),
+			 0);
+	for (char *at = page; (at = strstr(at, "\n.Bd -literal"));) {
+		char *text = strchr(at + 1, '\n') + 1;
+		char *end = strstr(text, "\n.Ed\n");
+
+		assert_non_null(end);
+		end[1] = '\0';
+		assert_null(strchr(text, '\\'));
+		policy_unref(parse_good(files, text));
+		end[1] = '.';
+		examples++;
+		at = end;
+	}
+	assert_int_equal(examples, 3);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_errors),	      cmocka_unit_test(test_odd_errors),
+		cmocka_unit_test(test_forms),	      cmocka_unit_test(test_comment_marks),
+		cmocka_unit_test(test_include_order), cmocka_unit_test(test_include_depth),
+		cmocka_unit_test(test_include_bomb),  cmocka_unit_test(test_duplicate_in_include),
+		cmocka_unit_test(test_manual),	      cmocka_unit_test(test_load),
+		cmocka_unit_test(test_load_errors),   cmocka_unit_test(test_loops),
+		cmocka_unit_test(test_reloads),
+	};
+
+	return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
