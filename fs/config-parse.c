@@ -60,7 +60,7 @@ static const char *section_title(const struct config_parser *p, char out[CONFIG_
 
 static void finish_section(struct config_parser *p)
 {
-	if (p->section && p->section->finish)
+	if (!p->result && p->section && p->section->finish)
 		p->section->finish(p);
 	p->section = NULL;
 }
@@ -87,7 +87,7 @@ static bool is_name(const char *name)
 	return len > 0 && len <= CONFIG_NAME_MAX && strspn(name, allowed) == len;
 }
 
-/* Makes room for source NAME and fills it from now on. */
+/* Makes room for source NAME; TARGET is set if that worked. */
 static void open_source(struct config_parser *p, const char *name)
 {
 	struct config *config = &p->config;
@@ -151,12 +151,13 @@ static void open_section(struct config_parser *p, char *title)
 			    "underscores",
 			    title, CONFIG_NAME_MAX);
 	} else {
-		p->section = &config_sections[i];
-		p->target = &p->config;
+		p->target = config_sections[i].named ? NULL : &p->config;
 		p->header_line = p->section_lines[i] = p->line;
 		memset(p->key_lines, 0, sizeof(p->key_lines));
 		if (config_sections[i].named)
 			open_source(p, name);
+		/* Never with the target of another section. */
+		p->section = p->target ? &config_sections[i] : NULL;
 	}
 }
 
