@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The sections and keys of weightfs.conf, and what their values may be. */
+#include "fs/config-parse.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include "fs/config-value.h"
+
+/* In 32 bits of milliseconds, which is what libcurl keeps a timeout in. */
+#define TIME_MAX_MS ((int64_t)7 * 24 * 60 * 60 * 1000)
+
+/* ---- values ---- */
+
+static int set_int(struct config_parser *p, const struct config_key *key, const char *value,
+		   void *field)
+{
+	int number, r = config_value_int(value, &number);
+
+	if (r == 0 && (number < key->min || number > key->max))
+		r = -ERANGE;
+	if (r == 0)
+		*(int *)field = number; /* or an unsigned int, where min is not below 0 */
+	return r;
+}
+
+static int set_size(struct config_parser *p, const struct config_key *key, const char *value,
+		    void *field)
+{
+	uint64_t size;
+	int r = config_value_size(value, &size);
+
+	if (r == 0 && (size < (uint64_t)key->min || size > (uint64_t)key->max))
+		r = -ERANGE;
+	if (r == 0)
+		*(uint64_t *)field = size;
+	return r;
+}
+
+/* MIN is of the bytes, MAX of the percents. */
+static int set_amount(struct config_parser *p, const struct config_key *key, const char *value,
+		      void *field)
+{
+	struct config_amount amount;
+	int r = config_value_amount(value, &amount);
+
+	if (r == 0 && amount.percent == 0 && amount.bytes < (uint64_t)key->min)
+		r = -ERANGE;
+	if (r == 0 && amount.percent > key->max)
+		r = -ERANGE;
+	if (r == 0)
+		*(struct config_amount *)field = amount;
+	return r;
+}
+
+static int set_time(struct config_parser *p, const struct config_key *key, const char *value,
+		    void *field)
+{
+	int64_t ms;
+	int r = config_value_time(value, &ms);
+
+	if (r == 0 && (ms < key->min || ms > key->max))
+		r = -ERANGE;
+	if (r == 0)
+		*(int64_t *)field = ms;
+	return r;
+}
+
+static int set_bool(struct config_parser *p, const struct config_key *key, const char *value,
+		    void *field)
+{
+	return config_value_bool(value, field);
+}
+
+/* A template is looked at when its section ends: whether http is allowed may be said below it. */
+static int set_text(struct config_parser *p, const struct config_key *key, const char *value,
+		    void *field)
+{
+	char *copy = strdup(value);
+
+	if (!copy)
+		return -ENOMEM;
+	*(const char **)field = copy;
+	return 0;
+}
+
+static int set_path(struct config_parser *p, const struct config_key *key, const char *value,
+		    void *field)
+{
+	char *path;
+	int n;
+
+	/* A shell's work: here it would make a folder of that name. */
+	if (*value == '~')
+		return -EINVAL;
+	n = *value == '/' ? asprintf(&path, "%s", value)
+			  : asprintf(&path, "%s/%s", p->folder, value);
+	if (n < 0)
+		return -ENOMEM;
+	*(const char **)field = path;
+	return 0;
+}
+
+/* ---- sections ---- */
+
+#define STORE(member)  offsetof(struct config, store.member)
+#define FETCH(member)  offsetof(struct config, fetch.member)
+#define SOURCE(member) offsetof(struct fetch_source, member)
+
+#define A_PATH	  "a path without \"~\""
+#define A_TIME	  "a time above 0 such as 30s or 250ms, at most 7d"
+#define YES_OR_NO "yes or no"
+
+static const struct config_key store_keys[] = {
+	{"path", set_path, STORE(path), 0, 0, A_PATH},
+	{"size", set_amount, STORE(size), 1, 100,
+	 "a size above 0 such as 200G, or a part of the filesystem from 1% to 100%"},
+	{"keep-free", set_amount, STORE(keep_free), 0, 99,
+	 "a size such as 10G, or a part of the filesystem from 0% to 99%"},
+	{NULL},
+};
+
+enum fetch_key {
+	KEY_CONNECTIONS,
+	KEY_MEMORY,
+};
+
+static const struct config_key fetch_keys[] = {
+	[KEY_CONNECTIONS] = {"connections", set_int, FETCH(connections), 1, CONFIG_CONNECTIONS_MAX,
+			     "a whole number from 1 to 128"},
+	[KEY_MEMORY] = {"memory", set_size, FETCH(memory), 0, (int64_t)1 << 40,
+			"a size such as 64M, at most 1T"},
+	{"read-deadline", set_time, FETCH(read_deadline_ms), 0, TIME_MAX_MS,
+	 "0 (for ever) or a time such as 5m, at most 7d"},
+	{"connect-timeout", set_time, FETCH(connect_timeout_ms), 1, TIME_MAX_MS, A_TIME},
+	{"stall-timeout", set_time, FETCH(stall_timeout_ms), 1, TIME_MAX_MS, A_TIME},
+	{"offline", set_bool, FETCH(offline), 0, 0, YES_OR_NO},
+	{NULL},
+};
+
+enum source_key {
+	KEY_URL,
+	KEY_TREE,
+};
+
+static const struct config_key source_keys[] = {
+	[KEY_URL] = {"url", set_text, SOURCE(url)},
+	[KEY_TREE] = {"tree", set_text, SOURCE(tree)},
+	{"ca-file", set_path, SOURCE(ca_file), 0, 0, A_PATH},
+	{"header-file", set_path, SOURCE(header_file), 0, 0, A_PATH},
+	{"priority", set_int, SOURCE(priority), -1000, 1000, "a whole number from -1000 to 1000"},
+	{"allow-http", set_bool, SOURCE(allow_http), 0, 0, YES_OR_NO},
+	{"allow-private", set_bool, SOURCE(allow_private), 0, 0, YES_OR_NO},
+	{"client-cert"},
+	{"proxy"},
+	{"sigv4"},
+	{NULL},
+};
+
+_Static_assert(ARRAY_SIZE(store_keys) <= CONFIG_KEYS_MAX &&
+		       ARRAY_SIZE(fetch_keys) <= CONFIG_KEYS_MAX &&
+		       ARRAY_SIZE(source_keys) <= CONFIG_KEYS_MAX,
+	       "key_lines has a place for each key");
+
+static void finish_fetch(struct config_parser *p)
+{
+	uint64_t needed = p->config.fetch.connections * CHUNK_SIZE;
+	unsigned int line = p->key_lines[KEY_MEMORY];
+
+	if (p->config.fetch.memory >= needed)
+		return;
+	config_fail(p, line ? line : p->key_lines[KEY_CONNECTIONS],
+		    "[fetch] memory is too small: %u connections need %u x 512K = %" PRIu64 "K",
+		    p->config.fetch.connections, p->config.fetch.connections, needed >> 10);
+}
+
+static void check_template(struct config_parser *p, enum source_key key, const char *template)
+{
+	const struct fetch_source *source = p->target;
+	char message[FETCH_MESSAGE_SIZE];
+
+	if (template && fetch_template_check(template, source->allow_http, message) < 0)
+		config_fail(p, p->key_lines[key], "[source %s] %s: %s", source->name,
+			    source_keys[key].name, message);
+}
+
+static void finish_source(struct config_parser *p)
+{
+	const struct fetch_source *source = p->target;
+
+	if (!source->url)
+		config_fail(p, p->header_line, "[source %s] has no url", source->name);
+	check_template(p, KEY_URL, source->url);
+	check_template(p, KEY_TREE, source->tree);
+}
+
+const struct config_section config_sections[CONFIG_SECTIONS] = {
+	{"store", false, store_keys, NULL},
+	{"fetch", false, fetch_keys, finish_fetch},
+	{"source", true, source_keys, finish_source},
+	{"catalog"},
+	{"control"},
+};
