@@ -1,38 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sources that lie, stall and break the protocol: a clear error or the right bytes, nothing else."""
 
+import collections
+import concurrent.futures
 import hashlib
 import os
+import tempfile
 
 import pytest
 
-from harness import reader
+from harness import config, mount as mount_module, reader
 from harness.config import Source
+from harness.hostile import Hostile
 from harness.nginx import free_ports
 from harness.paths import CHUNK, SANITIZER
 
 # What no client can make right bytes of.
-HOPELESS = ["flip", "other", "stall", "fail", "gzip", "redirect-loop", "missing", "forbidden"]
+HOPELESS = ["flip", "other", "gzip", "stall", "stall-head", "fail", "garbage", "reset",
+            "endless-headers", "redirect-loop", "redirect-file", "missing", "forbidden"]
 # What a careful client may get right bytes from, or may give up on.
-PERHAPS = ["norange", "wrongrange", "short", "long", "endless", "flipfirst", "slow", "early",
-           "early-chunks", "flaky", "throttle", "redirect-other", "redirect-loopback", "lengthlie"]
+PERHAPS = ["norange", "wrongrange", "short", "long", "endless", "flipfirst", "slow", "stall-half",
+           "early", "early-chunks", "flaky", "throttle", "lengthlie", "nolength", "unknown-size",
+           "no-content-range", "redirect-other", "redirect-loopback", "redirect-relative",
+           "redirect-signed", "redirect-endless"]
 MANNERS = HOPELESS + PERHAPS
+# What the manner does to the body of a reply; the rest never gets as far as a wrong byte.
+OF_THE_BODY = ["flip", "other", "short", "long", "endless", "flipfirst", "early", "early-chunks",
+               "wrongrange", "norange", "gzip", "missing", "stall-half"]
 
 DEADLINE = 5
 FETCH = {"read-deadline": f"{DEADLINE}s", "connect-timeout": "2s", "stall-timeout": "2s"}
-# A size, a front and a chunk may each take their time before a read fails.
-PATIENCE = 3 * DEADLINE + (30 if SANITIZER else 10)
+# A size, a front and a chunk may each take their time before a read fails; and many trials run at once.
+PATIENCE = 3 * DEADLINE + (60 if SANITIZER else 20)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model(models):
     return models.blob(5 * CHUNK + 1234, "hostile")
 
 
-@pytest.fixture
-def villain(hostile, nginx):
+@pytest.fixture(scope="module")
+def villain(models):
     """The hostile server; what it redirects to elsewhere is served honestly there."""
-    return hostile("--redirect-to", nginx().url)
+    elsewhere = Hostile(models.root)
+    server = Hostile(models.root, "--redirect-to", elsewhere.url.replace("127.0.0.1", "localhost"))
+    yield server
+    server.stop()
+    elsewhere.stop()
 
 
 def section(name, server, manner, kind, where="all", **keys):
@@ -43,45 +57,86 @@ def section(name, server, manner, kind, where="all", **keys):
                   tree_base=good if where == "body" else bad, **keys)
 
 
-def assert_clear(outcome, model, manner):
-    """The right bytes or an errno that says what happened; and what was read before is right."""
-    if "errno" not in outcome:
-        assert outcome == {"sha256": model.sha256, "size": model.size}
-        assert manner not in HOPELESS, "from where did the bytes come?"
-        return
-    assert outcome["errno"] in ("EIO", "ETIMEDOUT", "ENOENT")
-    if outcome["errno"] == "ENOENT":
-        assert manner == "missing"
-    # Never a wrong byte, also not before the error.
-    so_far = hashlib.sha256(model.read(0, outcome["offset"])).hexdigest()
-    assert outcome["sha256_so_far"] == so_far
+# ---- every manner ----------------------------------------------------------------------------------
+#
+# Most of a trial is waiting for a deadline, so they run side by side, each with a daemon of its own; a
+# test waits for its trial and judges it.
+
+Trial = collections.namedtuple("Trial", "manner kind where company")
+Trial.__str__ = lambda self: "-".join(self)
+Verdict = collections.namedtuple("Verdict", "outcomes alive asked log")
+
+TRIALS = [Trial(manner, kind, "all", company) for manner in MANNERS
+          for kind in ("attested", "unattested") for company in ("alone", "honest")]
+TRIALS += [Trial(manner, "attested", where, "alone") for manner in OF_THE_BODY
+           for where in ("body", "tree")]
 
 
-@pytest.mark.parametrize("kind,where", [("attested", "all"), ("attested", "body"),
-                                        ("attested", "tree"), ("unattested", "all")])
-@pytest.mark.parametrize("manner", MANNERS)
-def test_alone(model, villain, mount, manner, kind, where):
-    mounted = mount(section("villain", villain, manner, kind, where), fetch=FETCH)
-    path = mounted.object(model.name(kind))
-    assert_clear(reader.whole(path, timeout=PATIENCE), model, manner)
-    assert_clear(reader.whole(path, "odd", timeout=PATIENCE), model, manner)
-    assert mounted.alive()
-    os.listdir(mounted.path("hash"))
+def hold(trial, folder, root, model):
+    """Runs in a thread of the pool."""
+    elsewhere = Hostile(root)
+    villain = Hostile(root, "--redirect-to", elsewhere.url.replace("127.0.0.1", "localhost"))
+    sources, fetch = [section("villain", villain, trial.manner, trial.kind, trial.where,
+                              priority=10)], FETCH
+    ways, patience = ["read", "odd"], PATIENCE
+    if trial.company == "honest":
+        sources.append(section("honest", elsewhere, "honest", trial.kind, priority=1))
+        fetch = dict(FETCH, **{"read-deadline": "120s"})
+        ways, patience = ["read"], 240
+    conf = config.write(os.path.join(folder, "weightfs.conf"), sources, fetch=fetch)
+    mounted = mount_module.Mount(folder, conf)
+    try:
+        mounted.start()
+        path = mounted.object(model.name(trial.kind))
+        outcomes = [reader.whole(path, way, timeout=patience) for way in ways]
+        verdict = Verdict(outcomes, mounted.alive(), len(villain.log()), mounted.log())
+        mounted.stop()
+        return verdict
+    finally:
+        mounted.clean_up()
+        villain.stop()
+        elsewhere.stop()
 
 
-@pytest.mark.parametrize("kind", ["attested", "unattested"])
-@pytest.mark.parametrize("manner", MANNERS)
-def test_beside_an_honest_one(model, villain, nginx, mount, manner, kind):
-    """Asked first as it is, it delays and does not harm."""
-    honest = nginx()
-    by = {"attested": "fsverity", "unattested": "sha256"}[kind]
-    mounted = mount(section("villain", villain, manner, kind, priority=10),
-                    Source("honest", honest.url, by, priority=1),
-                    fetch=dict(FETCH, **{"read-deadline": "60s"}))
-    assert reader.whole(mounted.object(model.name(kind)), timeout=120) == \
-        {"sha256": model.sha256, "size": model.size}
-    assert villain.log(), "the villain was asked"
+@pytest.fixture(scope="module")
+def verdicts(request, base, models, model):
+    """Trial → future of its verdict; all those that this session wants are under way."""
+    wanted = [item.callspec.params["trial"] for item in request.session.items
+              if item.module is request.module and "trial" in getattr(item, "fixturenames", ())]
+    futures = {}
+    with concurrent.futures.ThreadPoolExecutor(4 if SANITIZER else 8) as pool:
+        for trial in wanted:
+            folder = tempfile.mkdtemp(prefix="trial-", dir=base)
+            os.chmod(folder, 0o755)
+            futures[trial] = pool.submit(hold, trial, folder, models.root, model)
+        yield futures
+        for future in futures.values():
+            future.cancel()
 
+
+@pytest.mark.parametrize("trial", TRIALS, ids=str)
+def test_manner(verdicts, model, trial):
+    verdict = verdicts[trial].result()
+    print(verdict.log)
+    assert verdict.alive, "the daemon lives on"
+    assert verdict.asked, "the villain was asked"
+    right = {"sha256": model.sha256, "size": model.size}
+    for outcome in verdict.outcomes:
+        if "errno" not in outcome:
+            assert outcome == right
+            assert trial.company == "honest" or trial.manner not in HOPELESS, \
+                "from where did the bytes come?"
+            continue
+        assert trial.company == "alone", f"the honest source was not used: {outcome}"
+        expected = {"EIO", "ETIMEDOUT"} | ({"ENOENT"} if trial.manner == "missing" else set())
+        assert outcome["errno"] in expected
+        # Never a wrong byte, also not before the error. (Odd reads overlap, they have no prefix.)
+        if outcome is verdict.outcomes[0]:
+            assert outcome["sha256_so_far"] == \
+                hashlib.sha256(model.read(0, outcome["offset"])).hexdigest()
+
+
+# ---- some at length --------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("manner", ["flip", "stall", "endless"])
 def test_a_liar_does_not_fill_the_memory(big, villain, mount, manner):
@@ -134,15 +189,15 @@ def test_loopback_is_refused_unless_allowed(model, server, mount):
     assert not server.requests(probes=True), "no connection was made"
 
 
-def test_a_redirect_does_not_open_private_addresses(model, nginx, mount):
-    """A hub that sends us to the machine's own services."""
+def test_a_redirect_is_remembered(medium, nginx, mount):
+    """A hub that signs URLs limits how often one may resolve: not once for every transfer."""
     inner = nginx()
-    outer = nginx(extra=f"return 302 {inner.url}$request_uri;")
-    refused = mount(Source("outer", outer.url, allow_private="no"), fetch=FETCH)
-    assert "errno" in reader.whole(refused.object(model.attested), timeout=PATIENCE)
-    assert not inner.requests(probes=True)
-    allowed = mount(Source("outer", outer.url), fetch=FETCH)
-    assert reader.whole(allowed.object(model.attested))["sha256"] == model.sha256
+    hub = nginx(extra=f"return 302 {inner.url}$request_uri;")
+    mounted = mount(Source("hub", hub.url))
+    assert reader.whole(mounted.object(medium.attested))["sha256"] == medium.sha256
+    resolved = [r for r in hub.requests(probes=True) if r["uri"] == medium.blob_uri("attested")]
+    transfers = [r for r in inner.requests(probes=True) if r["uri"] == medium.blob_uri("attested")]
+    assert 1 <= len(resolved) < len(transfers)
 
 
 def test_what_a_source_learns_of_us(model, server, mount):
