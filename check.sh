@@ -1,0 +1,282 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Everything that has to hold, on one machine, as root:
+#
+#	./check.sh [--strict]          all stages
+#	./check.sh [--strict] quick    one build, its unit and integration tests, and the lints
+#	./check.sh [--strict] STAGE…   some: build unit integration lint quickstart asan tsan fuzz
+#	                               distcheck bench
+#
+# Builds out of tree in build/ ($WEIGHTFS_BUILD), with the sanitizers' builds in folders below it; logs
+# are in build/logs/. The last line is `N passed, N failed, N skipped`; the status tells whether
+# anything failed. With --strict, or CI=true, a skipped test counts as failed unless
+# tests/skip-allowed.txt knows it.
+#
+# WEIGHTFS_LONG=1   the long forms of the outage and crash tests
+# FUZZ_RUNS=N       executions of each fuzz target (50000)
+# JOBS=N            parallel compilations (2)
+# KEEP_GOING=no     stop at the first stage that fails
+
+# Functions are called by name (stage_…, check NAME FUNCTION); words are meant to be split.
+# shellcheck disable=SC2317,SC2046
+set -euo pipefail
+
+top=$(cd "$(dirname "$0")" && pwd)
+build=${WEIGHTFS_BUILD:-$top/build}
+jobs=${JOBS:-2}
+strict=
+[ "${CI:-}" = true ] && strict=yes
+all=(build unit integration lint quickstart asan tsan fuzz distcheck)
+stages=()
+for arg; do
+	case $arg in
+	--strict) strict=yes ;;
+	quick) stages+=(build unit integration lint) ;;
+	build | unit | integration | lint | quickstart | asan | tsan | fuzz | distcheck | bench) stages+=("$arg") ;;
+	*)
+		sed -n '3,/^$/{/^#/s/^# \{0,1\}//p}' "$0" >&2
+		exit 2
+		;;
+	esac
+done
+[ ${#stages[@]} -gt 0 ] || stages=("${all[@]}")
+
+mkdir -p "$build/logs"
+build=$(cd "$build" && pwd)
+logs=$build/logs
+export PYTHONDONTWRITEBYTECODE=1
+# A pyenv or a virtual environment may come first in PATH: pytest is Debian's.
+python=/usr/bin/python3
+
+passed=0
+failed=0
+skipped=0
+started=$SECONDS
+
+# Adds a stage's counts, prints its line, and its log if anything of it failed.
+account() { # NAME LOG PASSED FAILED SKIPPED SECONDS
+	passed=$((passed + $3))
+	failed=$((failed + $4))
+	skipped=$((skipped + $5))
+	if [ "$4" != 0 ]; then
+		printf -- '---- %s:\n' "$2"
+		tail -n "${LOG_LINES:-200}" "$2"
+		printf -- '----\n'
+	fi
+	printf '%-28s %5d passed %4d failed %4d skipped %5ds\n' "$1" "$3" "$4" "$5" "$6"
+	if [ "$4" != 0 ] && [ "${KEEP_GOING:-yes}" = no ]; then
+		finish
+	fi
+}
+
+finish() {
+	echo "took $((SECONDS - started)) s; logs in $logs"
+	echo "$passed passed, $failed failed, $skipped skipped"
+	[ "$failed" = 0 ]
+	exit
+}
+
+# A check that is one command: passed or failed, as a whole. In the background, because only there a
+# function of ours ends at its first error (bash ignores -e within an `if`).
+check() { # NAME COMMAND…
+	local name=$1 log=$logs/${1//[ \/]/-}.log begin=$SECONDS
+	shift
+	"$@" >"$log" 2>&1 </dev/null &
+	if wait "$!"; then
+		account "$name" "$log" 1 0 0 $((SECONDS - begin))
+	else
+		account "$name" "$log" 0 1 0 $((SECONDS - begin))
+		return 1
+	fi
+}
+
+tally() {
+	if [ -n "$strict" ]; then
+		"$python" "$top/tests/tools/tally.py" --strict "$top/tests/skip-allowed.txt" "$@"
+	else
+		"$python" "$top/tests/tools/tally.py" "$@"
+	fi
+}
+
+# ---- building --------------------------------------------------------------------------------------
+
+make_configure() {
+	if [ ! "$top/configure" -nt "$top/configure.ac" ]; then
+		"$top/autogen.sh"
+	fi
+}
+
+# Configured once for each set of options; make finds out itself when that is outdated.
+build_in() { # FOLDER CONFIGURE-OPTIONS…
+	local folder=$1
+	shift
+	make_configure
+	mkdir -p "$folder"
+	cd "$folder"
+	if [ ! -f Makefile ] || [ "$(cat .options 2>/dev/null)" != "$*" ]; then
+		"$top/configure" "$@"
+		echo "$*" >.options
+	fi
+	make -j"$jobs"
+}
+
+# ---- running tests ---------------------------------------------------------------------------------
+
+suppressions=$top/tests/tools/sanitizer
+unit_environment=(
+	"ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1"
+	"LSAN_OPTIONS=suppressions=$suppressions/lsan.supp:print_suppressions=0"
+	"UBSAN_OPTIONS=print_stacktrace=1"
+	"TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:ignore_noninstrumented_modules=1:suppressions=$suppressions/tsan.supp"
+)
+
+unit_tests() { # NAME FOLDER
+	local log=$logs/$1.log begin=$SECONDS counts status=0
+	rm -f "$2"/tests/unit/*.log
+	env "${unit_environment[@]}" make -C "$2" -j"$jobs" check VERBOSE=1 >"$log" 2>&1 || status=$?
+	shopt -s nullglob
+	counts=$(tally "$2"/tests/unit/*.log 2>>"$log")
+	shopt -u nullglob
+	local p f s
+	read -r p f s <<<"$counts"
+	# It failed without a failing test: it did not build, or a program ended badly.
+	[ "$status" = 0 ] || [ "$f" -gt 0 ] || f=1
+	[ $((p + f + s)) -gt 0 ] || {
+		echo "no unit test ran" >>"$log"
+		f=1
+	}
+	account "$1" "$log" "$p" "$f" "$s" $((SECONDS - begin))
+}
+
+integration_tests() { # NAME FOLDER SANITIZER MODEL-SIZE MARKERS
+	local log=$logs/$1.log xml=$logs/$1.xml begin=$SECONDS counts status=0
+	rm -f "$xml"
+	WEIGHTFS=$2/weightfs WEIGHTFS_SANITIZER=$3 WEIGHTFS_MODEL_SIZE=${WEIGHTFS_MODEL_SIZE:-$4} \
+		"$python" -m pytest "$top/tests/integration" -q --color=no -m "$5" --durations=15 \
+		--junitxml="$xml" >"$log" 2>&1 </dev/null || status=$?
+	counts="0 0 0"
+	[ ! -f "$xml" ] || counts=$(tally "$xml" 2>>"$log")
+	local p f s
+	read -r p f s <<<"$counts"
+	[ "$status" = 0 ] || [ "$f" -gt 0 ] || f=1
+	account "$1" "$log" "$p" "$f" "$s" $((SECONDS - begin))
+}
+
+# ---- lints -----------------------------------------------------------------------------------------
+
+sources() { # REGEX of names
+	cd "$top"
+	{ git ls-files -co --exclude-standard 2>/dev/null || find . -type f; } |
+		grep -v '^\(\./\)\{0,1\}build' | grep "$1"
+}
+
+lint_shell() {
+	cd "$top"
+	shellcheck $(grep -lE '^#!/bin/(ba)?sh' $(sources .))
+}
+
+lint_python() {
+	cd "$top"
+	"$python" - $(sources '\.py$') <<'EOF'
+import ast, sys
+for path in sys.argv[1:]:
+    with open(path, encoding="utf-8") as file:
+        ast.parse(file.read(), path)
+EOF
+}
+
+lint_man() {
+	local pages=("$top"/man/*.[1-8])
+	[ -e "${pages[0]}" ] || {
+		echo "no manual page"
+		return 1
+	}
+	mandoc -Tlint -Wwarning "${pages[@]}"
+}
+
+# The first line of every source file, and that none hides a second thing by its length.
+lint_sources() {
+	cd "$top"
+	local bad=0 file
+	while read -r file; do
+		[ "$(head -n 1 "$file")" = '/* SPDX-License-Identifier: Apache-2.0 */' ] || {
+			echo "$file: no licence line"
+			bad=1
+		}
+		[ "$(wc -l <"$file")" -le 450 ] || {
+			echo "$file: $(wc -l <"$file") lines"
+			bad=1
+		}
+	done < <(sources '\.[ch]$')
+	return "$bad"
+}
+
+# ---- nothing may be left ---------------------------------------------------------------------------
+
+leftovers() {
+	local left=0
+	if grep -E ' (fuse\.weightfs|fuse) ' /proc/self/mounts | grep -E 'weightfs-(test|quick|bench)'; then
+		left=1
+	fi
+	if pgrep -af "$build/.*weightfs|weightfs-test-" | grep -v check.sh; then
+		left=1
+	fi
+	return "$left"
+}
+
+# ---- the stages ------------------------------------------------------------------------------------
+
+stage_build() { check build build_in "$build" --enable-werror; }
+stage_unit() { unit_tests unit "$build"; }
+stage_integration() { integration_tests integration "$build" "" 1G ""; }
+
+stage_lint() {
+	check lint-shell lint_shell || :
+	check lint-python lint_python || :
+	check lint-man lint_man || :
+	check lint-sources lint_sources || :
+}
+
+stage_quickstart() { check quickstart "$top/quickstart.sh" || :; }
+
+stage_asan() {
+	check asan-build build_in "$build/asan" --enable-werror \
+		--enable-sanitizers=address,undefined CFLAGS='-g -O1' || return 0
+	unit_tests asan-unit "$build/asan"
+	integration_tests asan-integration "$build/asan" address 96M "not native"
+}
+
+stage_tsan() {
+	check tsan-build build_in "$build/tsan" --enable-werror \
+		--enable-sanitizers=thread CFLAGS='-g -O1' || return 0
+	unit_tests tsan-unit "$build/tsan"
+	integration_tests tsan-integration "$build/tsan" thread 96M "not native and not heavy"
+}
+
+stage_fuzz() {
+	local log=$logs/fuzz.log begin=$SECONDS p f s
+	FUZZ_BUILD=$build/fuzz FUZZ_RUNS=${FUZZ_RUNS:-50000} JOBS=$jobs \
+		"$top/tests/fuzz/run.sh" >"$log" 2>&1 </dev/null || :
+	read -r p f s < <(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' \
+		"$log" | tail -n 1) || :
+	# Without a summary it did not get that far.
+	account fuzz "$log" "${p:-0}" "${f:-1}" "${s:-0}" $((SECONDS - begin))
+}
+
+stage_distcheck() {
+	check distcheck-configure build_in "$build" --enable-werror || return 0
+	check distcheck env "${unit_environment[@]}" make -C "$build" -j"$jobs" distcheck || :
+}
+
+stage_bench() {
+	check bench "$top/tests/bench/cold.sh" || :
+	cat "$logs/bench.log"
+}
+
+check deps "$top/deps.sh" || finish
+for stage in "${stages[@]}"; do
+	"stage_$stage" || [ "$stage" != build ] || finish
+done
+check leftovers leftovers || :
+finish

@@ -1,0 +1,77 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs what weightfs needs to be built and tested on Debian 12 and its kin. Does nothing, at once
+# and without root, when everything is there.
+#
+#	./deps.sh              everything (build and tests)
+#	./deps.sh --list       only print the packages' names
+# shellcheck disable=SC2086 # lists of words are meant to be split
+set -eu
+
+packages='
+autoconf automake pkgconf make gcc
+libfuse3-dev fuse3 librocksdb-dev libcurl4-openssl-dev libssl-dev libjansson-dev libinih-dev uthash-dev
+libcmocka-dev libfsverity-dev fsverity
+clang libclang-rt-dev
+nginx-light openssl curl python3 python3-pytest
+mandoc shellcheck attr strace procps util-linux mount'
+
+case ${1-} in
+'') ;;
+--list)
+	printf '%s\n' $packages
+	exit 0
+	;;
+*)
+	echo "usage: $0 [--list]" >&2
+	exit 2
+	;;
+esac
+
+command -v dpkg-query >/dev/null || {
+	echo "$0: this is not Debian; there, what is needed is called:" $packages >&2
+	exit 1
+}
+
+installed=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' $packages 2>/dev/null |
+	sed -n 's/^installed //p') || :
+missing=
+for package in $packages; do
+	printf '%s\n' "$installed" | grep -qxF "$package" || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" != 0 ]; then
+	echo "$0: not installed:$missing" >&2
+	echo "$0: run it as root to install them" >&2
+	exit 1
+fi
+
+# Only the program nginx is wanted, not a web server on port 80: its unit is masked while dpkg
+# configures it, so that it never starts. A server that was there before is left as it is.
+new_nginx=
+[ -x /usr/sbin/nginx ] || new_nginx=yes
+systemd=
+[ ! -d /run/systemd/system ] || systemd=yes
+
+unmask_nginx() {
+	systemctl --quiet --runtime unmask nginx.service
+}
+
+if [ -n "$new_nginx" ] && [ -n "$systemd" ]; then
+	systemctl --quiet --runtime mask nginx.service
+	trap unmask_nginx EXIT
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends $missing
+
+if [ -n "$new_nginx" ] && [ -n "$systemd" ]; then
+	unmask_nginx
+	trap - EXIT
+	systemctl --quiet disable nginx.service
+elif [ -n "$new_nginx" ] && command -v service >/dev/null; then
+	service nginx stop >/dev/null 2>&1 || :
+fi
