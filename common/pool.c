@@ -9,9 +9,11 @@ struct pool {
 	pthread_mutex_t lock;
 	size_t size, count;
 	char *memory;
-	size_t available; /* protected by lock */
-	void (*freed)(void *arg);
-	void *freed_arg;
+	size_t available;          /* protected by lock */
+	void (*freed)(void *arg);  /* protected by lock, called without */
+	void *freed_arg;           /* protected by lock */
+	unsigned int calls;        /* of freed, under way; protected by lock */
+	pthread_cond_t calls_over; /* calls is 0 */
 	void *stack[]; /* protected by lock: the free ones, most recently used last */
 };
 
@@ -30,6 +32,7 @@ int pool_new(size_t size, size_t count, struct pool **out)
 		return r;
 	}
 	pthread_mutex_init(&pool->lock, NULL);
+	pthread_cond_init(&pool->calls_over, NULL);
 	pool->size = size;
 	pool->count = pool->available = count;
 	for (size_t i = 0; i < count; i++)
@@ -42,16 +45,22 @@ void pool_free(struct pool *pool)
 {
 	if (!pool)
 		return;
+	pool_on_freed(pool, NULL, NULL); /* the last put may not be quite over */
 	assert(pool->available == pool->count);
 	munmap(pool->memory, pool->size * pool->count);
+	pthread_cond_destroy(&pool->calls_over);
 	pthread_mutex_destroy(&pool->lock);
 	free(pool);
 }
 
 void pool_on_freed(struct pool *pool, void (*freed)(void *arg), void *arg)
 {
+	pthread_mutex_lock(&pool->lock);
 	pool->freed = freed;
 	pool->freed_arg = arg;
+	while (pool->calls > 0)
+		pthread_cond_wait(&pool->calls_over, &pool->lock);
+	pthread_mutex_unlock(&pool->lock);
 }
 
 void *pool_take(struct pool *pool)
@@ -67,14 +76,25 @@ void *pool_take(struct pool *pool)
 
 void pool_put(struct pool *pool, void *buffer)
 {
+	void (*freed)(void *arg);
+	void *arg;
+
 	if (!buffer)
 		return;
 	pthread_mutex_lock(&pool->lock);
 	assert(pool->available < pool->count);
 	pool->stack[pool->available++] = buffer;
+	freed = pool->freed;
+	arg = pool->freed_arg;
+	pool->calls += freed != NULL;
 	pthread_mutex_unlock(&pool->lock);
-	if (pool->freed)
-		pool->freed(pool->freed_arg);
+	if (!freed)
+		return;
+	freed(arg);
+	pthread_mutex_lock(&pool->lock);
+	if (--pool->calls == 0)
+		pthread_cond_broadcast(&pool->calls_over);
+	pthread_mutex_unlock(&pool->lock);
 }
 
 size_t pool_count(const struct pool *pool)

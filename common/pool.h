@@ -18,7 +18,11 @@ int must_check pool_new(size_t size, size_t count, struct pool **out);
 /* All buffers must have been put back. NULL is allowed. */
 void pool_free(struct pool *pool);
 
-/* Called without a lock held, on the thread that put the buffer; set once, before the first take. */
+/*
+ * Called without a lock held, on the thread that put the buffer. NULL ends it: when this returns, no
+ * call is under way and none will come, so ARG may go although others still put buffers. Not to be
+ * used from within FREED.
+ */
 void pool_on_freed(struct pool *pool, void (*freed)(void *arg), void *arg);
 
 /* A buffer, or NULL when none is left. */

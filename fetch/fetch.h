@@ -122,6 +122,7 @@ struct fetch_request {
 	uint64_t size;              /* FETCH_FRONT: bytes, <= FETCH_FRONT_MAX; FETCH_CHUNKS: of the object */
 	uint64_t first, count;      /* FETCH_CHUNKS: 1 … FETCH_CHUNKS_MAX of them */
 	uint64_t excluded;          /* bit N: do not ask source N */
+	struct fetch_request *next; /* fetch's: the queue of submissions, so that submitting cannot fail */
 };
 
 /*

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starting, submitting, ending. */
+#include "fetch/internal.h"
+#include "common/log.h"
+
+static void on_freed(void *arg)
+{
+	struct fetch *fetch = arg;
+
+	if (atomic_exchange(&fetch->starved, false))
+		curl_multi_wakeup(fetch->multi);
+}
+
+/* All but the thread. */
+static void destroy(struct fetch *fetch)
+{
+	for (unsigned int i = 0; fetch->transfers && i < fetch->n_transfers; i++)
+		curl_easy_cleanup(fetch->transfers[i].easy);
+	for (unsigned int i = 0; fetch->sources && i < fetch->n_sources; i++)
+		source_destroy(&fetch->sources[i]);
+	curl_multi_cleanup(fetch->multi);
+	pthread_mutex_destroy(&fetch->lock);
+	free(fetch->transfers);
+	free(fetch->sources);
+	free(fetch);
+	curl_global_cleanup();
+}
+
+static int set_up_transfers(struct fetch *fetch)
+{
+	fetch->multi = curl_multi_init();
+	fetch->transfers = calloc(fetch->n_transfers, sizeof(fetch->transfers[0]));
+	if (!fetch->multi || !fetch->transfers)
+		return -ENOMEM;
+	curl_multi_setopt(fetch->multi, CURLMOPT_MAXCONNECTS, (long)fetch->n_transfers);
+	for (unsigned int i = 0; i < fetch->n_transfers; i++) {
+		fetch->transfers[i].fetch = fetch;
+		fetch->transfers[i].easy = curl_easy_init();
+		if (!fetch->transfers[i].easy)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int set_up_sources(struct fetch *fetch, const struct fetch_options *options)
+{
+	fetch->sources = calloc(options->n_sources + 1, sizeof(fetch->sources[0]));
+	if (!fetch->sources)
+		return -ENOMEM;
+	for (size_t i = 0; i < options->n_sources; i++) {
+		int r = source_init(&fetch->sources[i], &options->sources[i]);
+
+		fetch->n_sources++;
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int fetch_new(const struct fetch_options *options, struct fetch **out)
+{
+	struct fetch *fetch;
+	int r;
+
+	if (options->n_sources > FETCH_SOURCES_MAX || options->connections == 0)
+		return -EINVAL;
+	if (curl_global_init(CURL_GLOBAL_DEFAULT))
+		return -ENOMEM;
+	fetch = calloc(1, sizeof(*fetch));
+	if (!fetch) {
+		curl_global_cleanup();
+		return -ENOMEM;
+	}
+	pthread_mutex_init(&fetch->lock, NULL);
+	fetch->last = &fetch->first;
+	fetch->pool = options->pool;
+	fetch->n_transfers = options->connections;
+	fetch->connect_timeout = options->connect_timeout_ms;
+	fetch->stall_timeout = options->stall_timeout_ms;
+	r = set_up_sources(fetch, options);
+	if (r == 0)
+		r = set_up_transfers(fetch);
+	if (r == 0) {
+		pool_on_freed(fetch->pool, on_freed, fetch);
+		r = -pthread_create(&fetch->thread, NULL, loop_run, fetch);
+		if (r < 0)
+			pool_on_freed(fetch->pool, NULL, NULL);
+	}
+	if (r < 0) {
+		destroy(fetch);
+		return r;
+	}
+	*out = fetch;
+	return 0;
+}
+
+void fetch_free(struct fetch *fetch)
+{
+	if (!fetch)
+		return;
+	pthread_mutex_lock(&fetch->lock);
+	fetch->stopping = true;
+	pthread_mutex_unlock(&fetch->lock);
+	curl_multi_wakeup(fetch->multi);
+	pthread_join(fetch->thread, NULL);
+	/* Buffers that are still with others may be put back while this runs, and after. */
+	pool_on_freed(fetch->pool, NULL, NULL);
+	destroy(fetch);
+}
+
+void fetch_submit(struct fetch *fetch, struct fetch_request *request)
+{
+	request->next = NULL;
+	pthread_mutex_lock(&fetch->lock);
+	*fetch->last = request;
+	fetch->last = &request->next;
+	pthread_mutex_unlock(&fetch->lock);
+	curl_multi_wakeup(fetch->multi);
+}

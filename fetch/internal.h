@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of fetch/ share. Nobody else includes this.
+ *
+ *	template.c  URL templates
+ *	url.c       URLs: scheme rules, where a Location leads, who may see a source's headers
+ *	address.c   which addresses may be connected to
+ *	reply.c     header lines -> struct reply -> verdict; pure
+ *	source.c    setting sources up, and the record of each: backoff, lies, counters
+ *	headers.c   header files
+ *	transfer.c  one HTTP exchange on a curl easy handle
+ *	body.c      body bytes into pool buffers, and the pause when there is none
+ *	outcome.c   what the end of an exchange means
+ *	job.c       a request on its way: which source next, when, and the end
+ *	loop.c      the thread
+ *
+ * Threads: fetch->lock guards the queue of submissions, and of every source what its comment says.
+ * All the rest belongs to the fetch thread.
+ */
+#ifndef FETCH_INTERNAL_H
+#define FETCH_INTERNAL_H
+
+#include <curl/curl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include "fetch/fetch.h"
+
+struct sockaddr;
+
+#define FETCH_HOPS_MAX	     3
+#define FETCH_URL_MAX	     8192
+#define FETCH_SIZE_MAX	     ((uint64_t)1 << 62)
+#define FETCH_HEADERS_MAX    ((size_t)64 << 10) /* of one exchange, in bytes */
+#define FETCH_DISCARD_MAX    ((size_t)16 << 10) /* of a body nobody needs, read to keep the connection */
+#define FETCH_BACKOFF_BASE   200		/* ms */
+#define FETCH_BACKOFF_MAX    10000		/* ms */
+#define FETCH_RETRY_MAX	     60000		/* ms: the cap of Retry-After */
+#define FETCH_BARREN_MAX     5			/* broken answers in a row without a chunk */
+#define FETCH_LIES_MAX	     3
+#define FETCH_ALONE_MS	     (10 * 60 * 1000) /* how long a liar is left alone */
+#define FETCH_DEMOTED_MS     10000	      /* how long a source that failed for good comes later */
+#define FETCH_STALL_RATE     1024	      /* bytes a second */
+#define FETCH_TICK_MS	     1000
+#define FETCH_REDIRECTS_KEPT 64 /* a source */
+
+/* --- template.c --- */
+
+struct template {
+	char *text; /* NULL: the source has none */
+	bool sha256, fsverity; /* needs that digest */
+};
+
+/* 0, -EINVAL with the reason in MESSAGE, -ENOMEM. */
+int must_check template_parse(const char *text, bool allow_http, struct template *out,
+			      char message[FETCH_MESSAGE_SIZE]);
+/* Does DIGESTS hold all that the template needs? */
+bool template_applies(const struct template *template, const struct digest_pair *digests);
+/* The URL, for the caller to free; NULL without memory. The template must apply. */
+char *must_check template_expand(const struct template *template,
+				 const struct digest_pair *digests);
+
+/* --- url.c --- */
+
+/* May a source ask URL: absolute, an allowed scheme, no credentials? NULL, or why not. */
+const char *must_check url_refused(const char *url, bool allow_http);
+/* Where LOCATION, found in the reply to BASE, leads; to be freed. NULL: not a URL. */
+char *must_check url_resolve(const char *base, const char *location);
+/* The same scheme, host and port? */
+bool url_same_host(const char *a, const char *b);
+
+/* --- address.c --- */
+
+/* Is this an address of the public Internet? Anything else than IPv4 and IPv6 is not. */
+bool address_is_public(const struct sockaddr *address);
+/* The same of an address in text, without a zone. */
+bool address_text_is_public(const char *text);
+void address_format(const struct sockaddr *address, char out[INET6_ADDRSTRLEN]);
+
+/* --- reply.c --- */
+
+/* What an exchange asks for: bytes FIRST … LAST; SIZE as in the request. */
+struct ask {
+	enum fetch_kind kind;
+	uint64_t first, last, size;
+};
+
+struct content_range {
+	bool satisfied; /* else only the complete length was told: "bytes ∗/N" */
+	bool complete_known;
+	uint64_t first, last, complete;
+};
+
+/* A header block as its lines come in. All zero before the first. */
+struct reply {
+	int status; /* 0: no status line yet */
+	bool ended; /* the block of the final status is complete; later lines are trailers */
+	bool coded; /* content coding other than identity, or a transfer coding other than chunked */
+	const char *malformed; /* NULL, or what is */
+	bool has_length, has_range, has_location;
+	uint64_t length;
+	struct content_range range;
+	int64_t retry_after; /* ms; 0: none */
+	size_t bytes;
+	char location[FETCH_URL_MAX];
+};
+
+enum verdict_kind {
+	VERDICT_BODY,	   /* read BODY bytes */
+	VERDICT_ENOUGH,	   /* all that was asked is in SIZE */
+	VERDICT_REDIRECT,  /* to reply->location */
+	VERDICT_MISSING,   /* 404, 410 */
+	VERDICT_TRANSIENT, /* 408, 425, 429, 5xx */
+	VERDICT_REFUSED,   /* the source is out for this request */
+};
+
+struct verdict {
+	enum verdict_kind kind;
+	uint64_t size; /* FETCH_SIZE */
+	uint64_t body; /* bytes that must come */
+	bool close;    /* more may follow BODY and is not wanted */
+	char message[FETCH_MESSAGE_SIZE];
+};
+
+int must_check content_range_parse(const char *value, struct content_range *out);
+/* Milliseconds from NOW (seconds since the epoch) that "120" or an HTTP date means, capped; 0: none. */
+int64_t retry_after_parse(const char *value, int64_t now);
+/* One line with or without CRLF. */
+void reply_line(struct reply *reply, const char *line, size_t len);
+/* Once reply->ended. */
+void reply_check(const struct reply *reply, const struct ask *ask, struct verdict *out);
+
+/* --- headers.c --- */
+
+/* 0 or -errno, logged with name and line. Without headers OUT is NULL. */
+int must_check headers_read(const char *path, struct curl_slist **out);
+
+/* --- source.c --- */
+
+/* A redirect that worked, kept until it is refused. */
+struct redirect;
+
+struct source {
+	/* Constant after set-up. */
+	char *name;
+	struct template url, tree;
+	char *ca;	  /* PEM text, NULL: the system's */
+	size_t ca_len;
+	struct curl_slist *headers;
+	int priority;
+	bool allow_http, allow_private;
+
+	/* The fetch thread's. */
+	unsigned int active;	  /* transfers running */
+	unsigned int streak;	  /* transient failures since the last progress */
+	int64_t retry_at;	  /* with a streak: not before, and then one transfer at a time */
+	int64_t hold_until;	  /* Retry-After */
+	int64_t demoted_until;	  /* failed for good lately: comes after the healthy ones */
+	struct redirect *redirects; /* by URL, the oldest first */
+
+	/* Protected by fetch->lock. */
+	uint64_t requests, bytes, errors, lies;
+	int64_t alone_until; /* left alone for its lies */
+	char last_error[FETCH_MESSAGE_SIZE];
+};
+
+int must_check source_init(struct source *source, const struct fetch_source *from);
+void source_destroy(struct source *source);
+/* 0 … what backoff after FAILURES in a row may be at most, in ms. */
+int64_t backoff_limit(unsigned int failures);
+/* A random delay up to that: "full jitter". */
+int64_t backoff_delay(unsigned int failures);
+/* The source answered as it should. */
+void source_progress(struct source *source);
+/* It failed in passing. True if this begins a streak. */
+bool source_stumble(struct source *source, int64_t now, int64_t retry_after);
+void source_lied(struct source *source, int64_t now);
+/* When may the source be asked (now or earlier: at once)? INT64_MAX: when a transfer of it ends. */
+int64_t source_ready_at(const struct source *source, int64_t now);
+/* Is A to be asked before B, both being ready? Equal ones: the one that stands first. */
+bool source_before(const struct source *a, const struct source *b, int64_t now);
+
+/* redirect.c: where URL led last time, valid until the next call; NULL: not known. */
+const char *redirect_find(const struct source *source, const char *url);
+void redirect_keep(struct source *source, const char *url, const char *target);
+void redirect_forget(struct source *source, const char *url);
+void redirect_forget_all(struct source *source);
+
+/* --- job.c: a request on its way --- */
+
+/* How one source did for one request. */
+struct attempt {
+	unsigned int failures; /* transient ones since the last chunk */
+	unsigned int barren;   /* of those, the ones that had an answer */
+	int64_t retry_at;
+};
+
+struct job {
+	struct fetch_request *request;
+	struct job *prev, *next; /* in fetch->idle, oldest request first */
+	uint64_t sequence;
+	uint64_t delivered; /* chunks */
+	uint64_t out;	    /* bit N: source N is out */
+	uint64_t failed;    /* of those, the ones for which -ENOENT would be a lie */
+	uint64_t size;	    /* FETCH_SIZE: the answer */
+	void *front;	    /* FETCH_FRONT */
+	char message[FETCH_MESSAGE_SIZE];
+	struct attempt attempts[]; /* one a source */
+};
+
+enum outcome_kind {
+	OUTCOME_DONE,
+	OUTCOME_REDIRECT,
+	OUTCOME_MISSING,
+	OUTCOME_TRANSIENT,
+	OUTCOME_FINAL,
+	OUTCOME_NO_MEMORY,
+};
+
+struct outcome {
+	enum outcome_kind kind;
+	bool answered;	     /* transient: after an answer that began well */
+	bool flawed;	     /* done, and yet something was wrong: MESSAGE */
+	int64_t retry_after; /* ms; 0: none */
+	char message[FETCH_MESSAGE_SIZE];
+};
+
+struct job *must_check job_new(struct fetch *fetch, struct fetch_request *request, uint64_t sequence);
+/* The source to ask now; or -EAGAIN and the time to look again; or -ENOENT: all are out. */
+int must_check job_choose(struct fetch *fetch, struct job *job, int64_t now, int64_t *when);
+/* Ends and frees the job. */
+void job_end(struct job *job, int error, unsigned int source);
+/* No source is left: which error is that? */
+int job_verdict(const struct job *job);
+/* Books a transfer's end, OUTCOME not being a redirect. True: the job is over, with *ERROR. */
+bool must_check job_book(struct fetch *fetch, struct job *job, unsigned int source, bool progress,
+			 const struct outcome *outcome, int *error);
+
+/* --- transfer.c, body.c, outcome.c: one connection's worth of work --- */
+
+struct transfer {
+	struct fetch *fetch;
+	CURL *easy;
+	struct job *job; /* NULL: idle */
+	unsigned int source;
+
+	char *origin_url, *url; /* what the template gave; what is asked now */
+	unsigned int hops;
+	bool remembered; /* URL is a kept redirect */
+	struct ask ask;
+
+	struct reply reply;
+	struct verdict verdict; /* valid once reply.ended */
+
+	uint64_t taken;	  /* body bytes that went where they belong */
+	uint64_t counted; /* of those, the ones in source->bytes */
+	uint64_t surplus; /* body bytes of a reply whose body nobody needs */
+	void *buffer;	  /* the chunk being assembled, or NULL */
+	size_t filled;	  /* of it */
+	size_t skip;	  /* bytes that curl will bring again and that were taken before the pause */
+	bool paused;
+	bool excess;	/* more came than was announced */
+	bool no_memory;
+	uint64_t paused_since; /* order of pausing, for fairness */
+	unsigned int chunks;   /* delivered */
+
+	bool connected; /* the request goes out: from now on it can stall */
+	bool tried;	/* an address was allowed */
+	char blocked[INET6_ADDRSTRLEN]; /* an address that was not; "" if none */
+	int64_t good_at, ticked_at;
+	uint64_t ticked;
+	char error[CURL_ERROR_SIZE];
+};
+
+/* Starts on an idle slot. 0, or -ENOMEM and nothing happened. */
+int must_check transfer_start(struct transfer *transfer, struct job *job, unsigned int source);
+/* Goes on with the redirect in the reply, or from the beginning when a kept one was refused. */
+int must_check transfer_follow(struct transfer *transfer);
+/* Takes the handle out of the multi; the slot is idle again. The job is left to the caller. */
+void transfer_stop(struct transfer *transfer);
+/* What has the end of the exchange brought? */
+void transfer_outcome(struct transfer *transfer, CURLcode code, struct outcome *out);
+/* Is it too slow? To be called about every FETCH_TICK_MS. *SLOW: less than the stall rate came. */
+bool must_check transfer_stalled(struct transfer *transfer, int64_t now, bool *slow);
+/* The write callback, and the bytes it took added to the source's count. */
+size_t body_write(char *data, size_t one, size_t len, void *arg);
+void body_count(struct transfer *transfer);
+
+/* --- loop.c --- */
+
+struct fetch {
+	/* Constant. */
+	struct pool *pool;
+	int64_t connect_timeout, stall_timeout;
+	unsigned int n_sources, n_transfers;
+	CURLM *multi;
+	pthread_t thread;
+
+	pthread_mutex_t lock;
+	struct fetch_request *first, **last; /* submissions; protected by lock */
+	bool stopping;			     /* protected by lock */
+	bool blamed;			     /* a source lied since the last look; protected by lock */
+
+	atomic_bool starved; /* a transfer waits for a buffer: wake the thread when one is freed */
+
+	/* The fetch thread's. */
+	struct job *idle; /* those without a transfer */
+	uint64_t sequence, pauses;
+	int64_t schedule_at; /* when there is something to start again */
+	struct transfer *transfers;
+	struct source *sources; /* see there */
+};
+
+void *loop_run(void *arg);
+
+#endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A request on its way. It is idle (in fetch->idle, waiting for a slot or for a source) or has one
+ * transfer. A source is out of a request once its bit is in `out`, and never comes back in; the
+ * request ends when all are.
+ */
+#include "fetch/internal.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool valid(const struct fetch_request *request)
+{
+	uint64_t chunks;
+
+	switch (request->kind) {
+	case FETCH_SIZE:
+		return true;
+	case FETCH_FRONT:
+		return request->size >= 1 && request->size <= FETCH_FRONT_MAX;
+	case FETCH_CHUNKS:
+		chunks = chunk_count(request->size);
+		return request->size <= FETCH_SIZE_MAX && request->count >= 1 &&
+		       request->count <= FETCH_CHUNKS_MAX && request->first < chunks &&
+		       request->count <= chunks - request->first;
+	}
+	return false;
+}
+
+/* The sources that cannot be asked, before anything is tried. */
+static void leave_out(const struct fetch *fetch, struct job *job)
+{
+	const struct fetch_request *request = job->request;
+
+	for (unsigned int i = 0; i < fetch->n_sources; i++) {
+		const struct source *source = &fetch->sources[i];
+		const struct template *template =
+			request->kind == FETCH_FRONT ? &source->tree : &source->url;
+		uint64_t bit = (uint64_t)1 << i;
+
+		if (!template_applies(template, &request->digests)) {
+			job->out |= bit;
+		} else if (request->excluded & bit) {
+			job->out |= bit;
+			job->failed |= bit;
+		}
+	}
+}
+
+struct job *job_new(struct fetch *fetch, struct fetch_request *request, uint64_t sequence)
+{
+	struct job *job = calloc(1, sizeof(*job) + fetch->n_sources * sizeof(job->attempts[0]));
+
+	if (!job)
+		return NULL;
+	job->request = request;
+	job->sequence = sequence;
+	leave_out(fetch, job);
+	/* A request that makes no sense is nobody's failure, and there is nobody to ask. */
+	if (!valid(request)) {
+		job->out = job->failed = UINT64_MAX;
+		snprintf(job->message, sizeof(job->message), "not a valid request");
+	}
+	return job;
+}
+
+int job_choose(struct fetch *fetch, struct job *job, int64_t now, int64_t *when)
+{
+	int best = -1;
+	bool any = false;
+	int64_t soonest = INT64_MAX;
+
+	pthread_mutex_lock(&fetch->lock);
+	for (unsigned int i = 0; i < fetch->n_sources; i++) {
+		struct source *source = &fetch->sources[i];
+		uint64_t bit = (uint64_t)1 << i;
+		int64_t at = source_ready_at(source, now);
+
+		if (job->out & bit)
+			continue;
+		if (source->alone_until > now) {
+			job->out |= bit;
+			job->failed |= bit;
+			snprintf(job->message, sizeof(job->message),
+				 "source %s: left alone after wrong bytes", source->name);
+			continue;
+		}
+		any = true;
+		if (job->attempts[i].retry_at > at)
+			at = job->attempts[i].retry_at;
+		if (at > now)
+			soonest = at < soonest ? at : soonest;
+		else if (best < 0 || source_before(source, &fetch->sources[best], now))
+			best = (int)i;
+	}
+	pthread_mutex_unlock(&fetch->lock);
+	if (best >= 0)
+		return best;
+	if (!any)
+		return -ENOENT;
+	*when = soonest;
+	return -EAGAIN;
+}
+
+int job_verdict(const struct job *job)
+{
+	return job->failed ? -EIO : -ENOENT;
+}
+
+void job_end(struct job *job, int error, unsigned int source)
+{
+	struct fetch_request *request = job->request;
+	struct fetch_result result = {
+		.error = error,
+		.message = job->message,
+		.source = source,
+	};
+
+	if (error == 0)
+		job->message[0] = '\0';
+	if (error == 0 && request->kind == FETCH_SIZE)
+		result.size = job->size;
+	if (error == 0 && request->kind == FETCH_FRONT)
+		result.front = job->front;
+	request->ops->done(request, &result);
+	free(job->front);
+	free(job);
+}
+
+static void describe(const struct fetch_request *request, char out[DIGEST_NAME_SIZE])
+{
+	struct digest_name name = digest_pair_name(&request->digests);
+
+	digest_name_format(&name, out);
+}
+
+static void put_on_record(struct fetch *fetch, struct source *source, const char *message)
+{
+	pthread_mutex_lock(&fetch->lock);
+	source->errors++;
+	snprintf(source->last_error, sizeof(source->last_error), "%s", message);
+	pthread_mutex_unlock(&fetch->lock);
+}
+
+/* A transient failure. True: it was one too many, and the source is out. */
+static bool stumble(struct job *job, struct source *source, struct attempt *attempt, bool progress,
+		    const struct outcome *outcome)
+{
+	int64_t now = clock_ms();
+
+	if (outcome->answered)
+		attempt->barren = progress ? 1 : attempt->barren + 1;
+	if (attempt->barren >= FETCH_BARREN_MAX)
+		return true;
+	/* What brought something may be gone on with at once. */
+	if (progress && outcome->retry_after == 0)
+		return false;
+	attempt->failures++;
+	attempt->retry_at = now + backoff_delay(attempt->failures);
+	if (source_stumble(source, now, outcome->retry_after))
+		log_warning("source %s: %s; will be tried again", source->name, outcome->message);
+	return false;
+}
+
+static void rule_out(struct job *job, struct source *source, uint64_t bit,
+		     const struct outcome *outcome)
+{
+	char digest[DIGEST_NAME_SIZE];
+
+	describe(job->request, digest);
+	job->out |= bit;
+	if (outcome->kind == OUTCOME_MISSING) {
+		source_progress(source);
+		log_debug("source %s: %s: %s", source->name, digest, outcome->message);
+		return;
+	}
+	job->failed |= bit;
+	source->demoted_until = clock_ms() + FETCH_DEMOTED_MS;
+	log_warning("source %s: %s: %s", source->name, digest, outcome->message);
+}
+
+bool job_book(struct fetch *fetch, struct job *job, unsigned int number, bool progress,
+	      const struct outcome *outcome, int *error)
+{
+	struct source *source = &fetch->sources[number];
+	struct attempt *attempt = &job->attempts[number];
+	uint64_t bit = (uint64_t)1 << number;
+
+	if (outcome->kind == OUTCOME_DONE) {
+		source_progress(source);
+		if (outcome->flawed)
+			put_on_record(fetch, source, outcome->message);
+		*error = 0;
+		return true;
+	}
+	snprintf(job->message, sizeof(job->message), "source %s: %.*s", source->name,
+		 (int)sizeof(job->message) / 2, outcome->message);
+	if (outcome->kind == OUTCOME_NO_MEMORY) {
+		*error = -ENOMEM;
+		return true;
+	}
+	if (outcome->kind != OUTCOME_MISSING)
+		put_on_record(fetch, source, outcome->message);
+	if (outcome->kind == OUTCOME_TRANSIENT && !stumble(job, source, attempt, progress, outcome))
+		return false;
+	rule_out(job, source, bit, outcome);
+	return false;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the end of an exchange means: done, go elsewhere, try again, or never again.
+ *
+ * In doubt an error of curl is final: a source that cannot be understood must not be asked for
+ * ever.
+ */
+#include "fetch/internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const CURLcode transient_codes[] = {
+	CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_CONNECT, CURLE_OPERATION_TIMEDOUT,
+	CURLE_SSL_CONNECT_ERROR,    CURLE_GOT_NOTHING,	   CURLE_SEND_ERROR,
+	CURLE_RECV_ERROR,	    CURLE_PARTIAL_FILE,	   CURLE_HTTP2,
+	CURLE_HTTP2_STREAM,	    CURLE_AGAIN,	   CURLE_OUT_OF_MEMORY,
+};
+
+static bool is_transient(CURLcode code)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(transient_codes); i++)
+		if (transient_codes[i] == code)
+			return true;
+	return false;
+}
+
+static void printf_like(3, 4)
+	say(struct outcome *outcome, enum outcome_kind kind, const char *format, ...)
+{
+	va_list args;
+
+	outcome->kind = kind;
+	va_start(args, format);
+	vsnprintf(outcome->message, sizeof(outcome->message), format, args);
+	va_end(args);
+}
+
+static void judge_redirect(const struct transfer *transfer, struct outcome *out)
+{
+	const struct source *source = &transfer->fetch->sources[transfer->source];
+	_cleanup_free_ char *url = url_resolve(transfer->url, transfer->reply.location);
+	const char *reason = url ? url_refused(url, source->allow_http) : "not a URL";
+
+	if (reason)
+		say(out, OUTCOME_FINAL, "redirect: %s", reason);
+	else if (transfer->hops >= FETCH_HOPS_MAX)
+		say(out, OUTCOME_FINAL, "more than %d redirects", FETCH_HOPS_MAX);
+	else
+		out->kind = OUTCOME_REDIRECT;
+}
+
+/* The headers said it, however the exchange ended after them. */
+static void judge_verdict(const struct transfer *transfer, struct outcome *out)
+{
+	const struct verdict *verdict = &transfer->verdict;
+
+	memcpy(out->message, verdict->message, sizeof(out->message));
+	switch (verdict->kind) {
+	case VERDICT_ENOUGH:
+		out->kind = OUTCOME_DONE;
+		break;
+	case VERDICT_REDIRECT:
+		judge_redirect(transfer, out);
+		break;
+	case VERDICT_MISSING:
+		out->kind = OUTCOME_MISSING;
+		break;
+	case VERDICT_TRANSIENT:
+		out->kind = OUTCOME_TRANSIENT;
+		out->retry_after = transfer->reply.retry_after;
+		break;
+	default:
+		out->kind = OUTCOME_FINAL;
+		break;
+	}
+}
+
+static void judge_code(const struct transfer *transfer, CURLcode code, struct outcome *out)
+{
+	const char *text = transfer->error[0] ? transfer->error : curl_easy_strerror(code);
+
+	out->answered = transfer->reply.bytes > 0;
+	if (transfer->no_memory)
+		say(out, OUTCOME_NO_MEMORY, "no memory");
+	else if (transfer->blocked[0] && !transfer->tried)
+		say(out, OUTCOME_FINAL, "address %s is not allowed (allow-private = no)",
+		    transfer->blocked);
+	else if (code == CURLE_OK || code == CURLE_PARTIAL_FILE)
+		say(out, OUTCOME_TRANSIENT, "the reply ended early");
+	else
+		say(out, is_transient(code) ? OUTCOME_TRANSIENT : OUTCOME_FINAL, "%s", text);
+}
+
+void transfer_outcome(struct transfer *transfer, CURLcode code, struct outcome *out)
+{
+	const struct verdict *verdict = &transfer->verdict;
+	struct source *source = &transfer->fetch->sources[transfer->source];
+
+	memset(out, 0, sizeof(*out));
+	if (!transfer->reply.ended || transfer->no_memory) {
+		judge_code(transfer, code, out);
+	} else if (verdict->kind != VERDICT_BODY) {
+		judge_verdict(transfer, out);
+	} else if (transfer->taken < verdict->body) {
+		judge_code(transfer, code, out);
+	} else {
+		out->kind = OUTCOME_DONE;
+		/* All that was asked for is here, so the rest does not matter to the request. */
+		out->flawed = transfer->excess;
+		if (out->flawed)
+			say(out, OUTCOME_DONE, "the reply is longer than announced");
+	}
+
+	if (transfer->remembered && out->kind != OUTCOME_DONE) {
+		redirect_forget(source, transfer->origin_url);
+		/* A signed URL that has run out says 403: ask for a new one at once. */
+		if (out->kind != OUTCOME_TRANSIENT && out->kind != OUTCOME_NO_MEMORY)
+			out->kind = OUTCOME_REDIRECT;
+	}
+	if (transfer->hops > 0 && out->kind == OUTCOME_DONE)
+		redirect_keep(source, transfer->origin_url, transfer->url);
+}

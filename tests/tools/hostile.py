@@ -1,0 +1,535 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""An HTTP/1.1 server that serves files honestly, or misbehaves in one chosen way.
+
+    hostile.py --root DIR [--host 127.0.0.1] [--port 0] [--cert FILE --key FILE]
+               [--redirect-to BASE] [--never-accept]
+
+Prints one line, `port N`, when it is ready; ends when its standard input is closed, or on SIGTERM.
+A request for /MANNER/PATH is answered with the file DIR/PATH in that manner: see MANNERS below.
+`GET /log` gives one JSON object a line for every request so far, `POST /reset` forgets them and
+everything that was counted per path. Neither is in the log.
+
+Parameters in the query: ?to=BASE for redirect-other, ?status=N for fail and redirects, ?length=N for
+endless, ?times=N for flaky and throttle, ?after=SECONDS for throttle, ?rate=N for slow.
+"""
+
+import argparse
+import gzip
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import sys
+import threading
+import urllib.parse
+
+CHUNK = 512 * 1024
+PIECE = 256 * 1024
+REASONS = {200: "OK", 206: "Partial Content", 302: "Found", 403: "Forbidden", 404: "Not Found",
+           405: "Method Not Allowed", 416: "Range Not Satisfiable", 429: "Too Many Requests",
+           500: "Internal Server Error", 503: "Service Unavailable"}
+
+
+class Close(Exception):
+    """Ends the connection after what was sent."""
+
+
+class State:
+    """What all connections share; everything in it is guarded by the lock."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.reset()
+
+    def reset(self):
+        with self.lock:
+            self.log = []
+            self.counts = {}
+
+    def count(self, key):
+        """How often was this called with KEY before?"""
+        with self.lock:
+            self.counts[key] = self.counts.get(key, 0) + 1
+            return self.counts[key] - 1
+
+
+class Exchange:
+    """One request and the means to answer it."""
+
+    def __init__(self, server, connection, method, target, headers):
+        self.server, self.connection = server, connection
+        self.method, self.headers = method, headers
+        url = urllib.parse.urlsplit(target)
+        self.query = dict(urllib.parse.parse_qsl(url.query))
+        self.target = url.path
+        self.manner, _, self.path = urllib.parse.unquote(url.path).lstrip("/").partition("/")
+        self.key = (self.manner, self.path)
+        self.record = {"method": method, "path": target, "range": headers.get("range"),
+                       "headers": headers, "sent": 0, "status": None}
+
+    # --- sending ---
+
+    def head(self, status, fields):
+        self.record["status"] = status
+        lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Status')}"]
+        lines += [f"{name}: {value}" for name, value in fields.items() if value is not None]
+        self.connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+
+    def body(self, data):
+        """Every body byte goes through here, so that the log can tell how many were sent."""
+        if self.method == "HEAD":
+            return
+        view = memoryview(data)
+        while view:
+            n = self.connection.send(view[:PIECE])
+            self.record["sent"] += n
+            view = view[n:]
+
+    def chunked(self, data):
+        if self.method != "HEAD":
+            self.connection.sendall(f"{len(data):x}\r\n".encode())
+            self.body(data)
+            self.connection.sendall(b"\r\n")
+
+    def answer(self, status, text="", **fields):
+        data = text.encode()
+        self.head(status, {"Content-Length": len(data),
+                           **{name.replace("_", "-"): value for name, value in fields.items()}})
+        self.body(data)
+
+    # --- the file ---
+
+    def file(self, path=None):
+        """The name of the file that is asked for, or None after a 404."""
+        root = os.path.realpath(self.server.root)
+        name = os.path.realpath(os.path.join(root, path or self.path))
+        if name.startswith(root + os.sep) and os.path.isfile(name):
+            return name
+        self.answer(404, "no such file\n")
+        return None
+
+    def span(self, size):
+        """(first, last + 1, whether a valid range was asked for); None after a 416."""
+        match = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("range", ""))
+        if not match or match.groups() == ("", ""):
+            return 0, size, False
+        first, last = match.groups()
+        if first == "":
+            start, end = max(0, size - int(last)), size
+        else:
+            start, end = int(first), min(size, int(last) + 1) if last else size
+        if start >= size or start >= end:
+            self.answer(416, Content_Range=f"bytes */{size}")
+            return None
+        return start, end, True
+
+    def part(self, path=None, whole=False):
+        """(bytes, status, header fields) of an honest reply; None after an error reply."""
+        name = self.file(path)
+        if not name:
+            return None
+        size = os.path.getsize(name)
+        span = (0, size, False) if whole else self.span(size)
+        if not span:
+            return None
+        start, end, ranged = span
+        with open(name, "rb") as file:
+            file.seek(start)
+            data = file.read(end - start)
+        fields = {"Content-Length": len(data), "Accept-Ranges": "bytes"}
+        if ranged:
+            fields["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+        return data, 206 if ranged else 200, fields
+
+
+# --- the manners: each answers one request ---
+
+
+def honest(x):
+    name = x.file()
+    span = name and x.span(os.path.getsize(name))
+    if not span:
+        return
+    start, end, ranged = span
+    fields = {"Content-Length": end - start, "Accept-Ranges": "bytes"}
+    if ranged:
+        fields["Content-Range"] = f"bytes {start}-{end - 1}/{os.path.getsize(name)}"
+    x.head(206 if ranged else 200, fields)
+    if x.method == "HEAD":
+        return
+    with open(name, "rb") as file:
+        # sendfile where the kernel can: the server must not be what a measurement measures.
+        if isinstance(x.connection, ssl.SSLSocket):
+            file.seek(start)
+            x.body(file.read(end - start))
+            return
+        while start < end:
+            n = os.sendfile(x.connection.fileno(), file.fileno(), start, end - start)
+            if n == 0:
+                raise Close
+            x.record["sent"] += n
+            start += n
+
+
+def simple(change, whole=False):
+    """A manner that changes (data, status, fields) of an honest reply and sends that."""
+    def answer(x):
+        part = x.part(whole=whole)
+        if part:
+            data, status, fields = change(x, *part)
+            x.head(status, fields)
+            x.body(data)
+            if fields.get("Connection") == "close":
+                raise Close
+    return answer
+
+
+def norange(x, data, status, fields):
+    return data, status, fields
+
+
+def wrongrange(x, data, status, fields):
+    match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", fields.get("Content-Range", ""))
+    if match:
+        first, last, size = map(int, match.groups())
+        fields["Content-Range"] = f"bytes {first + 1}-{last + 1}/{size + 1}"
+    return data, status, fields
+
+
+def short(x, data, status, fields):
+    return data[:max(0, len(data) - 7)], status, {**fields, "Connection": "close"}
+
+
+def early(x, data, status, fields):
+    return data[:len(data) // 2], status, {**fields, "Connection": "close"}
+
+
+def early_chunks(x, data, status, fields):
+    # A few bytes into the second one, so that a partial chunk has to be thrown away.
+    return data[:CHUNK + 1000], status, {**fields, "Connection": "close"}
+
+
+def flipped(data, at=None):
+    at = len(data) // 2 if at is None else at
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1:] if data else data
+
+
+def flip(x, data, status, fields):
+    return flipped(data), status, fields
+
+
+def flipfirst(x, data, status, fields):
+    return (data if x.server.state.count(x.key) else flipped(data)), status, fields
+
+
+def other(x, data, status, fields):
+    return bytes(byte ^ 0x5a for byte in data), status, fields
+
+
+def lengthlie(x, data, status, fields):
+    return data + b"x", status, {**fields, "Content-Length": len(data) + 1}
+
+
+def nolength(x, data, status, fields):
+    return data, status, {**fields, "Content-Length": None, "Connection": "close"}
+
+
+def coded(x, data, status, fields):
+    data = gzip.compress(data, 1)
+    return data, status, {**fields, "Content-Length": len(data), "Content-Encoding": "gzip"}
+
+
+def unknownsize(x, data, status, fields):
+    value = fields.get("Content-Range", "").rpartition("/")[0] + "/*"
+    return data, status, {**fields, "Content-Range": value}
+
+
+def halfrange(x, data, status, fields):
+    """Says 206 and gives the right bytes, but no Content-Range."""
+    return data, status, {**fields, "Content-Range": None}
+
+
+def overrun(x):
+    """All bytes, and then some, in chunked coding."""
+    part = x.part()
+    if part:
+        data, status, fields = part
+        x.head(status, {**fields, "Content-Length": None, "Transfer-Encoding": "chunked"})
+        x.chunked(data)
+        x.chunked(b"surplus" * 1000)
+        x.connection.sendall(b"0\r\n\r\n")
+
+
+def endless(x):
+    """The right bytes, then zeros for ever: or ?length= bytes in all."""
+    part = x.part()
+    if part:
+        data, status, fields = part
+        x.head(status, {**fields, "Content-Length": None, "Transfer-Encoding": "chunked"})
+        x.chunked(data)
+        while x.record["sent"] < int(x.query.get("length", 1 << 62)):
+            x.chunked(bytes(PIECE))
+        raise Close
+
+
+def endless_headers(x):
+    x.connection.sendall(b"HTTP/1.1 206 Partial Content\r\n")
+    while True:
+        x.connection.sendall(b"X-Padding: " + b"x" * 1000 + b"\r\n")
+
+
+def slow(x):
+    part = x.part()
+    if part:
+        data, status, fields = part
+        x.head(status, fields)
+        rate = int(x.query.get("rate", 1))
+        for at in range(0, len(data), rate):
+            x.body(data[at:at + rate])
+            if x.server.stopped.wait(1):
+                raise Close
+
+
+def stall(x):
+    part = x.part()
+    if part:
+        x.head(part[1], part[2])
+        x.server.stopped.wait()
+        raise Close
+
+
+def stallhead(x):
+    """Takes the request and never says a word."""
+    x.server.stopped.wait()
+    raise Close
+
+
+def stallhalf(x):
+    """Half of the body, then nothing."""
+    part = x.part()
+    if part:
+        x.head(part[1], part[2])
+        x.body(part[0][:len(part[0]) // 2])
+        x.server.stopped.wait()
+        raise Close
+
+
+def fail(x):
+    x.answer(int(x.query.get("status", 500)), "no\n")
+
+
+def flaky(x):
+    if x.server.state.count(x.key) < int(x.query.get("times", 2)):
+        x.answer(500, "not yet\n")
+    else:
+        honest(x)
+
+
+def throttle(x):
+    if x.server.state.count(x.key) < int(x.query.get("times", 1)):
+        x.answer(429, "slow down\n", Retry_After=x.query.get("after", "1"))
+    else:
+        honest(x)
+
+
+def reset(x):
+    """Resets the connection instead of an answer."""
+    x.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    raise Close
+
+
+def garbage(x):
+    x.connection.sendall(b"\x00\x01\x02 this is not HTTP\r\n\r\n" * 10)
+    raise Close
+
+
+def redirect(x, location):
+    x.answer(int(x.query.get("status", 302)), "elsewhere\n", Location=location)
+
+
+def redirect_other(x):
+    base = x.query.get("to") or x.server.redirect_to
+    redirect(x, base.rstrip("/") + "/honest/" + urllib.parse.quote(x.path))
+
+
+def redirect_loopback(x):
+    redirect(x, f"http://127.0.0.1:{x.server.port}/honest/" + urllib.parse.quote(x.path))
+
+
+def redirect_relative(x):
+    redirect(x, "../honest/" + urllib.parse.quote(x.path))
+
+
+def redirect_signed(x):
+    """To a URL that is good for three requests, like a hub's signed ones."""
+    redirect(x, f"/signed/{x.server.state.count(('sign', x.path))}/" + urllib.parse.quote(x.path))
+
+
+def signed(x):
+    number, _, x.path = x.path.partition("/")
+    if x.server.state.count(("signed", number, x.path)) < 3:
+        honest(x)
+    else:
+        x.answer(403, "expired\n")
+
+
+def redirect_endless_body(x):
+    x.head(302, {"Location": "/honest/" + urllib.parse.quote(x.path), "Transfer-Encoding": "chunked"})
+    while True:
+        x.chunked(bytes(PIECE))
+
+
+def redirect_loop(x):
+    redirect(x, x.target)
+
+
+def redirect_file(x):
+    redirect(x, "file://" + os.path.join(os.path.realpath(x.server.root), x.path))
+
+
+MANNERS = {
+    "honest": honest,
+    "norange": simple(norange, whole=True),    # ignores Range: 200 and the whole file
+    "wrongrange": simple(wrongrange),          # Content-Range is off by one
+    "short": simple(short),                    # seven bytes short, then closes
+    "long": overrun,                           # more bytes than announced (chunked coding)
+    "endless": endless,                        # never ends
+    "endless-headers": endless_headers,
+    "flip": simple(flip),                      # one flipped byte in each reply
+    "flipfirst": simple(flipfirst),            # only in the first reply for a path
+    "other": simple(other),                    # as long, but other bytes
+    "slow": slow,                              # a byte a second
+    "stall": stall,                            # headers, then nothing
+    "stall-head": stallhead,                   # nothing
+    "stall-half": stallhalf,                   # half of the body, then nothing
+    "early": simple(early),                    # closes after half of the body
+    "early-chunks": simple(early_chunks),      # closes after one chunk (512 KiB) and a little
+    "reset": reset,                            # RST instead of an answer
+    "garbage": garbage,                        # not HTTP
+    "fail": fail,                              # always 500 (?status=)
+    "flaky": flaky,                            # 500 twice per path, then honest
+    "throttle": throttle,                      # 429 with Retry-After: 1 once per path, then honest
+    "redirect-other": redirect_other,          # to /honest/ of ?to= or --redirect-to
+    "redirect-loopback": redirect_loopback,    # to /honest/ of http://127.0.0.1
+    "redirect-relative": redirect_relative,
+    "redirect-signed": redirect_signed,        # to a URL that runs out
+    "signed": signed,
+    "redirect-endless": redirect_endless_body, # with a body that never ends
+    "redirect-loop": redirect_loop,
+    "redirect-file": redirect_file,            # to file://
+    "gzip": simple(coded),                     # Content-Encoding although nobody asked
+    "lengthlie": simple(lengthlie),            # Content-Length and Content-Range disagree
+    "nolength": simple(nolength),              # right, but without Content-Length
+    "unknown-size": simple(unknownsize),       # Content-Range: bytes a-b/*
+    "no-content-range": simple(halfrange),
+    "missing": lambda x: x.answer(404, "no such file\n"),
+    "forbidden": lambda x: x.answer(403, "no\n"),
+}
+
+
+class Server:
+    def __init__(self, args):
+        self.root, self.redirect_to = args.root, args.redirect_to
+        self.state, self.stopped = State(), threading.Event()
+        self.tls = None
+        if args.cert:
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(args.cert, args.key)
+        family = socket.AF_INET6 if ":" in args.host else socket.AF_INET
+        self.listener = socket.socket(family, socket.SOCK_STREAM)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind((args.host, args.port))
+        self.port = self.listener.getsockname()[1]
+        self.listener.listen(0 if args.never_accept else 128)
+        if args.never_accept:
+            self.fill_queue(family, args.host)
+
+    def fill_queue(self, family, host):
+        """With a full backlog the kernel drops further SYNs: a host that does not answer."""
+        self.fillers = []
+        for _ in range(4):
+            filler = socket.socket(family, socket.SOCK_STREAM)
+            filler.setblocking(False)
+            filler.connect_ex((host, self.port))
+            self.fillers.append(filler)
+
+    def run(self):
+        while True:
+            connection, _ = self.listener.accept()
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, connection):
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.tls:
+                connection = self.tls.wrap_socket(connection, server_side=True)
+            with connection, connection.makefile("rb") as lines:
+                while self.serve_one(connection, lines):
+                    pass
+        except (OSError, ValueError, Close):
+            pass
+        finally:
+            connection.close()
+
+    def serve_one(self, connection, lines):
+        """False when the client has gone."""
+        request = lines.readline(65536).decode("latin-1").split()
+        if len(request) != 3:
+            return False
+        headers = {}
+        while (line := lines.readline(65536).decode("latin-1").strip()):
+            name, _, value = line.partition(":")
+            headers[name.lower()] = value.strip()
+        lines.read(int(headers.get("content-length", 0)))
+        x = Exchange(self, connection, request[0], request[1], headers)
+        if x.target == "/log":
+            with self.state.lock:
+                text = "".join(json.dumps(record) + "\n" for record in self.state.log)
+            x.answer(200, text, Content_Type="application/jsonl")
+        elif x.target == "/reset":
+            self.state.reset()
+            x.answer(200)
+        else:
+            self.answer(x)
+        return headers.get("connection", "").lower() != "close"
+
+    def answer(self, x):
+        with self.state.lock:
+            self.state.log.append(x.record)
+        if x.method not in ("GET", "HEAD"):
+            x.answer(405, "GET and HEAD only\n")
+        elif x.manner in MANNERS:
+            MANNERS[x.manner](x)
+        else:
+            x.answer(404, f"no such manner: {x.manner}\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--root", required=True)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--cert")
+    parser.add_argument("--key")
+    parser.add_argument("--redirect-to", default="")
+    parser.add_argument("--never-accept", action="store_true")
+    server = Server(parser.parse_args())
+
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    print(f"port {server.port}", flush=True)
+    if not hasattr(server, "fillers"):
+        threading.Thread(target=server.run, daemon=True).start()
+    try:
+        while os.read(0, 4096):
+            pass
+    except KeyboardInterrupt:
+        pass
+    server.stopped.set()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
