@@ -94,15 +94,27 @@ int fetch_new(const struct fetch_options *options, struct fetch **out)
 	return 0;
 }
 
+void fetch_stop(struct fetch *fetch)
+{
+	bool stopped;
+
+	if (!fetch)
+		return;
+	pthread_mutex_lock(&fetch->lock);
+	stopped = fetch->stopping;
+	fetch->stopping = true;
+	pthread_mutex_unlock(&fetch->lock);
+	if (stopped)
+		return;
+	curl_multi_wakeup(fetch->multi);
+	pthread_join(fetch->thread, NULL);
+}
+
 void fetch_free(struct fetch *fetch)
 {
 	if (!fetch)
 		return;
-	pthread_mutex_lock(&fetch->lock);
-	fetch->stopping = true;
-	pthread_mutex_unlock(&fetch->lock);
-	curl_multi_wakeup(fetch->multi);
-	pthread_join(fetch->thread, NULL);
+	fetch_stop(fetch);
 	/* Buffers that are still with others may be put back while this runs, and after. */
 	pool_on_freed(fetch->pool, NULL, NULL);
 	destroy(fetch);
@@ -110,10 +122,19 @@ void fetch_free(struct fetch *fetch)
 
 void fetch_submit(struct fetch *fetch, struct fetch_request *request)
 {
+	static const struct fetch_result canceled = { .error = -ECANCELED, .message = "" };
+	bool stopping;
+
 	request->next = NULL;
 	pthread_mutex_lock(&fetch->lock);
-	*fetch->last = request;
-	fetch->last = &request->next;
+	stopping = fetch->stopping;
+	if (!stopping) {
+		*fetch->last = request;
+		fetch->last = &request->next;
+	}
 	pthread_mutex_unlock(&fetch->lock);
-	curl_multi_wakeup(fetch->multi);
+	if (stopping)
+		request->ops->done(request, &canceled);
+	else
+		curl_multi_wakeup(fetch->multi);
 }

@@ -64,15 +64,18 @@ static int run_here(const struct settings *settings, const struct config *config
 
 static int connect_to(const char *path)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	union {
+		struct sockaddr any;
+		struct sockaddr_un local;
+	} address = { .local.sun_family = AF_UNIX };
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return -errno;
-	if (strlen(path) >= sizeof(address.sun_path))
+	if (strlen(path) >= sizeof(address.local.sun_path))
 		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path));
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+	memcpy(address.local.sun_path, path, strlen(path));
+	if (connect(fd, &address.any, sizeof(address.local)) < 0)
 		return -errno;
 	return steal_fd(&fd);
 }

@@ -256,19 +256,22 @@ static int make_folder(const char *path)
 
 static int listen_at(const char *path)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	union {
+		struct sockaddr any;
+		struct sockaddr_un local;
+	} address = { .local.sun_family = AF_UNIX };
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return -errno;
-	if (strlen(path) >= sizeof(address.sun_path))
+	if (strlen(path) >= sizeof(address.local.sun_path))
 		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path));
+	memcpy(address.local.sun_path, path, strlen(path));
 	/* A live daemon answers; what a dead one left behind is in the way. */
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+	if (connect(fd, &address.any, sizeof(address.local)) == 0)
 		return -EADDRINUSE;
 	unlink(path);
-	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || chmod(path, 0666) < 0 ||
+	if (bind(fd, &address.any, sizeof(address.local)) < 0 || chmod(path, 0666) < 0 ||
 	    listen(fd, 16) < 0)
 		return -errno;
 	return steal_fd(&fd);

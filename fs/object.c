@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/object.h"
 
+#include <assert.h>
 #include <string.h>
 #include "common/log.h"
 

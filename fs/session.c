@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/session.h"
 
+#include <limits.h>
 #include <linux/fuse.h>
 #include <pthread.h>
 #include <signal.h>
