@@ -30,8 +30,7 @@ struct pump {
 static int pump_init(struct pump *pump)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(pump->buffers); i++) {
-		/* Whole pages: some filesystems copy those faster. The second is touched on use
-		 * only. */
+		/* Whole pages copy faster. The second buffer takes memory once it is used. */
 		pump->buffers[i] = aligned_alloc(VERIFY_BLOCK_SIZE, BUFFER_SIZE);
 		if (!pump->buffers[i])
 			return -ENOMEM;

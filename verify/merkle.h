@@ -23,8 +23,7 @@ _Static_assert(CHUNK_SIZE == VERIFY_BLOCK_HASHES * VERIFY_BLOCK_SIZE, "a chunk i
  */
 
 int must_check verify_hasher_new(EVP_MD_CTX **out);
-/* This thread's own, to be used without calling out of the folder: allocated by the first call
- * only. */
+/* This thread's own, never held over a call out of the folder. Only the first call allocates. */
 int must_check verify_hasher_mine(EVP_MD_CTX **out);
 
 int must_check verify_hash_begin(EVP_MD_CTX *hasher);
@@ -44,8 +43,7 @@ static inline void verify_cleanup_hasher(EVP_MD_CTX **hasher)
 	EVP_MD_CTX_free(*hasher);
 }
 
-/* ---- front.c: the levels of a front ------------------------------------------------------------
- */
+/* ---- front.c: the levels of a front -------------------------------------- */
 
 struct verify_level {
 	uint64_t first;	   /* where it begins in the front, counted in hashes */
@@ -55,8 +53,7 @@ struct verify_level {
 
 struct verify_shape {
 	unsigned int n_levels;
-	/* [0] holds the hashes of the level-1 blocks, one a chunk; [n_levels - 1] is the root
-	 * block. */
+	/* [0] has the hashes of the level-1 blocks, one a chunk; the last is the root block. */
 	struct verify_level levels[VERIFY_FRONT_LEVELS];
 	uint64_t n_hashes; /* in the whole front, zeros included */
 };
@@ -70,8 +67,7 @@ int must_check verify_front_check(EVP_MD_CTX *hasher, const struct verify_shape 
 int must_check verify_front_fill(EVP_MD_CTX *hasher, const struct verify_shape *shape,
 				 struct digest *front, struct digest *root);
 
-/* ---- tree.c -------------------------------------------------------------------------------------
- */
+/* ---- tree.c -------------------------------------------------------------- */
 
 /* A tree of parts that were computed here; takes FRONT (may be NULL) over on success. */
 int must_check verify_tree_assemble(uint64_t size, const struct digest *fsverity,
