@@ -136,10 +136,13 @@ static struct run find_run(const struct policy *policy, enum digest_kind kind,
 			   const struct digest *digest)
 {
 	struct digest_name name = {kind, *digest};
-	size_t first = entry_bound(policy->entries, policy->n_entries, &name, 0);
-	size_t end = first + entry_bound(policy->entries + first, policy->n_entries - first, &name,
-					 (uint64_t)UINT32_MAX + 1);
+	size_t first, end;
 
+	if (policy->n_entries == 0)
+		return (struct run){0};
+	first = entry_bound(policy->entries, policy->n_entries, &name, 0);
+	end = first + entry_bound(policy->entries + first, policy->n_entries - first, &name,
+				  (uint64_t)UINT32_MAX + 1);
 	return (struct run){policy->entries + first, end - first};
 }
 
@@ -195,20 +198,24 @@ struct question {
 	uint32_t best; /* the first line that matches so far */
 };
 
+static void ask_rule(struct question *question, uint32_t rule)
+{
+	if (rule < question->best)
+		question->best = rule;
+}
+
 static void ask_pattern(struct question *question, const struct pattern *pattern)
 {
-	const struct pair *pairs = question->policy->pairs + pattern->first;
-	uint32_t rules[] = {
-		pattern->any_rule,
-		question->has_sha256 ? POLICY_NO_RULE : pattern->sha_deny,
-		first_common(pairs, pattern->n, &question->sha256),
-		first_common(pairs, pattern->n, &question->fsverity),
-	};
+	const struct pair *pairs;
 
-	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
-		if (rules[i] < question->best)
-			question->best = rules[i];
-	}
+	ask_rule(question, pattern->any_rule);
+	if (!question->has_sha256)
+		ask_rule(question, pattern->sha_deny);
+	if (pattern->n == 0)
+		return;
+	pairs = question->policy->pairs + pattern->first;
+	ask_rule(question, first_common(pairs, pattern->n, &question->sha256));
+	ask_rule(question, first_common(pairs, pattern->n, &question->fsverity));
 }
 
 /* The pattern among the N, all of one kind, for the first LEN bytes of SCHEME followed by REST. */

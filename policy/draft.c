@@ -13,6 +13,8 @@
 /* Out of memory is an error to report, not the end of the process. */
 #define HASH_NONFATAL_OOM	1
 #define uthash_nonfatal_oom(el) ((void)(el))
+/* The default one falls through its switch without saying so, which clang refuses. */
+#define HASH_FUNCTION HASH_FNV
 #include <uthash.h>
 
 /* A string that has a number: its rank among the first mentions. */
