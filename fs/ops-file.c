@@ -24,7 +24,7 @@ static int open_handle(struct weightfs *fs, uint64_t id, struct object **object,
 
 	r = object_get(fs, id, object);
 	if (r < 0)
-		return r;
+		return r == -ENOENT ? -ESTALE : r == -ENOMEM ? r : -EIO;
 	r = handle_open(*object, fh);
 	if (r < 0)
 		object_put(*object);
@@ -39,15 +39,13 @@ void ops_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct object *object;
 	int r;
 
-	if (node.kind != NODE_OBJECT || ops_find_object(fs, node, &found) < 0) {
-		fuse_reply_err(request, ENOENT);
-		return;
-	}
-	r = may_open(fs, &found);
+	r = node.kind == NODE_OBJECT ? ops_find_object(fs, node, &found) : -ENOENT;
+	if (r == 0)
+		r = may_open(fs, &found);
 	if (r == 0)
 		r = open_handle(fs, node.object, &object, &fi->fh);
 	if (r < 0) {
-		fuse_reply_err(request, r == -ENOENT || r == -ENODATA || r == -ENFILE ? -r : EIO);
+		fuse_reply_err(request, -r);
 		return;
 	}
 	r = store_touch(fs->store, node.object, node.view);

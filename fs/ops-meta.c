@@ -13,6 +13,7 @@ void ops_getattr(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct node node = node_from_id(ino);
 	struct ops_object object;
 	struct stat st;
+	int r;
 
 	if (node.kind != NODE_OBJECT) {
 		bool constant = node.kind != NODE_USER && node.kind != NODE_VIEW;
@@ -21,8 +22,9 @@ void ops_getattr(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_attr(request, &st, constant ? fs_timeout(fs) : 0);
 		return;
 	}
-	if (ops_find_object(fs, node, &object) < 0) {
-		fuse_reply_err(request, ENOENT);
+	r = ops_find_object(fs, node, &object);
+	if (r < 0) {
+		fuse_reply_err(request, -r);
 		return;
 	}
 	ops_fill_object(&object.info, &st);
@@ -34,15 +36,13 @@ void ops_access(fuse_req_t request, fuse_ino_t ino, int mask)
 	struct weightfs *fs = fuse_req_userdata(request);
 	struct node node = node_from_id(ino);
 	struct ops_object object;
-	int error = 0;
+	int r = node.kind == NODE_OBJECT ? ops_find_object(fs, node, &object) : 0;
 
-	if (node.kind == NODE_OBJECT && ops_find_object(fs, node, &object) < 0)
-		error = ENOENT;
-	else if (mask & W_OK)
-		error = EROFS;
-	else if (mask & X_OK && node.kind == NODE_OBJECT)
-		error = EACCES;
-	fuse_reply_err(request, error);
+	if (r == 0 && mask & W_OK)
+		r = -EROFS;
+	else if (r == 0 && mask & X_OK && node.kind == NODE_OBJECT)
+		r = -EACCES;
+	fuse_reply_err(request, -r);
 }
 
 /* ---- extended attributes ---- */
@@ -109,9 +109,10 @@ void ops_getxattr(fuse_req_t request, fuse_ino_t ino, const char *name, size_t s
 	struct ops_object object;
 	char value[128];
 	int len = -ENODATA;
+	int r = node.kind == NODE_OBJECT ? ops_find_object(fs, node, &object) : 0;
 
-	if (node.kind == NODE_OBJECT && ops_find_object(fs, node, &object) < 0) {
-		fuse_reply_err(request, ENOENT);
+	if (r < 0) {
+		fuse_reply_err(request, -r);
 		return;
 	}
 	for (size_t i = 0; node.kind == NODE_OBJECT && i < ARRAY_SIZE(attributes); i++) {
@@ -131,9 +132,10 @@ void ops_listxattr(fuse_req_t request, fuse_ino_t ino, size_t size)
 	struct ops_object object;
 	char names[256], value[128];
 	size_t used = 0;
+	int r = node.kind == NODE_OBJECT ? ops_find_object(fs, node, &object) : 0;
 
-	if (node.kind == NODE_OBJECT && ops_find_object(fs, node, &object) < 0) {
-		fuse_reply_err(request, ENOENT);
+	if (r < 0) {
+		fuse_reply_err(request, -r);
 		return;
 	}
 	for (size_t i = 0; node.kind == NODE_OBJECT && i < ARRAY_SIZE(attributes); i++) {
@@ -176,11 +178,12 @@ void ops_ioctl(fuse_req_t request, fuse_ino_t ino, unsigned int command, void *a
 	struct weightfs *fs = fuse_req_userdata(request);
 	struct node node = node_from_id(ino);
 	struct ops_object object;
+	int r = -ENOTTY;
 
-	if (node.kind != NODE_OBJECT || command != (unsigned int)FS_IOC_MEASURE_VERITY)
-		fuse_reply_err(request, ENOTTY);
-	else if (ops_find_object(fs, node, &object) < 0)
-		fuse_reply_err(request, ENOENT);
+	if (node.kind == NODE_OBJECT && command == (unsigned int)FS_IOC_MEASURE_VERITY)
+		r = ops_find_object(fs, node, &object);
+	if (r < 0)
+		fuse_reply_err(request, -r);
 	else
 		measure(request, &object.info, out_size);
 }

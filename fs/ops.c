@@ -16,9 +16,12 @@ double fs_timeout(const struct weightfs *fs)
 
 int ops_find_object(struct weightfs *fs, struct node node, struct ops_object *out)
 {
+	int r;
+
 	out->view = view_get(fs->views, node.view);
-	if (!out->view || store_get(fs->store, node.object, &out->info) < 0)
-		return -ENOENT;
+	r = out->view ? store_get(fs->store, node.object, &out->info) : -ENOENT;
+	if (r < 0)
+		return r == -ENOENT ? -ESTALE : -EIO;
 	out->decision = view_decide(fs, out->view, &out->info.digests);
 	return out->decision.allow ? 0 : -ENOENT;
 }

@@ -25,7 +25,10 @@ struct ops_object {
 	struct policy_decision decision;
 };
 
-/* 0, or -ENOENT: gone, or denied. */
+/*
+ * 0; -ENOENT: denied; -ESTALE: it left the store, and the kernel, which has its name cached, shall look it up
+ * again (it does so by itself); -EIO.
+ */
 int must_check ops_find_object(struct weightfs *fs, struct node node, struct ops_object *out);
 
 /* Attributes of a directory or symlink. */
