@@ -6,7 +6,7 @@
  * has only a symlink, whose READLINK is asked for every caller, and origin/<uid>/<origin dir> is looked up
  * each time (timeout 0). Below a view everything is the view's own.
  */
-#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include "fs/access.h"
@@ -129,7 +129,9 @@ void ops_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
 	struct weightfs *fs = fuse_req_userdata(request);
 	struct node node = node_from_id(parent);
 
-	if (node_is_fixed(node, FIXED_ROOT))
+	if (strlen(name) > NAME_MAX)
+		fuse_reply_err(request, ENAMETOOLONG);
+	else if (node_is_fixed(node, FIXED_ROOT))
 		lookup_root(fs, request, name);
 	else if (node_is_fixed(node, FIXED_ORIGINS))
 		lookup_user(fs, request, name);
