@@ -2,13 +2,19 @@
 /*
  * RocksDB, held small and kept alive.
  *
- * On a full disk a write fails, and RocksDB refuses all further ones until its own recovery (a
- * thread of its SstFileManager that watches the free space) has been successful: each is an error
- * here, told once; reading goes on. A write that the caller saw fail may be found in the log by the
- * next open.
+ *	working ──a write fails──► broken ──there is space, nobody is inside──► reopened: working
+ *
+ * librocksdb 7.8 goes on with a log file that could not be written once: its own recovery says that
+ *all is well, and the next write fails for ever, or aborts the process where it was built with
+ *assertions (github.com/facebook/rocksdb/issues/11643; Debian's is). So nothing is ever written
+ *through a handle that saw an error: reading goes on with it, writes fail, and from time to time a
+ *write tries to open the database anew. A write that the caller saw fail may be found in the log by
+ *then.
  */
 #include "store/internal.h"
 
+#include <sys/statvfs.h>
+#include "common/clock.h"
 #include "common/log.h"
 
 /* The whole daemon shall stay under 64 MiB beside its transfers. */
@@ -19,12 +25,22 @@
 #define OPEN_TABLES   64
 /* InfoLogLevel::FATAL_LEVEL; librocksdb 7.8 aborts when its info log meets a full disk. */
 #define LOG_LEVEL_FATAL 4
+/* What opening it anew takes of the disk, at most, and how often to look. */
+#define REOPEN_SPACE	((uint64_t)2 * WRITE_BUFFER)
+#define REOPEN_AFTER_MS 500
 
 struct db {
-	rocksdb_t *rocksdb;
+	char *path;
 	rocksdb_readoptions_t *reading;
 	rocksdb_writeoptions_t *writing, *syncing;
-	atomic_bool failing; /* the last write failed: said once */
+
+	pthread_mutex_t lock;
+	pthread_cond_t reopened;
+	rocksdb_t *rocksdb;  /* changed while reopening only; NULL: cannot even be read */
+	unsigned int inside; /* protected by lock: calls under way */
+	bool reopening;	     /* protected by lock: nobody is inside and nobody comes in */
+	int broken;	     /* protected by lock: the -errno that writes fail with, or 0 */
+	int64_t retry_at;    /* protected by lock: in clock_ms() */
 };
 
 /* RocksDB says what happened in words only. */
@@ -66,25 +82,42 @@ static rocksdb_options_t *database_options(void)
 	return options;
 }
 
+static rocksdb_t *open_rocksdb(const char *path, bool read_only, int *error)
+{
+	rocksdb_options_t *options = database_options();
+	char *message = NULL;
+	rocksdb_t *rocksdb;
+
+	if (read_only)
+		rocksdb = rocksdb_open_for_read_only(options, path, 0, &message);
+	else
+		rocksdb = rocksdb_open(options, path, &message);
+	rocksdb_options_destroy(options);
+	if (!message)
+		return rocksdb;
+	*error = error_number(message);
+	log_error("%s: the database cannot be opened: %s", path, message);
+	rocksdb_free(message);
+	return NULL;
+}
+
 int db_open(const char *path, struct db **out)
 {
-	rocksdb_options_t *options;
-	char *message = NULL;
 	struct db *db = calloc(1, sizeof(*db));
-	int r;
+	int r = -ENOMEM;
 
 	if (!db)
 		return -ENOMEM;
-	options = database_options();
-	db->rocksdb = rocksdb_open(options, path, &message);
-	rocksdb_options_destroy(options);
-	if (message) {
-		r = error_number(message);
-		log_error("%s: the database cannot be opened: %s", path, message);
-		rocksdb_free(message);
+	db->path = strdup(path);
+	if (db->path)
+		db->rocksdb = open_rocksdb(path, false, &r);
+	if (!db->rocksdb) {
+		free(db->path);
 		free(db);
 		return r;
 	}
+	pthread_mutex_init(&db->lock, NULL);
+	pthread_cond_init(&db->reopened, NULL);
 	db->reading = rocksdb_readoptions_create();
 	db->writing = rocksdb_writeoptions_create();
 	db->syncing = rocksdb_writeoptions_create();
@@ -93,17 +126,125 @@ int db_open(const char *path, struct db **out)
 	return 0;
 }
 
+static void close_rocksdb(rocksdb_t *rocksdb)
+{
+	if (!rocksdb)
+		return;
+	rocksdb_cancel_all_background_work(rocksdb, 1);
+	rocksdb_close(rocksdb);
+}
+
 void db_close(struct db *db)
 {
 	if (!db)
 		return;
-	rocksdb_cancel_all_background_work(db->rocksdb, 1);
-	rocksdb_close(db->rocksdb);
+	close_rocksdb(db->rocksdb);
 	rocksdb_readoptions_destroy(db->reading);
 	rocksdb_writeoptions_destroy(db->writing);
 	rocksdb_writeoptions_destroy(db->syncing);
+	pthread_cond_destroy(&db->reopened);
+	pthread_mutex_destroy(&db->lock);
+	free(db->path);
 	free(db);
 }
+
+/* ---- who is inside -----------------------------------------------------------------------------
+ */
+
+/* The handle, which stays until leave(); NULL when there is none. A scan's callback may enter
+ * again. */
+static rocksdb_t *enter(struct db *db)
+{
+	rocksdb_t *rocksdb;
+
+	pthread_mutex_lock(&db->lock);
+	while (db->reopening)
+		pthread_cond_wait(&db->reopened, &db->lock);
+	db->inside++;
+	rocksdb = db->rocksdb;
+	pthread_mutex_unlock(&db->lock);
+	return rocksdb;
+}
+
+static void leave(struct db *db)
+{
+	pthread_mutex_lock(&db->lock);
+	db->inside--;
+	pthread_mutex_unlock(&db->lock);
+}
+
+static bool has_space(const char *path)
+{
+	struct statvfs fs;
+
+	return statvfs(path, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize >= REOPEN_SPACE;
+}
+
+/* Alone inside. 0 when it can be written again. */
+static int reopen(struct db *db)
+{
+	int r = db->broken;
+
+	if (!has_space(db->path))
+		return r;
+	close_rocksdb(db->rocksdb);
+	db->rocksdb = open_rocksdb(db->path, false, &r);
+	if (db->rocksdb) {
+		log_info("%s: the database can be written again", db->path);
+		return 0;
+	}
+	db->rocksdb = open_rocksdb(db->path, true, &r);
+	return r;
+}
+
+/*
+ * Enter to write: the handle, or what is wrong with it. Who finds it broken, and all others
+ * outside, tries to mend it.
+ */
+static int enter_to_write(struct db *db, rocksdb_t **out)
+{
+	int r;
+
+	pthread_mutex_lock(&db->lock);
+	while (db->reopening)
+		pthread_cond_wait(&db->reopened, &db->lock);
+	if (db->broken && db->inside == 0 && clock_ms() >= db->retry_at) {
+		db->reopening = true;
+		pthread_mutex_unlock(&db->lock);
+		r = reopen(db);
+		pthread_mutex_lock(&db->lock);
+		db->broken = r;
+		db->retry_at = clock_ms() + REOPEN_AFTER_MS;
+		db->reopening = false;
+		pthread_cond_broadcast(&db->reopened);
+	}
+	if (!db->broken) {
+		db->inside++;
+		*out = db->rocksdb;
+	}
+	r = db->broken;
+	pthread_mutex_unlock(&db->lock);
+	return r;
+}
+
+static int write_failed(struct db *db, char *message)
+{
+	int r = error_number(message);
+	bool first;
+
+	pthread_mutex_lock(&db->lock);
+	first = db->broken == 0;
+	db->broken = r;
+	db->retry_at = clock_ms() + REOPEN_AFTER_MS;
+	pthread_mutex_unlock(&db->lock);
+	if (first)
+		log_error("%s: the database cannot be written: %s", db->path, message);
+	rocksdb_free(message);
+	return r;
+}
+
+/* ---- reading and writing ------------------------------------------------------------------------
+ */
 
 static int read_failed(char *message)
 {
@@ -114,7 +255,8 @@ static int read_failed(char *message)
 	return r;
 }
 
-int db_get(struct db *db, const struct schema_key *key, uint8_t **value, size_t *len)
+static int get(struct db *db, rocksdb_t *rocksdb, const struct schema_key *key, uint8_t **value,
+	       size_t *len)
 {
 	char *message = NULL;
 	rocksdb_pinnableslice_t *pinned;
@@ -122,7 +264,7 @@ int db_get(struct db *db, const struct schema_key *key, uint8_t **value, size_t 
 	uint8_t *copy;
 	size_t n;
 
-	pinned = rocksdb_get_pinned(db->rocksdb, db->reading, (const char *)key->bytes, key->len,
+	pinned = rocksdb_get_pinned(rocksdb, db->reading, (const char *)key->bytes, key->len,
 				    &message);
 	if (message)
 		return read_failed(message);
@@ -140,6 +282,15 @@ int db_get(struct db *db, const struct schema_key *key, uint8_t **value, size_t 
 	return 0;
 }
 
+int db_get(struct db *db, const struct schema_key *key, uint8_t **value, size_t *len)
+{
+	rocksdb_t *rocksdb = enter(db);
+	int r = rocksdb ? get(db, rocksdb, key, value, len) : -EIO;
+
+	leave(db);
+	return r;
+}
+
 /* The first key behind all that begin with PREFIX; the type bytes are letters, so there is one. */
 static void key_after(const struct schema_key *prefix, size_t len, struct schema_key *out)
 {
@@ -150,7 +301,8 @@ static void key_after(const struct schema_key *prefix, size_t len, struct schema
 	out->bytes[out->len - 1]++;
 }
 
-int db_scan(struct db *db, const struct schema_key *from, size_t prefix, db_found found, void *arg)
+static int scan(rocksdb_t *rocksdb, const struct schema_key *from, size_t prefix, db_found found,
+		void *arg)
 {
 	rocksdb_readoptions_t *options = rocksdb_readoptions_create();
 	char *message = NULL;
@@ -160,7 +312,7 @@ int db_scan(struct db *db, const struct schema_key *from, size_t prefix, db_foun
 
 	key_after(from, prefix, &end);
 	rocksdb_readoptions_set_iterate_upper_bound(options, (const char *)end.bytes, end.len);
-	it = rocksdb_create_iterator(db->rocksdb, options);
+	it = rocksdb_create_iterator(rocksdb, options);
 	rocksdb_iter_seek(it, (const char *)from->bytes, from->len);
 	for (; r == 0 && rocksdb_iter_valid(it); rocksdb_iter_next(it)) {
 		size_t key_len, len;
@@ -176,6 +328,15 @@ int db_scan(struct db *db, const struct schema_key *from, size_t prefix, db_foun
 	rocksdb_readoptions_destroy(options);
 	if (message)
 		return read_failed(message);
+	return r;
+}
+
+int db_scan(struct db *db, const struct schema_key *from, size_t prefix, db_found found, void *arg)
+{
+	rocksdb_t *rocksdb = enter(db);
+	int r = rocksdb ? scan(rocksdb, from, prefix, found, arg) : -EIO;
+
+	leave(db);
 	return r;
 }
 
@@ -214,18 +375,14 @@ void db_batch_delete_all(struct db_batch *batch, const struct schema_key *prefix
 
 int db_write(struct db *db, struct db_batch *batch, bool sync)
 {
+	rocksdb_t *rocksdb = NULL;
 	char *message = NULL;
 	int r;
 
-	rocksdb_write(db->rocksdb, sync ? db->syncing : db->writing, batch->changes, &message);
-	if (!message) {
-		if (atomic_load(&db->failing) && atomic_exchange(&db->failing, false))
-			log_info("the store's database can be written again");
-		return 0;
-	}
-	r = error_number(message);
-	if (!atomic_exchange(&db->failing, true))
-		log_error("the store's database cannot be written: %s", message);
-	rocksdb_free(message);
-	return r;
+	r = enter_to_write(db, &rocksdb);
+	if (r < 0)
+		return r;
+	rocksdb_write(rocksdb, sync ? db->syncing : db->writing, batch->changes, &message);
+	leave(db);
+	return message ? write_failed(db, message) : 0;
 }
