@@ -375,7 +375,7 @@ void db_batch_delete_all(struct db_batch *batch, const struct schema_key *prefix
 
 int db_write(struct db *db, struct db_batch *batch, bool sync)
 {
-	rocksdb_t *rocksdb;
+	rocksdb_t *rocksdb = NULL;
 	char *message = NULL;
 	int r;
 

@@ -648,6 +648,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
+		TEST(lock), /* first: it forks, which RocksDB's threads would not survive */
 		TEST(layout),
 		TEST(refuses_strange_directory),
 		TEST(records),
@@ -663,7 +664,6 @@ int main(void)
 		TEST(ingest_over_partial),
 		TEST(lost_files),
 		TEST(limit),
-		TEST(lock),
 		TEST(format),
 		TEST(refuses_own_mount),
 	};
