@@ -156,7 +156,8 @@ struct source {
 	int64_t retry_at;	  /* with a streak: not before, and then one transfer at a time */
 	int64_t hold_until;	  /* Retry-After */
 	int64_t demoted_until;	  /* failed for good lately: comes after the healthy ones */
-	struct redirect *redirects; /* by URL, the oldest first */
+	struct redirect *redirects; /* the oldest first */
+	unsigned int n_redirects;
 
 	/* Protected by fetch->lock. */
 	uint64_t requests, bytes, errors, lies;

@@ -6,30 +6,35 @@
 #include "fetch/internal.h"
 
 #include <string.h>
-
-/* No memory for the map: the entry is not kept, that is all. */
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
+#include <utlist.h>
 
 struct redirect {
 	char *url, *target;
-	UT_hash_handle hh;
+	struct redirect *prev, *next;
 };
 
-static void drop(struct source *source, struct redirect *redirect)
+static void destroy(struct redirect *redirect)
 {
-	HASH_DEL(source->redirects, redirect);
 	free(redirect->url);
 	free(redirect->target);
 	free(redirect);
+}
+
+static void drop(struct source *source, struct redirect *redirect)
+{
+	DL_DELETE(source->redirects, redirect);
+	source->n_redirects--;
+	destroy(redirect);
 }
 
 static struct redirect *find(const struct source *source, const char *url)
 {
 	struct redirect *found;
 
-	HASH_FIND_STR(source->redirects, url, found);
-	return found;
+	DL_FOREACH (source->redirects, found)
+		if (!strcmp(found->url, url))
+			return found;
+	return NULL;
 }
 
 const char *redirect_find(const struct source *source, const char *url)
@@ -55,21 +60,19 @@ void redirect_keep(struct source *source, const char *url, const char *target)
 		return;
 	if (kept)
 		drop(source, kept);
-	else if (HASH_COUNT(source->redirects) >= FETCH_REDIRECTS_KEPT)
+	else if (source->n_redirects >= FETCH_REDIRECTS_KEPT)
 		drop(source, source->redirects);
 	kept = calloc(1, sizeof(*kept));
 	if (!kept)
-		return;
+		return; /* it is asked for again next time, that is all */
 	kept->url = strdup(url);
 	kept->target = strdup(target);
-	if (kept->url && kept->target) {
-		HASH_ADD_KEYPTR(hh, source->redirects, kept->url, strlen(kept->url), kept);
-		if (kept->hh.tbl)
-			return;
+	if (!kept->url || !kept->target) {
+		destroy(kept);
+		return;
 	}
-	free(kept->url);
-	free(kept->target);
-	free(kept);
+	DL_APPEND(source->redirects, kept);
+	source->n_redirects++;
 }
 
 void redirect_forget_all(struct source *source)

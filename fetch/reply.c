@@ -14,7 +14,7 @@
 #include <strings.h>
 #include <time.h>
 
-/* Digits at *TEXT up to 2^63 - 1, moved past. */
+/* Digits at *TEXT, moved past: a number below 2^63, and that with nothing near the edge. */
 static int parse_number(const char **text, uint64_t *out)
 {
 	const char *p = *text;
