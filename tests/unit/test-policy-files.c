@@ -159,6 +159,22 @@ static void test_load_errors(void **state)
 	policy_unref(load("glob-of-nothing"));
 }
 
+/* A folder that cannot be read may hold a deny line: an error, not an empty list. */
+static void test_locked_folder(void **state)
+{
+	bool root = geteuid() == 0;
+
+	put("locked-glob", "include locked/*\n");
+	assert_int_equal(mkdir("locked", 0000), 0);
+	assert_int_equal(chmod(folder, 0755), 0);
+	assert_int_equal(chmod("locked-glob", 0644), 0);
+	if (root && seteuid(65534) < 0)
+		skip();
+	check_load("locked-glob", -EACCES, "locked-glob:1:9: locked/*: Permission denied");
+	if (root)
+		assert_int_equal(seteuid(0), 0);
+}
+
 static void test_loops(void **state)
 {
 	put("self", "# me\n  include self\n");
@@ -203,8 +219,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_load),	    cmocka_unit_test(test_glob_order),
-		cmocka_unit_test(test_load_errors), cmocka_unit_test(test_loops),
-		cmocka_unit_test(test_reloads),
+		cmocka_unit_test(test_load_errors), cmocka_unit_test(test_locked_folder),
+		cmocka_unit_test(test_loops),	    cmocka_unit_test(test_reloads),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
