@@ -35,9 +35,13 @@ static int system_read(void *arg, const char *path, size_t limit, struct policy_
 	return 0;
 }
 
+/* Why the thread's last glob() gave up: it has no argument for this, and does not keep errno. */
+static _Thread_local int glob_failure;
+
 /* A folder that does not exist holds nothing; one that cannot be read is an error. */
 static int glob_error(const char *path, int error)
 {
+	glob_failure = error;
 	return error != ENOENT;
 }
 
@@ -64,7 +68,6 @@ static int system_glob(void *arg, const char *directory, const char *pattern, ch
 		*to++ = *c;
 	}
 	memcpy(to, pattern, strlen(pattern) + 1);
-	errno = 0;
 	r = glob(whole, GLOB_NOSORT, glob_error, &found);
 	if (r == GLOB_NOMATCH) {
 		*paths = NULL;
@@ -72,7 +75,7 @@ static int system_glob(void *arg, const char *directory, const char *pattern, ch
 		return 0;
 	}
 	if (r)
-		return r == GLOB_NOSPACE ? -ENOMEM : errno ? -errno : -EIO;
+		return r == GLOB_NOSPACE ? -ENOMEM : -glob_failure;
 	list = calloc(found.gl_pathc, sizeof(*list));
 	r = list ? 0 : -ENOMEM;
 	for (size_t i = 0; r == 0 && i < found.gl_pathc; i++) {

@@ -224,9 +224,10 @@ static int web_parse(const char *text, struct web *out, const char **reason)
 		*reason = "the host is not valid";
 	if (*reason)
 		return -EINVAL;
-	if (curl_url_get(url, CURLUPART_HOST, &host, 0))
+	code = curl_url_get(url, CURLUPART_HOST, &host, 0);
+	if (code == CURLUE_OUT_OF_MEMORY)
 		return -ENOMEM;
-	*reason = take_host(host, web.host);
+	*reason = code ? "the host is missing" : take_host(host, web.host);
 	if (*reason)
 		return -EINVAL;
 	code = curl_url_get(url, CURLUPART_PORT, &port, CURLU_NO_DEFAULT_PORT);

@@ -20,15 +20,16 @@
 /*
  * An origin is a web origin `scheme://host[:port]` (RFC 6454; https or http; host lowercase, IDN as
  * punycode, default port left out) or a local name `[a-z][a-z0-9._-]*`, of 64 bytes at most. `any` and `none`
- * are no names. Its directory name is `https_app.example.com_0` (scheme_host_port, 0 for the scheme's
- * default; an IPv6 host's brackets and colons are written as Chromium does), or the local name itself.
+ * are no names, nor is what begins with `https_` or `http_`, as directories of web origins do. Its directory
+ * name is `https_app.example.com_0` (scheme_host_port, 0 for the scheme's default; an IPv6 host is
+ * written as Chromium does, `[__1]`), or the local name itself.
  */
 #define POLICY_ORIGIN_SIZE 320 /* longest origin or directory name, and NUL */
 
-/* The canonical form of TEXT. 0 or -EINVAL. */
+/* The canonical form of TEXT. 0, -EINVAL or -ENOMEM. */
 int must_check policy_origin_parse(const char *text, char out[POLICY_ORIGIN_SIZE]);
 bool policy_origin_is_web(const char *origin);
-/* Between the two canonical spellings. 0 or -EINVAL: one origin has exactly one directory name. */
+/* Between the two canonical spellings. 0, -EINVAL or -ENOMEM: one origin has exactly one directory name. */
 int must_check policy_origin_to_dir(const char *origin, char out[POLICY_ORIGIN_SIZE]);
 int must_check policy_origin_from_dir(const char *dir, char out[POLICY_ORIGIN_SIZE]);
 
@@ -43,7 +44,7 @@ struct policy_error {
 };
 
 /*
- * Load FILE and what it includes (a glob, sorted; relative to the including file's folder; at most 8 deep).
+ * Load FILE and what it includes (a glob, sorted; at most 8 deep). Paths in a file are relative to its folder.
  * 0, -EINVAL for a syntax error, or the -errno of a file that cannot be read; ERROR says which and where.
  */
 int must_check policy_load(const char *file, struct policy **out, struct policy_error *error);
@@ -92,8 +93,8 @@ struct policy_decision {
 };
 
 /*
- * May ORIGIN (canonical) open the object known as DIGESTS? One whose SHA-256 is not known matches every
- * deny line that names SHA-256 digests, and no allow line through them.
+ * May ORIGIN (canonical; NULL, which has none, is denied) open the object known as DIGESTS? One whose
+ * SHA-256 is not known matches every deny line that names SHA-256 digests, and no allow line through them.
  */
 struct policy_decision policy_decide(const struct policy *policy, const char *origin,
 				     const struct digest_pair *digests);

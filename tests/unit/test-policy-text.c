@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is text and what is not, and the limits of lines and messages. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "policy/internal.h"
+
+static void check_message(const char *text, size_t len, const char *expected)
+{
+	struct policy *policy = NULL;
+	struct policy_error error;
+	char message[1024];
+
+	assert_int_equal(policy_parse("p", text, len, &policy, &error), -EINVAL);
+	policy_error_format(&error, message, sizeof(message));
+	assert_string_equal(message, expected);
+	assert_null(policy);
+}
+
+static const struct {
+	const char *text, *message;
+} bad[] = {
+	{"deny any to any\r\n", "p:1:16: a carriage return: lines must end with a newline alone"},
+	{"# bell \a\n", "p:1:8: a control character"},
+	{"# \x7f\n", "p:1:3: a control character"},
+	{"# latin-1 \xfc\n", "p:1:11: not UTF-8"},
+	{"# overlong \xc0\xaf", "p:1:12: not UTF-8"},
+	{"# overlong \xe0\x80\xaf", "p:1:12: not UTF-8"},
+	{"# surrogate \xed\xa0\x80", "p:1:13: not UTF-8"},
+	{"# beyond \xf4\x90\x80\x80", "p:1:10: not UTF-8"},
+	{"# cut \xe2\x82", "p:1:7: not UTF-8"},
+};
+
+static void test_not_text(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		check_message(bad[i].text, strlen(bad[i].text), bad[i].message);
+	check_message("# a\0b", 5, "p:1:4: a NUL byte");
+}
+
+/* UTF-8 from one to four bytes, at the ends of each range. */
+static void test_text(void **state)
+{
+	static const char text[] =
+		"# ~ \xc2\x80 \xdf\xbf \xe0\xa0\x80 \xed\x9f\xbf \xee\x80\x80 \xef\xbf\xbf "
+		"\xf0\x90\x80\x80 \xf4\x8f\xbf\xbf\tend";
+	struct policy *policy;
+	struct policy_error error;
+
+	assert_int_equal(policy_parse("p", text, strlen(text), &policy, &error), 0);
+	policy_unref(policy);
+	assert_int_equal(policy_parse("p", NULL, 0, &policy, &error), 0);
+	policy_unref(policy);
+}
+
+static void test_limits(void **state)
+{
+	_cleanup_free_ char *text = malloc(POLICY_LINE_MAX + 2);
+	char name[600], file[600], message[1300];
+	struct policy *policy = NULL;
+	struct policy_error error;
+
+	assert_non_null(text);
+	memset(text, '#', POLICY_LINE_MAX + 2);
+	check_message(text, POLICY_LINE_MAX + 1, "p:1:65537: the line is too long");
+	text[POLICY_LINE_MAX] = '\n';
+	assert_int_equal(policy_parse("p", text, POLICY_LINE_MAX + 1, &policy, &error), 0);
+	policy_unref(policy);
+
+	/* What is too long for an error is cut between characters. */
+	memset(name, 'n', sizeof(name));
+	strcpy(name + 510, "\xc3\xbc and more");
+	assert_int_equal(policy_parse(name, "x", 1, &policy, &error), -EINVAL);
+	memset(file, 'n', 510);
+	file[510] = '\0';
+	assert_string_equal(error.file, file);
+
+	error.column = 0;
+	policy_error_format(&error, message, sizeof(message));
+	assert_non_null(strstr(message, "n:1: 'caller'"));
+	error.line = 0;
+	policy_error_format(&error, message, sizeof(message));
+	assert_non_null(strstr(message, "n: 'caller'"));
+	policy_error_format(&error, message, 4);
+	assert_string_equal(message, "nnn");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_not_text),
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_limits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
