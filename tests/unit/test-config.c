@@ -336,6 +336,7 @@ static void test_bad_fetch(void **state)
 		{"[fetch]\nconnections = 99999999999999999999999\n", 2, "from 1 to 128"},
 		{"[fetch]\nconnections = 16x\n", 2, "from 1 to 128"},
 		{"[fetch]\nconnections = many\n", 2, "from 1 to 128"},
+		{"[fetch]\nmemory = 8388607\n", 2, "memory is too small"},
 		{"[fetch]\nmemory = 8191K\n", 2, "16 connections need 16 x 512K = 8192K"},
 		{"[fetch]\nmemory = 9M\n\nconnections = 19\n", 2, "19 x 512K = 9728K"},
 		{"[fetch]\nmemory = 0\n[store]\n", 2, "memory is too small"},
