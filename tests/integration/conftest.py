@@ -143,17 +143,16 @@ def no_sanitizer_report(sanitizer_folder, watchdog):
 
 @pytest.fixture
 def folder(base, request):
-    """This test's own folder; with what it logged, kept for the report when it fails."""
+    """This test's own folder. What its servers logged is shown when it fails."""
     path = tempfile.mkdtemp(prefix="t-", dir=base)
     os.chmod(path, 0o755)
     yield path
     for point in reversed(mounts_below(path)):
         mount_module.detach(point)
     if getattr(request.node, "failed", False):
-        for log in sorted(glob.glob(os.path.join(path, "**", "*.log"), recursive=True)):
-            if os.path.basename(log) != "access.log":
-                with open(log, errors="replace") as file:
-                    print(f"---- {os.path.relpath(log, path)}\n{file.read()[-8000:]}")
+        for log in sorted(glob.glob(os.path.join(path, "nginx*", "error.log"))):
+            with open(log, errors="replace") as file:
+                print(f"---- {os.path.relpath(log, path)}\n{file.read()[-4000:]}")
     shutil.rmtree(path, ignore_errors=True)
 
 

@@ -262,7 +262,7 @@ def test_policy_test(rules, small):
     result = cli.weightfs("policy", "test", path, "local", small.sha256)
     assert (result.returncode, result.stdout.strip()) == (1, f"deny {path}:3")
     result = cli.weightfs("policy", "test", path, "local", other)
-    assert (result.returncode, result.stdout.strip()) == (0, f"allow {path}:4")
+    assert (result.returncode, result.stdout.strip()) == (0, f"allow {path}:4 with list")
     result = cli.weightfs("policy", "test", path, WEB, other)
     assert (result.returncode, result.stdout.strip()) == (1, "deny (no rule matches)")
     assert cli.weightfs("policy", "test", path, "local", "no-digest").returncode in (1, 2)
