@@ -54,6 +54,18 @@ static int audit(struct object *object, const struct digest_pair *digests, const
 	return store_object_set_sha256(object->store, &result.sha256);
 }
 
+void finish_drop_twin(struct object *object)
+{
+	struct store *store = object->fs->store;
+	uint64_t twin;
+
+	if (store_twin(store, object->id, &twin) < 0)
+		return;
+	/* Both may come to this at once; the second finds that there is nothing left to do. */
+	if (store_remove(store, twin > object->id ? twin : object->id) < 0)
+		log_debug("object %llu: its twin stays", (unsigned long long)object->id);
+}
+
 static void run(struct work *work)
 {
 	struct finishing *job = container_of(work, struct finishing, work);
@@ -73,6 +85,8 @@ static void run(struct work *work)
 		if (r < 0 && r != -ECANCELED)
 			log_error_errno(r, "%s: audit", name);
 	}
+	if (r == 0)
+		finish_drop_twin(object);
 	pthread_mutex_lock(&object->lock);
 	object->finishing = false;
 	pthread_mutex_unlock(&object->lock);

@@ -34,12 +34,31 @@ static void help(FILE *out)
 		     "See weightfs(1).\n");
 }
 
-int command_usage(const struct command *command)
+static void print_usage(FILE *out, const struct command *command)
 {
 	const char *program = command == &mount_helper ? "" : "weightfs ";
 
-	fprintf(stderr, "usage: %s%s %s\n", program, command->name, command->arguments);
+	fprintf(out, "usage: %s%s %s\n", program, command->name, command->arguments);
+}
+
+int command_usage(const struct command *command)
+{
+	print_usage(stderr, command);
 	return EXIT_USAGE;
+}
+
+static bool asks_for_help(const char *argument)
+{
+	return !strcmp(argument, "--help") || !strcmp(argument, "-h") || !strcmp(argument, "help");
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+	if (argc == 2 && asks_for_help(argv[1])) {
+		print_usage(stdout, command);
+		return EXIT_DONE;
+	}
+	return command->run(command, argc, argv);
 }
 
 int main(int argc, char **argv)
@@ -49,7 +68,7 @@ int main(int argc, char **argv)
 	program = program ? program + 1 : argv[0];
 	/* mount(8) runs mount.TYPE. */
 	if (!strcmp(program, "mount.weightfs"))
-		return command_mount(&mount_helper, argc, argv);
+		return run(&mount_helper, argc, argv);
 	if (argc < 2) {
 		help(stderr);
 		return EXIT_USAGE;
@@ -58,13 +77,13 @@ int main(int argc, char **argv)
 		printf("weightfs %s\n", PACKAGE_VERSION);
 		return EXIT_DONE;
 	}
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+	if (asks_for_help(argv[1])) {
 		help(stdout);
 		return EXIT_DONE;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
 		if (!strcmp(argv[1], commands[i].name))
-			return commands[i].run(&commands[i], argc - 1, argv + 1);
+			return run(&commands[i], argc - 1, argv + 1);
 	}
 	fprintf(stderr, "weightfs: unknown command: %s\n", argv[1]);
 	help(stderr);

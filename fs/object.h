@@ -74,5 +74,10 @@ void whole_open(struct object *object, fuse_req_t request, const struct fuse_fil
 
 /* If all chunks are there but the object is not complete, or its SHA-256 is unknown: see to it in the background. */
 void finish_if_due(struct object *object);
+/*
+ * OBJECT became complete, or more of its digests is known: of two objects that turn out to be the same the younger
+ * leaves the store. Who has it open keeps it.
+ */
+void finish_drop_twin(struct object *object);
 
 #endif

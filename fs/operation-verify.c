@@ -105,14 +105,16 @@ static int each(struct operation *operation, const struct store_info *info)
 	if (!info->digests.has_fsverity)
 		return 0;
 	r = store_object_open(operation->store, info->id, &object);
-	if (r == -ENOENT && info->complete) {
+	if (r < 0)
+		return r;
+	if (info->complete && !store_object_complete(object)) {
+		/* The store noticed by itself. */
 		outcome.wrong = 1;
-		snprintf(outcome.reason, sizeof(outcome.reason), "its file is gone");
-		r = 0;
-	} else if (r == 0) {
+		snprintf(outcome.reason, sizeof(outcome.reason), "its file is gone or cut short");
+	} else {
 		r = check_object(operation, info, object, &outcome);
-		store_object_close(object);
 	}
+	store_object_close(object);
 	if (r != 0)
 		return r;
 	if (outcome.wrong > 0 && info->complete)

@@ -139,9 +139,11 @@ static int accept_result(struct whole *whole, struct verify_result *result)
 
 	front = verify_tree_front(result->tree, &len);
 	r = store_object_finish(object->store, &digests, front, len);
-	if (r == 0)
-		atomic_store(&object->tree, steal_pointer(result->tree));
-	return r;
+	if (r < 0)
+		return r;
+	atomic_store(&object->tree, steal_pointer(result->tree));
+	finish_drop_twin(object);
+	return 0;
 }
 
 /* The bytes are wrong: who brought them? */

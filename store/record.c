@@ -126,6 +126,49 @@ int record_find(struct store *store, const struct digest_name *name, uint64_t *i
 	return 0;
 }
 
+static int consider_twin(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
+			 size_t len)
+{
+	struct search *search = arg;
+	uint64_t id = schema_get_u64(key + key_len - 8);
+	struct record record;
+
+	if (id == search->id || record_read(search->store, id, &record) < 0 || !record.complete)
+		return 0;
+	search->id = id;
+	return 1;
+}
+
+static int find_twin(struct store *store, enum digest_kind kind, const struct digest *digest,
+		     uint64_t id, uint64_t *twin)
+{
+	struct schema_key key =
+		schema_key_digest(SCHEMA_ALIAS, &(struct digest_name){kind, *digest});
+	struct search search = {.store = store, .id = id};
+	int r = db_scan(store->db, &key, key.len, consider_twin, &search);
+
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	*twin = search.id;
+	return 0;
+}
+
+int store_twin(struct store *store, uint64_t id, uint64_t *twin)
+{
+	struct store_info info;
+	int r;
+
+	r = store_get(store, id, &info);
+	if (r < 0)
+		return r;
+	r = -ENOENT;
+	if (info.digests.has_sha256)
+		r = find_twin(store, DIGEST_SHA256, &info.digests.sha256, id, twin);
+	if (r == -ENOENT && info.digests.has_fsverity)
+		r = find_twin(store, DIGEST_FSVERITY, &info.digests.fsverity, id, twin);
+	return r;
+}
+
 int record_last_open(struct store *store, uint64_t id, int64_t *out)
 {
 	struct schema_key key = schema_key_id(SCHEMA_OPENED, id);

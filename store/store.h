@@ -79,6 +79,11 @@ int must_check store_get(struct store *store, uint64_t id, struct store_info *ou
  */
 int must_check store_create(struct store *store, const struct digest_name *name, uint64_t size,
 			    const void *front, size_t len, struct store_info *out);
+/*
+ * Is another object complete with a digest that ID has, too? Content that was first known by one digest and
+ * then by the other is stored twice until both are known of both. -ENOENT: none.
+ */
+int must_check store_twin(struct store *store, uint64_t id, uint64_t *twin);
 /* The first record with an id greater than AFTER; -ENOENT after the last. Stable order. */
 int must_check store_next(struct store *store, uint64_t after, struct store_info *out);
 /*
