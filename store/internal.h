@@ -18,6 +18,8 @@
 #include <pthread.h>
 #include <rocksdb/c.h>
 #include <stdatomic.h>
+/* The default one falls through switch labels in a way that clang warns of. */
+#define HASH_FUNCTION(key, len, hash) HASH_OAT(key, len, hash)
 #include <uthash.h>
 #include "store/schema.h"
 #include "store/store.h"

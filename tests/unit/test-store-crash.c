@@ -38,7 +38,7 @@ struct worker {
 	unsigned int index, random;
 };
 
-static void fail_with(const char *what, uint64_t id, int r)
+static _Noreturn void fail_with(const char *what, uint64_t id, int r)
 {
 	fprintf(stderr, "%s: object %llu: %d\n", what, (unsigned long long)id, r);
 	_exit(3);
@@ -165,7 +165,7 @@ static struct store *open_here(const char *path, const char *boot_id)
 	return store;
 }
 
-static void run_worker(const char *path, int journal, unsigned int round)
+static _Noreturn void run_worker(const char *path, int journal, unsigned int round)
 {
 	struct worker workers[THREADS];
 	pthread_t threads[THREADS];
@@ -324,7 +324,7 @@ static void check_journal(struct store *store, const char *journal)
 	}
 }
 
-static void run_checker(const char *path, const char *journal, const char *boot_id)
+static _Noreturn void run_checker(const char *path, const char *journal, const char *boot_id)
 {
 	struct store *store = open_here(path, boot_id);
 	bool same = !strcmp(boot_id, BOOT_A);
