@@ -293,6 +293,16 @@ def slow(x):
                 raise Close
 
 
+def uneven(x):
+    """A little first, so that nothing that follows is aligned to anything."""
+    part = x.part()
+    if part:
+        x.head(part[1], part[2])
+        x.body(part[0][:10007])
+        x.server.stopped.wait(0.1)
+        x.body(part[0][10007:])
+
+
 def stall(x):
     part = x.part()
     if part:
@@ -402,6 +412,7 @@ MANNERS = {
     "flipfirst": simple(flipfirst),            # only in the first reply for a path
     "other": simple(other),                    # as long, but other bytes
     "slow": slow,                              # a byte a second
+    "uneven": uneven,                          # right, in odd pieces
     "stall": stall,                            # headers, then nothing
     "stall-head": stallhead,                   # nothing
     "stall-half": stallhalf,                   # half of the body, then nothing

@@ -24,7 +24,8 @@ static void test_no_buffers(void **state)
 
 	bed_init(&bed, 2);
 	bed.options.stall_timeout_ms = 100;
-	bed_add(&bed, &world.server, "honest");
+	/* Chunks do not end where curl's pieces do. */
+	bed_add(&bed, &world.server, "uneven");
 	bed_start(&bed);
 	sink_init(&sink, &bed, FETCH_CHUNKS);
 	sink.keep = true;
@@ -197,7 +198,7 @@ static void test_private_address(void **state)
 
 	server_reset(&world.server);
 	bed_init(&bed, 1);
-	bed_add(&bed, &world.server, "honest")->allow_private = false;
+	bed_add(&bed, &world.server, "honest?case=private")->allow_private = false;
 	bed_add(&bed, &world.server, "honest")->allow_private = false;
 	snprintf(bed.urls[1], sizeof(bed.urls[1]), "http://localhost:1/object");
 	bed_start(&bed);
@@ -216,7 +217,7 @@ static void test_private_address(void **state)
 	bed_end(&bed);
 	/* Not even a request line got there. */
 	log = server_log(&world.server);
-	assert_string_equal(log, "");
+	assert_null(strstr(log, "case=private"));
 	free(log);
 }
 
