@@ -214,12 +214,18 @@ lint_sources() {
 
 # ---- nothing may be left ---------------------------------------------------------------------------
 
+# All that the tests mount and start names a folder below this one.
+TMPDIR=$(mktemp -d "${TMPDIR:-/var/tmp}/weightfs-check-XXXXXX")
+chmod 755 "$TMPDIR"
+export TMPDIR
+trap 'rm -rf --one-file-system "$TMPDIR"' EXIT
+
 leftovers() {
 	local left=0
-	if grep -E ' (fuse\.weightfs|fuse) ' /proc/self/mounts | grep -E 'weightfs-(test|quick|bench)'; then
+	if grep -F "$TMPDIR" /proc/self/mounts; then
 		left=1
 	fi
-	if pgrep -af "$build/.*weightfs|weightfs-test-" | grep -v check.sh; then
+	if pgrep -af "$TMPDIR"; then
 		left=1
 	fi
 	return "$left"
