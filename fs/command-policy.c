@@ -23,6 +23,10 @@ static void print_decision(const struct policy_decision *decision)
 		printf("%s:%u", decision->where.file, decision->where.line);
 	else
 		printf("(no rule matches)");
+	if (decision->cached || decision->list)
+		printf(" with %s%s%s", decision->cached ? "cached" : "",
+		       decision->cached && decision->list ? "," : "",
+		       decision->list ? "list" : "");
 	printf("\n");
 }
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <limits.h>
 #include <linux/fsverity.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include "fs/access.h"
 #include "fs/ops.h"
 
 /* ---- GETATTR, ACCESS ---- */
@@ -190,17 +192,32 @@ void ops_ioctl(fuse_req_t request, fuse_ino_t ino, unsigned int command, void *a
 
 /* ---- STATFS ---- */
 
+/* At the top of a mount that is nobody's view in particular, the view is the caller's. */
+static bool is_local(struct weightfs *fs, fuse_req_t request, uint32_t number)
+{
+	const struct view *view = number ? view_get(fs->views, number) : NULL;
+	struct policy *policy;
+	const char *origin;
+	bool local;
+
+	if (view)
+		return !view->web;
+	policy = policy_slot_get(fs->policy);
+	origin = access_origin(policy, request);
+	local = origin && !policy_origin_is_web(origin);
+	policy_unref(policy);
+	return local;
+}
+
 /* To a web origin, an empty store of no size: what others fetched does not show. */
 void ops_statfs(fuse_req_t request, fuse_ino_t ino)
 {
 	struct weightfs *fs = fuse_req_userdata(request);
-	struct node node = node_from_id(ino);
-	uint32_t number = fs->single_view ? fs->single_view : node.view;
-	const struct view *view = number ? view_get(fs->views, number) : NULL;
-	struct statvfs st = { .f_bsize = 4096, .f_frsize = 4096, .f_namemax = 255 };
+	uint32_t number = fs->single_view ? fs->single_view : node_from_id(ino).view;
+	struct statvfs st = { .f_bsize = 4096, .f_frsize = 4096, .f_namemax = NAME_MAX };
 	struct store_usage usage;
 
-	if (view && !view->web) {
+	if (is_local(fs, request, number)) {
 		store_usage(fs->store, &usage);
 		st.f_blocks = (usage.limit + 4095) / 4096;
 		st.f_bfree = usage.limit > usage.used ? (usage.limit - usage.used) / 4096 : 0;
