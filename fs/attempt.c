@@ -248,10 +248,12 @@ void attempt_begin(struct whole *whole, uint64_t excluded)
 	whole->resumed = false;
 	whole->pending = 1; /* this function */
 	pthread_mutex_unlock(&object->lock);
+	/* All of it has to fit: better known now than after the download. */
+	if (r == 0)
+		r = store_object_reserve(object->store);
+	list = NULL;
 	if (r == 0)
 		r = plan(whole, excluded, &list);
-	else
-		list = NULL;
 	while (list) {
 		struct whole_transfer *next = list->next;
 
