@@ -134,35 +134,56 @@ static bool dying(pid_t tid)
 	       strstr(status, "State:\tZ") || strstr(status, "State:\tX");
 }
 
+/* Request ID was interrupted: answer it, unless it is a READ of a caller that lives. */
+static void heed_interrupt(struct parking *parking, uint64_t id)
+{
+	struct parked *parked;
+	pid_t reader = -1;
+
+	pthread_mutex_lock(&parking->lock);
+	HASH_FIND(hh, parking->table, &id, sizeof(id), parked);
+	if (parked && parked->kind == PARKED_READ) {
+		reader = parked->caller;
+		pthread_cond_signal(&parking->changed);
+	}
+	pthread_mutex_unlock(&parking->lock);
+	/* Of a reader that cannot be seen (0) nobody knows whether the signal was fatal: it waits. */
+	if (reader == 0 || (reader > 0 && !dying(reader)))
+		return;
+	parked = take_by_id(parking, id);
+	if (parked)
+		answer(parked, EINTR);
+}
+
 /*
  * DATA is the id, not the request: it may have been answered in the meantime. The parking lot is the
  * session's user data.
+ *
+ * If the signal came first, libfuse calls this from within fuse_req_interrupt_func(). An answer there
+ * would free the request whose lock libfuse is yet to drop: park() heeds the interrupt afterwards.
  */
 static void interrupted(fuse_req_t request, void *data)
 {
 	struct weightfs *fs = fuse_req_userdata(request);
 	uint64_t id = (uint64_t)(uintptr_t)data;
 	struct parked *parked;
-	pid_t reader = -1;
+	bool armed = false;
 
 	pthread_mutex_lock(&fs->parking->lock);
 	HASH_FIND(hh, fs->parking->table, &id, sizeof(id), parked);
-	if (parked && parked->kind == PARKED_READ) {
+	if (parked) {
 		parked->interrupted = true;
-		reader = parked->caller;
-		pthread_cond_signal(&fs->parking->changed);
+		armed = parked->armed;
 	}
 	pthread_mutex_unlock(&fs->parking->lock);
-	/* Of a reader that cannot be seen (0) nobody knows whether the signal was fatal: it waits. */
-	if (reader == 0 || (reader > 0 && !dying(reader)))
-		return;
-	parked = take_by_id(fs->parking, id);
-	if (parked)
-		answer(parked, EINTR);
+	if (armed)
+		heed_interrupt(fs->parking, id);
 }
 
 void park(struct parking *parking, struct parked *parked, int64_t deadline_ms)
 {
+	bool interrupted_before;
+
 	pthread_mutex_lock(&parking->lock);
 	parked->id = ++parking->last_id;
 	parked->deadline_ms = deadline_ms;
@@ -170,13 +191,16 @@ void park(struct parking *parking, struct parked *parked, int64_t deadline_ms)
 	HASH_ADD(hh, parking->table, id, sizeof(parked->id), parked);
 	pthread_mutex_unlock(&parking->lock);
 
-	/* Not armed yet, and no chunk knows of it: only the interrupt itself can answer it here. */
+	/* Not armed yet, and no chunk knows of it: nobody can answer it here. */
 	fuse_req_interrupt_func(parked->request, interrupted, (void *)(uintptr_t)parked->id);
 
 	pthread_mutex_lock(&parking->lock);
 	parked->armed = true;
+	interrupted_before = parked->interrupted;
 	pthread_cond_signal(&parking->changed);
 	pthread_mutex_unlock(&parking->lock);
+	if (interrupted_before)
+		heed_interrupt(parking, parked->id);
 }
 
 /* ---- the sweeper ---- */
