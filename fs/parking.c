@@ -229,8 +229,9 @@ struct suspect {
 	pid_t caller;
 };
 
-/* With the lock held: up to MAX readers that may be dead. */
-static size_t list_suspects(struct parking *parking, bool all, struct suspect *out, size_t max)
+/* With the lock held: up to MAX callers with ids above AFTER that may be dead, by id. */
+static size_t list_suspects(struct parking *parking, bool all, uint64_t after,
+			    struct suspect *out, size_t max)
 {
 	struct parked *parked, *following;
 	size_t n = 0;
@@ -238,6 +239,9 @@ static size_t list_suspects(struct parking *parking, bool all, struct suspect *o
 	HASH_ITER(hh, parking->table, parked, following) {
 		if (n == max)
 			break;
+		/* uthash keeps the order of insertion: that of the ids. */
+		if (parked->id <= after)
+			continue;
 		if (parked->armed && parked->caller && (all || parked->interrupted))
 			out[n++] = (struct suspect){ parked->id, parked->caller };
 	}
@@ -247,19 +251,23 @@ static size_t list_suspects(struct parking *parking, bool all, struct suspect *o
 static void sweep_dead(struct parking *parking, bool all)
 {
 	struct suspect suspects[256];
+	uint64_t after = 0;
 	size_t n;
 
-	pthread_mutex_lock(&parking->lock);
-	n = list_suspects(parking, all, suspects, ARRAY_SIZE(suspects));
-	pthread_mutex_unlock(&parking->lock);
-	for (size_t i = 0; i < n; i++) {
-		struct parked *parked = dying(suspects[i].caller) ?
-						take_by_id(parking, suspects[i].id) :
-						NULL;
+	do {
+		pthread_mutex_lock(&parking->lock);
+		n = list_suspects(parking, all, after, suspects, ARRAY_SIZE(suspects));
+		pthread_mutex_unlock(&parking->lock);
+		for (size_t i = 0; i < n; i++) {
+			struct parked *parked = dying(suspects[i].caller) ?
+							take_by_id(parking, suspects[i].id) :
+							NULL;
 
-		if (parked)
-			answer(parked, EINTR);
-	}
+			if (parked)
+				answer(parked, EINTR);
+			after = suspects[i].id;
+		}
+	} while (n == ARRAY_SIZE(suspects));
 }
 
 /* With the lock held: waits until something is due. */
