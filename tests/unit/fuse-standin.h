@@ -25,7 +25,7 @@ fuse_req_t standin_request(struct weightfs *fs, pid_t caller, struct outcome *ou
 /* The kernel's INTERRUPT, if the request is still there. Once a request. */
 void standin_interrupt(struct outcome *outcome);
 
-/* Waits until it was answered: a minute, then false. */
+/* Waits until it was answered: 20 s, then false. */
 bool standin_wait(struct outcome *outcome);
 
 #endif

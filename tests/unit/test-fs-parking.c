@@ -72,7 +72,7 @@ static void assert_answered(struct slot *slot, int error)
 /* The owner lets go: by then, or very soon, nobody else has a reference. */
 static void assert_gone(struct slot *slot)
 {
-	int64_t deadline = clock_ms() + 60000;
+	int64_t deadline = clock_ms() + 20000;
 
 	assert_int_equal(atomic_load(&slot->destroyed), 0);
 	parked_unref(&slot->parked);
