@@ -124,45 +124,65 @@ static bool dying(pid_t tid)
 	_cleanup_free_ char *status = NULL;
 	char path[64];
 	size_t len;
-	int r;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
-	r = io_read_file(path, 16384, &status, &len);
-	if (r < 0)
-		return r == -ENOENT || r == -ESRCH;
+	/* Where proc(5) is mounted with hidepid, other users' threads seem to be gone; not for kill(2). */
+	if (io_read_file(path, 16384, &status, &len) < 0)
+		return kill(tid, 0) < 0 && errno == ESRCH;
 	return kill_pending(status, "SigPnd:") || kill_pending(status, "ShdPnd:") ||
 	       strstr(status, "State:\tZ") || strstr(status, "State:\tX");
+}
+
+/* Request ID was interrupted: answer it, unless it is a READ of a caller that lives. */
+static void heed_interrupt(struct parking *parking, uint64_t id)
+{
+	struct parked *parked;
+	pid_t reader = -1;
+
+	pthread_mutex_lock(&parking->lock);
+	HASH_FIND(hh, parking->table, &id, sizeof(id), parked);
+	if (parked && parked->kind == PARKED_READ) {
+		reader = parked->caller;
+		pthread_cond_signal(&parking->changed);
+	}
+	pthread_mutex_unlock(&parking->lock);
+	/* Of a reader that cannot be seen (0) nobody knows whether the signal was fatal: it waits. */
+	if (reader == 0 || (reader > 0 && !dying(reader)))
+		return;
+	parked = take_by_id(parking, id);
+	if (parked)
+		answer(parked, EINTR);
 }
 
 /*
  * DATA is the id, not the request: it may have been answered in the meantime. The parking lot is the
  * session's user data.
+ *
+ * If the signal came first, libfuse calls this from within fuse_req_interrupt_func(). An answer there
+ * would free the request whose lock libfuse is yet to drop: park() heeds the interrupt afterwards.
  */
 static void interrupted(fuse_req_t request, void *data)
 {
 	struct weightfs *fs = fuse_req_userdata(request);
 	uint64_t id = (uint64_t)(uintptr_t)data;
 	struct parked *parked;
-	pid_t reader = -1;
+	bool armed = false;
 
 	pthread_mutex_lock(&fs->parking->lock);
 	HASH_FIND(hh, fs->parking->table, &id, sizeof(id), parked);
-	if (parked && parked->kind == PARKED_READ) {
+	if (parked) {
 		parked->interrupted = true;
-		reader = parked->caller;
-		pthread_cond_signal(&fs->parking->changed);
+		armed = parked->armed;
 	}
 	pthread_mutex_unlock(&fs->parking->lock);
-	/* Of a reader that cannot be seen (0) nobody knows whether the signal was fatal: it waits. */
-	if (reader == 0 || (reader > 0 && !dying(reader)))
-		return;
-	parked = take_by_id(fs->parking, id);
-	if (parked)
-		answer(parked, EINTR);
+	if (armed)
+		heed_interrupt(fs->parking, id);
 }
 
 void park(struct parking *parking, struct parked *parked, int64_t deadline_ms)
 {
+	bool interrupted_before;
+
 	pthread_mutex_lock(&parking->lock);
 	parked->id = ++parking->last_id;
 	parked->deadline_ms = deadline_ms;
@@ -170,13 +190,16 @@ void park(struct parking *parking, struct parked *parked, int64_t deadline_ms)
 	HASH_ADD(hh, parking->table, id, sizeof(parked->id), parked);
 	pthread_mutex_unlock(&parking->lock);
 
-	/* Not armed yet, and no chunk knows of it: only the interrupt itself can answer it here. */
+	/* Not armed yet, and no chunk knows of it: nobody can answer it here. */
 	fuse_req_interrupt_func(parked->request, interrupted, (void *)(uintptr_t)parked->id);
 
 	pthread_mutex_lock(&parking->lock);
 	parked->armed = true;
+	interrupted_before = parked->interrupted;
 	pthread_cond_signal(&parking->changed);
 	pthread_mutex_unlock(&parking->lock);
+	if (interrupted_before)
+		heed_interrupt(parking, parked->id);
 }
 
 /* ---- the sweeper ---- */
@@ -205,8 +228,9 @@ struct suspect {
 	pid_t caller;
 };
 
-/* With the lock held: up to MAX readers that may be dead. */
-static size_t list_suspects(struct parking *parking, bool all, struct suspect *out, size_t max)
+/* With the lock held: up to MAX callers with ids above AFTER that may be dead, by id. */
+static size_t list_suspects(struct parking *parking, bool all, uint64_t after,
+			    struct suspect *out, size_t max)
 {
 	struct parked *parked, *following;
 	size_t n = 0;
@@ -214,6 +238,9 @@ static size_t list_suspects(struct parking *parking, bool all, struct suspect *o
 	HASH_ITER(hh, parking->table, parked, following) {
 		if (n == max)
 			break;
+		/* uthash keeps the order of insertion: that of the ids. */
+		if (parked->id <= after)
+			continue;
 		if (parked->armed && parked->caller && (all || parked->interrupted))
 			out[n++] = (struct suspect){ parked->id, parked->caller };
 	}
@@ -223,19 +250,23 @@ static size_t list_suspects(struct parking *parking, bool all, struct suspect *o
 static void sweep_dead(struct parking *parking, bool all)
 {
 	struct suspect suspects[256];
+	uint64_t after = 0;
 	size_t n;
 
-	pthread_mutex_lock(&parking->lock);
-	n = list_suspects(parking, all, suspects, ARRAY_SIZE(suspects));
-	pthread_mutex_unlock(&parking->lock);
-	for (size_t i = 0; i < n; i++) {
-		struct parked *parked = dying(suspects[i].caller) ?
-						take_by_id(parking, suspects[i].id) :
-						NULL;
+	do {
+		pthread_mutex_lock(&parking->lock);
+		n = list_suspects(parking, all, after, suspects, ARRAY_SIZE(suspects));
+		pthread_mutex_unlock(&parking->lock);
+		for (size_t i = 0; i < n; i++) {
+			struct parked *parked = dying(suspects[i].caller) ?
+							take_by_id(parking, suspects[i].id) :
+							NULL;
 
-		if (parked)
-			answer(parked, EINTR);
-	}
+			if (parked)
+				answer(parked, EINTR);
+			after = suspects[i].id;
+		}
+	} while (n == ARRAY_SIZE(suspects));
 }
 
 /* With the lock held: waits until something is due. */

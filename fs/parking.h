@@ -36,7 +36,7 @@ struct parked {
 	uint64_t id;
 	pid_t caller;        /* a thread id; 0: not visible from here */
 	int64_t deadline_ms; /* protected by the lot's lock; 0: none */
-	bool armed;          /* protected by the lot's lock: may be answered by the sweeper */
+	bool armed;          /* protected by the lot's lock: may be answered */
 	bool interrupted;    /* protected by the lot's lock: look at the caller more often */
 	UT_hash_handle hh;   /* protected by the lot's lock */
 };

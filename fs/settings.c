@@ -52,12 +52,14 @@ int settings_set(struct settings *settings, const char *name, const char *value)
 		{ "store", &settings->store },
 	};
 
-	if (!strcmp(name, "offline") && !value) {
+	if (!strcmp(name, "offline")) {
+		if (value)
+			return log_error_errno(-EINVAL, "%s takes no value", name);
 		settings->offline = true;
 		return 0;
 	}
-	if (!strcmp(name, "origin") && value)
-		return set_origin(settings, value);
+	if (!strcmp(name, "origin"))
+		return set_origin(settings, value ? value : "");
 	for (size_t i = 0; i < ARRAY_SIZE(strings); i++) {
 		if (strcmp(name, strings[i].name))
 			continue;

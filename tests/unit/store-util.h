@@ -124,4 +124,40 @@ static inline void put_all(struct store_object *object, unsigned int seed)
 		assert_int_equal(put_chunk(object, seed, i), 0);
 }
 
+/* Each test has a directory of its own. */
+static inline int setup_directory(void **state)
+{
+	*state = make_directory();
+	return 0;
+}
+
+static inline int teardown_directory(void **state)
+{
+	remove_tree(*state);
+	free(*state);
+	return 0;
+}
+
+static inline uint64_t used(struct store *store)
+{
+	struct store_usage usage;
+
+	store_usage(store, &usage);
+	return usage.used;
+}
+
+static inline int count_files(const char *path)
+{
+	char command[300];
+	int n = -1;
+	FILE *pipe;
+
+	snprintf(command, sizeof(command), "find %s/objects %s/tmp -type f | wc -l", path, path);
+	pipe = popen(command, "r");
+	assert_non_null(pipe);
+	assert_int_equal(fscanf(pipe, "%d", &n), 1);
+	pclose(pipe);
+	return n;
+}
+
 #endif
