@@ -18,7 +18,7 @@
 #define NOTIFY_INC_EPOCH       8
 #define NOTIFY_INC_EPOCH_MINOR 44
 
-#define THREADS_MAX     16
+#define THREADS_MAX     10 /* each has two buffers of 1 MiB */
 #define BACKGROUND_MAX  512 /* 12, the default, parked readaheads would stop all others */
 #define READ_AHEAD_KB   512 /* one chunk */
 #define WAKE_SIGNAL     SIGUSR1
@@ -31,6 +31,7 @@ static struct {
 	atomic_bool answered; /* the INIT reply is out */
 	atomic_bool looping;
 	pthread_t main_thread;
+	_Atomic pid_t workers[2 * THREADS_MAX]; /* thread ids; 0: free */
 } session;
 
 /* ---- INIT ---- */
@@ -98,9 +99,38 @@ static ssize_t session_writev(int fd, struct iovec *iov, int count, void *userda
 	return writev(fd, iov, count);
 }
 
+/* ---- the workers of libfuse's loop ---- */
+
+/* Each says who it is before its first read, so that it can be woken when the loop has to end. */
+static void register_worker(void)
+{
+	static __thread bool registered;
+
+	if (registered)
+		return;
+	registered = true;
+	for (size_t i = 0; i < ARRAY_SIZE(session.workers); i++) {
+		pid_t none = 0;
+
+		if (atomic_compare_exchange_strong(&session.workers[i], &none, gettid()))
+			return;
+	}
+}
+
+/*
+ * libfuse ends its workers by cancelling them in here, anywhere. They are woken instead, see that the
+ * session is over, and return: cancellation is off, so that it never cuts one short.
+ */
 static ssize_t session_read(int fd, void *buf, size_t len, void *userdata)
 {
-	return read(fd, buf, len);
+	int cancel_state;
+	ssize_t n;
+
+	register_worker();
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+	n = read(fd, buf, len);
+	pthread_setcancelstate(cancel_state, NULL);
+	return n;
 }
 
 /* ---- mounting ---- */
@@ -194,7 +224,10 @@ void session_block_signals(void)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-/* The loop looks at the exit flag only when its sem_wait(3) returns. */
+/*
+ * The loop and its workers look at the exit flag only when what they wait in returns. A signal may come a moment
+ * before they wait, so it is sent until they are gone. (A thread id that is not ours any more is refused.)
+ */
 static void stop_loop(struct weightfs *fs)
 {
 	const struct timespec pause = { .tv_nsec = 10000000 };
@@ -202,6 +235,12 @@ static void stop_loop(struct weightfs *fs)
 	fuse_session_exit(fs->session);
 	while (atomic_load(&session.looping)) {
 		pthread_kill(session.main_thread, WAKE_SIGNAL);
+		for (size_t i = 0; i < ARRAY_SIZE(session.workers); i++) {
+			pid_t tid = atomic_load(&session.workers[i]);
+
+			if (tid)
+				tgkill(getpid(), tid, WAKE_SIGNAL);
+		}
 		nanosleep(&pause, NULL);
 	}
 }
