@@ -45,6 +45,7 @@ struct weightfs {
 	struct fuse_session *session;
 	uint32_t single_view; /* -o origin=: the view that the mount is; 0: every caller has its own */
 	bool offline;
+	atomic_size_t kept;   /* chunks in memory because the store has no room for them */
 	atomic_bool epochs;   /* set in INIT: the kernel drops cached names when told (FUSE 7.44) */
 	atomic_bool stopping; /* long background work ends early */
 };

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <string.h>
 #include "common/log.h"
+#include "fs/flight.h"
 
 struct objects {
 	pthread_mutex_t lock;
@@ -32,6 +33,7 @@ void objects_free(struct objects *objects)
 
 static void destroy(struct object *object)
 {
+	flight_free_kept(object);
 	store_object_close(object->store);
 	verify_tree_free(atomic_load(&object->tree));
 	pthread_mutex_destroy(&object->lock);
@@ -147,6 +149,17 @@ void object_put(struct object *object)
 	pthread_mutex_unlock(&objects->lock);
 	if (last)
 		destroy(object);
+}
+
+int object_info_in_use(struct weightfs *fs, uint64_t id, struct store_info *out)
+{
+	struct object *object = find(fs->objects, id);
+
+	if (!object)
+		return -ENOENT;
+	store_object_info(object->store, out);
+	object_put(object);
+	return 0;
 }
 
 struct digest_pair object_digests(struct object *object)

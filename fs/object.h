@@ -8,7 +8,7 @@
  *	read ────────┤
  *	             └── absent: join or make a flight ── transfer ── land: verify ► reply ► store
  *
- * pipeline.c keeps the flights of attested objects, whole.c fetches unattested ones before they open,
+ * pipeline.c reads attested objects (fs/flight.h), whole.c fetches unattested ones before they open,
  * finish.c makes full ones complete.
  */
 #ifndef FS_OBJECT_H
@@ -33,7 +33,8 @@ struct object {
 	_Atomic(struct verify_tree *) tree; /* NULL: unattested; set once, lives as long as the object */
 	atomic_bool uncached;    /* the store has no room: said once */
 	pthread_mutex_t lock;
-	struct flight *flights;  /* protected by lock */
+	struct flight *flights;  /* protected by lock: by chunk */
+	struct flight *kept;     /* protected by lock: those of them whose bytes are here only */
 	struct whole *whole;     /* protected by lock: the fetch that opens wait for */
 	bool finishing;          /* protected by lock: a job makes it complete, or audits it */
 	char *last_error;        /* protected by lock: what sources said last; NULL: nothing */
@@ -49,6 +50,8 @@ int must_check object_get(struct weightfs *fs, uint64_t id, struct object **out)
 struct object *object_ref(struct object *object);
 void object_put(struct object *object); /* NULL is allowed */
 
+/* What is known of ID if it is in use, though it may have left the store. 0 or -ENOENT. */
+int must_check object_info_in_use(struct weightfs *fs, uint64_t id, struct store_info *out);
 struct digest_pair object_digests(struct object *object);
 /* "<canonical name>" for messages. */
 void object_name(struct object *object, char out[DIGEST_NAME_SIZE]);

@@ -2,6 +2,7 @@
 #include "fs/ops.h"
 
 #include <string.h>
+#include "fs/object.h"
 #include "fs/session.h"
 
 /* Constants of an object: nothing about it changes, so nothing tells when it was fetched, or by whom. */
@@ -20,6 +21,9 @@ int ops_find_object(struct weightfs *fs, struct node node, struct ops_object *ou
 
 	out->view = view_get(fs->views, node.view);
 	r = out->view ? store_get(fs->store, node.object, &out->info) : -ENOENT;
+	/* It left the store, but who has it open goes on. */
+	if (r == -ENOENT && out->view)
+		r = object_info_in_use(fs, node.object, &out->info);
 	if (r < 0)
 		return r == -ENOENT ? -ESTALE : -EIO;
 	out->decision = view_decide(fs, out->view, &out->info.digests);

@@ -22,7 +22,7 @@ struct reading {
 	struct waiter waiters[];
 };
 
-#define CHUNKS_MAX 64 /* bits in `copied`: reads of up to 32 MiB, the kernel's are 1 MiB */
+static_assert(READING_CHUNKS_MAX <= 64, "a bit each in `copied`");
 
 /* ---- the buffer that a thread reads stored bytes into ---- */
 
@@ -101,7 +101,7 @@ int reading_new(struct object *object, fuse_req_t request, uint64_t offset, size
 	uint64_t count = chunk_count(offset + length) - first;
 	struct reading *reading;
 
-	if (count > CHUNKS_MAX)
+	if (count > READING_CHUNKS_MAX)
 		return -EINVAL;
 	reading = calloc(1, sizeof(*reading) + count * sizeof(reading->waiters[0]));
 	if (!reading)

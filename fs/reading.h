@@ -11,6 +11,8 @@
 
 #include "fs/object.h"
 
+#define READING_CHUNKS_MAX 64 /* one reading may span: 32 MiB, the kernel's are of 1 MiB */
+
 struct reading;
 
 /* The place of a reading in the list of those who wait for one chunk. */

@@ -22,6 +22,7 @@
 #define BACKGROUND_MAX  512 /* 12, the default, parked readaheads would stop all others */
 #define READ_AHEAD_KB   512 /* one chunk */
 #define WAKE_SIGNAL     SIGUSR1
+#define FIXED_OPTIONS   "ro,nosuid,nodev,noatime,subtype=weightfs"
 
 /* What outlives a call: one session a process. */
 static struct {
@@ -104,21 +105,38 @@ static ssize_t session_read(int fd, void *buf, size_t len, void *userdata)
 
 /* ---- mounting ---- */
 
+/* The options for libfuse as one list; the source may have commas in it. */
+static int add_options(struct fuse_args *args, const struct session_options *options)
+{
+	_cleanup_free_ char *list = strdup(FIXED_OPTIONS), *name = NULL;
+	int r;
+
+	if (!list || asprintf(&name, "fsname=%s", options->source) < 0)
+		return -ENOMEM;
+	r = fuse_opt_add_opt_escaped(&list, name);
+	if (r == 0 && options->options[0])
+		r = fuse_opt_add_opt(&list, options->options);
+	if (r == 0)
+		r = fuse_opt_add_arg(args, "weightfs");
+	if (r == 0)
+		r = fuse_opt_add_arg(args, "-o");
+	if (r == 0)
+		r = fuse_opt_add_arg(args, list);
+	return r == 0 ? 0 : -ENOMEM;
+}
+
 int session_mount(struct weightfs *fs, const struct session_options *options)
 {
 	static const struct fuse_custom_io io = { .writev = session_writev, .read = session_read };
-	char option[PATH_MAX + 256];
-	char name[] = "weightfs", flag[] = "-o";
-	char *argv[] = { name, flag, option, NULL };
-	struct fuse_args args = FUSE_ARGS_INIT(3, argv);
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	int r;
 
 	session.options = *options;
 	if (!realpath(options->mountpoint, session.mountpoint))
 		return log_error_errno(-errno, "%s", options->mountpoint);
-	snprintf(option, sizeof(option), "ro,nosuid,nodev,noatime,subtype=weightfs,fsname=%s%s%s",
-		 options->source, options->options[0] ? "," : "", options->options);
-	fs->session = fuse_session_new(&args, &ops_table, sizeof(ops_table), fs);
+	if (add_options(&args, options) == 0)
+		fs->session = fuse_session_new(&args, &ops_table, sizeof(ops_table), fs);
+	fuse_opt_free_args(&args);
 	if (!fs->session)
 		return log_error_errno(-EINVAL, "the FUSE session cannot be made");
 	if (fuse_session_mount(fs->session, session.mountpoint) != 0) {

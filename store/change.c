@@ -55,6 +55,16 @@ int object_make_file(struct store_object *object)
 	return fd < 0 ? fd : object_set_fd(object, fd);
 }
 
+int store_object_reserve(struct store_object *object)
+{
+	int r;
+
+	object_claim(object);
+	r = atomic_load(&object->fd) < 0 ? object_make_file(object) : 0;
+	object_unclaim(object);
+	return r;
+}
+
 int object_forget(struct store_object *object)
 {
 	_cleanup_batch_ struct db_batch batch = db_batch();

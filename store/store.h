@@ -148,6 +148,8 @@ int store_object_fd(const struct store_object *object);
  */
 int must_check store_object_put(struct store_object *object, uint64_t chunk, const void *data,
 				size_t len);
+/* Take the object's room before its bytes come, for what is of no use uncached. -ENOSPC. */
+int must_check store_object_reserve(struct store_object *object);
 int must_check store_object_confirm(struct store_object *object, uint64_t chunk);
 void store_object_drop(struct store_object *object, uint64_t chunk);
 /* Forget every chunk (an unattested object whose bytes had the wrong digest). */

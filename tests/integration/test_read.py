@@ -99,7 +99,8 @@ def test_4_kib_in_the_middle_move_at_most_a_mebibyte(big, server, mount):
         assert os.pread(file.fileno(), BLOCK, middle) == big.read(middle, BLOCK)
     sent = sum(r["body"] for r in server.requests(probes=True))
     assert CHUNK <= sent <= 1 * MIB + big.front_size, server.requests(probes=True)
-    assert big.front_size <= big.size / 10000
+    # 32 bytes for each chunk, in blocks, and what is above: a hundredth of a percent of a large model.
+    assert big.front_size <= big.size / 10000 + 2 * BLOCK
 
 
 def test_random_reads_are_right_and_fetch_no_chunk_twice(medium, server, mount):

@@ -359,7 +359,7 @@ static void test_include_depth(void **state)
 static void test_include_bomb(void **state)
 {
 	struct fake_file files[8] = {0};
-	char paths[7][8], texts[7][100];
+	char paths[7][16], texts[7][200];
 	struct policy *policy = NULL;
 	char message[1024];
 
@@ -367,7 +367,7 @@ static void test_include_bomb(void **state)
 		snprintf(paths[i], sizeof(paths[i]), "/f%d", i);
 		texts[i][0] = '\0';
 		for (int j = 0; i < 6 && j < 8; j++)
-			snprintf(texts[i] + strlen(texts[i]), 12, "include f%d\n", i + 1);
+			snprintf(texts[i] + strlen(texts[i]), 24, "include f%d\n", i + 1);
 		files[i] = (struct fake_file){paths[i], texts[i]};
 	}
 	assert_int_equal(parse(files, "/p", "include f0", 10, &policy, message), -EINVAL);

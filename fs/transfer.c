@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include "common/log.h"
+#include "fs/flight.h"
+
+/* One request to fetch/: a run of flights. */
+struct transfer {
+	struct fetch_request request;
+	struct object *object;
+	uint64_t delivered; /* chunks, from the first; fetch thread */
+	struct transfer *next;
+};
+
+static const struct fetch_ops transfer_ops;
+
+struct transfer *transfer_new(struct object *object, uint64_t chunk, uint64_t excluded)
+{
+	struct transfer *transfer = calloc(1, sizeof(*transfer));
+
+	if (!transfer)
+		return NULL;
+	transfer->object = object_ref(object);
+	transfer->request = (struct fetch_request){
+		.kind = FETCH_CHUNKS,
+		.ops = &transfer_ops,
+		.first = chunk,
+		.count = 1,
+		.excluded = excluded,
+	};
+	return transfer;
+}
+
+bool transfer_extend(struct transfer *transfer, uint64_t chunk)
+{
+	struct fetch_request *request = &transfer->request;
+
+	if (request->first + request->count != chunk || request->count == FETCH_CHUNKS_MAX)
+		return false;
+	request->count++;
+	return true;
+}
+
+void transfer_chain(struct transfer *transfer, struct transfer ***last)
+{
+	**last = transfer;
+	*last = &transfer->next;
+}
+
+void transfer_submit(struct transfer *list)
+{
+	while (list) {
+		struct transfer *next = list->next;
+		struct object *object = list->object;
+
+		list->request.digests = object_digests(object);
+		list->request.size = store_object_size(object->store);
+		fetch_submit(object->fs->fetch, &list->request);
+		list = next;
+	}
+}
+
+void flight_ask(struct flight *flight)
+{
+	struct transfer *transfer =
+		transfer_new(flight->object, flight->chunk, flight->excluded);
+
+	if (transfer)
+		transfer_submit(transfer);
+	else
+		flight_fail(flight, -ENOMEM);
+}
+
+static void transfer_free(struct transfer *transfer)
+{
+	object_put(transfer->object);
+	free(transfer);
+}
+
+/* ---- on the fetch thread ---- */
+
+static void transfer_chunk(struct fetch_request *request, uint64_t index, void *buffer, size_t len,
+			   unsigned int source)
+{
+	struct transfer *transfer = container_of(request, struct transfer, request);
+	struct object *object = transfer->object;
+	struct flight *flight;
+
+	pthread_mutex_lock(&object->lock);
+	flight = flight_find(object, index);
+	pthread_mutex_unlock(&object->lock);
+	transfer->delivered = index - request->first + 1;
+	flight->buffer = buffer;
+	flight->length = len;
+	flight->source = source;
+	workqueue_submit(object->fs->verifiers, &flight->work);
+}
+
+/* Does a reader wait for any of the flights [FIRST, END)? With the lock held. */
+static bool readers_wait(struct object *object, uint64_t first, uint64_t end)
+{
+	for (uint64_t chunk = first; chunk < end; chunk++) {
+		struct flight *flight = flight_find(object, chunk);
+
+		for (struct waiter *waiter = flight->waiters; waiter; waiter = waiter->next) {
+			if (reading_waits(waiter->reading))
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool transfer_wanted(struct fetch_request *request)
+{
+	struct transfer *transfer = container_of(request, struct transfer, request);
+	struct object *object = transfer->object;
+	bool wanted;
+
+	if (atomic_load(&object->fs->stopping))
+		return false;
+	if (atomic_load(&object->handles) > 0)
+		return true;
+	pthread_mutex_lock(&object->lock);
+	wanted = readers_wait(object, request->first + transfer->delivered,
+			      request->first + request->count);
+	pthread_mutex_unlock(&object->lock);
+	return wanted;
+}
+
+static void transfer_done(struct fetch_request *request, const struct fetch_result *result)
+{
+	struct transfer *transfer = container_of(request, struct transfer, request);
+	struct object *object = transfer->object;
+	int error = result->error == -ENOENT ? -EIO : result->error;
+
+	if (error < 0 && error != -ECANCELED && result->message[0]) {
+		char name[DIGEST_NAME_SIZE];
+
+		object_name(object, name);
+		object_set_error(object, result->message);
+		log_error("%s: chunk %" PRIu64 " cannot be had: %s", name,
+			  request->first + transfer->delivered, result->message);
+	}
+	for (uint64_t i = transfer->delivered; i < request->count; i++) {
+		struct flight *flight;
+		bool joined;
+
+		pthread_mutex_lock(&object->lock);
+		flight = flight_find(object, request->first + i);
+		joined = readers_wait(object, flight->chunk, flight->chunk + 1);
+		pthread_mutex_unlock(&object->lock);
+		/* Somebody came after wanted() said that nobody was there. */
+		if (error == -ECANCELED && joined && !atomic_load(&object->fs->stopping))
+			flight_ask(flight);
+		else
+			flight_fail(flight, error == -ECANCELED ? -EIO : error);
+	}
+	transfer_free(transfer);
+}
+
+static const struct fetch_ops transfer_ops = {
+	.chunk = transfer_chunk,
+	.wanted = transfer_wanted,
+	.done = transfer_done,
+};

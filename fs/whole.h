@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The whole fetch of one unattested object, shared by whole.c (who waits, and the verdict) and attempt.c
+ * (one try at fetching and hashing all of it).
+ */
+#ifndef FS_WHOLE_H
+#define FS_WHOLE_H
+
+#include "fs/object.h"
+
+struct opening;
+
+struct whole {
+	struct object *object;
+	struct opening *openings; /* protected by the object's lock, like all to `hashing` */
+	unsigned int pending;
+	int error;
+	uint64_t contributed; /* sources that served chunks in this attempt */
+	bool hashing;
+	bool resumed; /* some chunks came from an earlier daemon */
+	/* Between attempts, and in the hash job: one thread at a time. */
+	uint64_t lied, suspects, sized;
+	bool lied_grew;
+	uint64_t hashed; /* chunks */
+	struct verify_stream *stream;
+	struct work hash_work, end_work;
+	struct fetch_request size_request;
+	char message[FETCH_MESSAGE_SIZE]; /* of the last failure */
+};
+
+/* Does anybody still want the object? With the object's lock held. */
+bool whole_waits(const struct whole *whole);
+/* The deadline of an open is one on stalls: every chunk sets it anew. */
+void whole_note_progress(struct whole *whole);
+
+/*
+ * Fetch what is absent, from sources that are not EXCLUDED, and hash everything. Nothing may be pending. Ends
+ * with whole->end_work in the background: whole->error is 0 and all is hashed, or it says why not.
+ */
+void attempt_begin(struct whole *whole, uint64_t excluded);
+
+#endif
