@@ -35,7 +35,7 @@
 #define FETCH_SOURCES_MAX   64                                 /* excluded is a 64-bit set */
 #define FETCH_CHUNKS_MAX    ((uint64_t)(16 << 20) / CHUNK_SIZE) /* of one request: 16 MiB */
 #define FETCH_MESSAGE_SIZE  256
-#define FETCH_FRONT_MAX     ((uint64_t)1 << 30)
+#define FETCH_FRONT_MAX     ((uint64_t)16 << 20) /* of objects of 256 GiB */
 
 /* One [source NAME] of the configuration. Strings are copied by fetch_new(). */
 struct fetch_source {

@@ -30,7 +30,9 @@ struct arrival {
 /* With the object's lock held: an attempt is over when nothing is pending and this says so. */
 static bool hash_done(const struct whole *whole)
 {
-	return whole->hashed == chunk_count(store_object_size(whole->object->store));
+	/* Another way in, `add`, may complete it, with another size; then there is nothing left to do. */
+	return store_object_complete(whole->object->store) ||
+	       whole->hashed >= chunk_count(store_object_size(whole->object->store));
 }
 
 /*

@@ -25,7 +25,7 @@ struct mount_options {
 
 /* ---- options ---- */
 
-/* What mount(8) and fstab(5) may pass and what has no meaning here; those ending in = by prefix. */
+/* What mount(8) and fstab(5) may pass and what has no meaning here. */
 static const char *const ignored[] = {
 	"ro",	  "rw",	     "defaults", "auto",    "noauto",	  "user",	"nouser",
 	"users",  "owner",   "group",	 "_netdev", "nofail",	  "nosuid",	"nodev",
@@ -38,11 +38,11 @@ static int mount_option(void *arg, const char *name, const char *value)
 {
 	struct mount_options *options = arg;
 
-	if (!strncmp(name, "x-", 2) || !strncmp(name, "X-", 2) || !strcmp(name, "comment") ||
-	    !strcmp(name, "uid") || !strncmp(name, "user", 4))
-		return strcmp(name, "uid") ? 0 : -ENOENT;
+	if (!strncmp(name, "x-", 2) || !strncmp(name, "X-", 2) || !strcmp(name, "comment"))
+		return 0;
+	/* user=NAME is what mount(8) makes of `user`. */
 	if (value)
-		return -ENOENT;
+		return strcmp(name, "user") ? -ENOENT : 0;
 	if (!strcmp(name, "allow_other")) {
 		options->allow_other = true;
 		return 0;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include "common/log.h"
 #include "fs/control.h"
 #include "fs/operations.h"
@@ -62,19 +61,34 @@ static int run_here(const struct settings *settings, const struct config *config
 
 /* ---- through the daemon ---- */
 
+int control_address(const char *path, int *folder, union control_address *out)
+{
+	_cleanup_free_ char *copy = strdup(path);
+	const char *name = strrchr(path, '/');
+	int n;
+
+	if (!copy || !name)
+		return copy ? -EINVAL : -ENOMEM;
+	copy[name - path] = '\0';
+	*folder = open(copy, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (*folder < 0)
+		return -errno;
+	*out = (union control_address){ .local.sun_family = AF_UNIX };
+	n = snprintf(out->local.sun_path, sizeof(out->local.sun_path), "/proc/self/fd/%d%s",
+		     *folder, name);
+	return (size_t)n < sizeof(out->local.sun_path) ? 0 : -ENAMETOOLONG;
+}
+
 static int connect_to(const char *path)
 {
-	union {
-		struct sockaddr any;
-		struct sockaddr_un local;
-	} address = { .local.sun_family = AF_UNIX };
+	_cleanup_close_ int folder = -1;
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	union control_address address;
+	int r;
 
-	if (fd < 0)
-		return -errno;
-	if (strlen(path) >= sizeof(address.local.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(address.local.sun_path, path, strlen(path));
+	r = fd < 0 ? -errno : control_address(path, &folder, &address);
+	if (r < 0)
+		return r;
 	if (connect(fd, &address.any, sizeof(address.local)) < 0)
 		return -errno;
 	return steal_fd(&fd);

@@ -12,13 +12,16 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
+#include "common/clock.h"
 #include "common/log.h"
 #include "fs/operations.h"
 
-#define CLIENTS_MAX  16
-#define IDLE_SECONDS 10
-#define REQUEST_MAX  65536
+#define CLIENTS_MAX     16
+#define CLIENTS_PER_UID 4 /* of users who are not root and do not own the store */
+#define IDLE_SECONDS    10
+#define BUSY_MS         100 /* before accepting again when there are no descriptors */
+#define GROUPS_MAX      1024
+#define REQUEST_MAX     65536
 
 struct control {
 	struct weightfs *fs;
@@ -28,7 +31,10 @@ struct control {
 	bool started;
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
-	int clients[CLIENTS_MAX]; /* protected by lock: sockets of conversations, -1: free */
+	struct {
+		int fd; /* -1: free */
+		uid_t uid;
+	} clients[CLIENTS_MAX];   /* protected by lock: conversations */
 	unsigned int n_clients;   /* protected by lock */
 };
 
@@ -38,6 +44,11 @@ struct conversation {
 	unsigned int slot;
 	FILE *out;
 };
+
+static bool is_privileged(uid_t uid)
+{
+	return uid == 0 || uid == getuid();
+}
 
 /* ---- one conversation ---- */
 
@@ -59,16 +70,31 @@ static int emit(struct operation *operation, json_t *line)
 	return 0;
 }
 
+/* The last descriptor of HEADER into *PASSED; however many came, no other stays open. */
+static void take_descriptors(struct cmsghdr *header, int *passed)
+{
+	size_t count;
+
+	if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+		return;
+	count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	for (size_t i = 0; i < count; i++) {
+		cleanup_close(passed);
+		memcpy(passed, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+	}
+}
+
 /*
  * One line, without its newline; the descriptor that came with it, or -1. The length, 0 at the end of
- * the stream, or -errno.
+ * the stream, or -errno: all of it has to come within IDLE_SECONDS.
  */
 static ssize_t receive(int fd, char *line, size_t size, int *passed)
 {
+	int64_t deadline = clock_ms() + IDLE_SECONDS * 1000;
 	size_t used = 0;
 
 	*passed = -1;
-	while (used < size) {
+	while (used < size && clock_ms() < deadline) {
 		union {
 			struct cmsghdr header;
 			char space[CMSG_SPACE(sizeof(int))];
@@ -81,16 +107,11 @@ static ssize_t receive(int fd, char *line, size_t size, int *passed)
 			.msg_controllen = sizeof(ancillary),
 		};
 		ssize_t n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
-		struct cmsghdr *header = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
 		char *end;
 
-		if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
-			if (*passed >= 0)
-				close(*passed);
-			memcpy(passed, CMSG_DATA(header), sizeof(*passed));
-		}
 		if (n <= 0)
 			return n < 0 ? -errno : 0;
+		take_descriptors(CMSG_FIRSTHDR(&message), passed);
 		end = memchr(line + used, '\n', (size_t)n);
 		used += (size_t)n;
 		if (end) {
@@ -98,22 +119,27 @@ static ssize_t receive(int fd, char *line, size_t size, int *passed)
 			return end - line;
 		}
 	}
-	return -EMSGSIZE;
+	return used < size ? -ETIMEDOUT : -EMSGSIZE;
 }
 
-static void identify(int fd, struct operation *operation)
+/* GROUPS has room for GROUPS_MAX. */
+static void identify(int fd, struct operation *operation, gid_t *groups)
 {
 	struct ucred peer;
-	socklen_t len = sizeof(peer);
+	socklen_t len = sizeof(peer), groups_size = GROUPS_MAX * sizeof(gid_t);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &groups_size) < 0)
+		groups_size = 0;
 	operation->caller = (struct policy_caller){
 		.identified = peer.pid != 0,
 		.uid = peer.uid,
 		.gid = peer.gid,
+		.groups = groups,
+		.n_groups = groups_size / sizeof(gid_t),
 	};
-	operation->privileged = peer.uid == 0 || peer.uid == getuid();
+	operation->privileged = is_privileged(peer.uid);
 }
 
 static void serve(struct conversation *conversation, const char *line, int passed)
@@ -126,10 +152,11 @@ static void serve(struct conversation *conversation, const char *line, int passe
 		.emit = emit,
 		.arg = conversation,
 	};
+	gid_t groups[GROUPS_MAX];
 	json_t *last;
 	int r;
 
-	identify(conversation->fd, &operation);
+	identify(conversation->fd, &operation, groups);
 	operation.policy = policy_slot_get(fs->policy);
 	operation.request = json_loads(line, 0, NULL);
 	if (json_is_object(operation.request))
@@ -142,15 +169,59 @@ static void serve(struct conversation *conversation, const char *line, int passe
 				 -r);
 	else
 		last = json_pack("{s:b}", "done", 1);
+	/* A message that is no UTF-8 makes no JSON, but there is always an answer. */
+	if (!last)
+		last = json_pack("{s:s, s:i}", "error", "it failed", "errno", r < 0 ? -r : EIO);
 	emit(&operation, last);
 	json_decref(operation.request);
 	policy_unref(operation.policy);
 }
 
+/* ---- accepting ---- */
+
+/* A free slot for a client of UID, now FD's; CLIENTS_MAX if there is none, or it has enough. */
+static unsigned int take_slot(struct control *control, int fd, uid_t uid)
+{
+	unsigned int slot = CLIENTS_MAX, of_uid = 0;
+
+	pthread_mutex_lock(&control->lock);
+	for (unsigned int i = 0; i < CLIENTS_MAX; i++) {
+		if (control->clients[i].fd < 0)
+			slot = i;
+		else if (control->clients[i].uid == uid)
+			of_uid++;
+	}
+	if (!is_privileged(uid) && of_uid >= CLIENTS_PER_UID)
+		slot = CLIENTS_MAX;
+	if (slot < CLIENTS_MAX) {
+		control->clients[slot].fd = fd;
+		control->clients[slot].uid = uid;
+		control->n_clients++;
+	}
+	pthread_mutex_unlock(&control->lock);
+	return slot;
+}
+
+/* The conversation is over: its slot is free, its socket closed, and it is gone. */
+static void end(struct conversation *conversation)
+{
+	struct control *control = conversation->control;
+
+	pthread_mutex_lock(&control->lock);
+	control->clients[conversation->slot].fd = -1;
+	if (conversation->out)
+		fclose(conversation->out);
+	else
+		close(conversation->fd);
+	control->n_clients--;
+	pthread_cond_signal(&control->ended);
+	pthread_mutex_unlock(&control->lock);
+	free(conversation);
+}
+
 static void *converse(void *arg)
 {
 	struct conversation *conversation = arg;
-	struct control *control = conversation->control;
 	char *line = malloc(REQUEST_MAX);
 
 	pthread_setname_np(pthread_self(), "control-client");
@@ -162,61 +233,34 @@ static void *converse(void *arg)
 		serve(conversation, line, passed);
 	}
 	free(line);
-	pthread_mutex_lock(&control->lock);
-	control->clients[conversation->slot] = -1;
-	if (conversation->out)
-		fclose(conversation->out);
-	else
-		close(conversation->fd);
-	control->n_clients--;
-	pthread_cond_signal(&control->ended);
-	pthread_mutex_unlock(&control->lock);
-	free(conversation);
+	end(conversation);
 	return NULL;
 }
-
-/* ---- accepting ---- */
 
 /* Takes over FD. */
 static void begin(struct control *control, int fd)
 {
 	const struct timeval idle = { .tv_sec = IDLE_SECONDS };
 	struct conversation *conversation = calloc(1, sizeof(*conversation));
-	unsigned int slot = 0;
+	struct ucred peer = { .uid = (uid_t)-1 };
+	socklen_t len = sizeof(peer);
 	pthread_t thread;
+	unsigned int slot = CLIENTS_MAX;
 
-	if (!conversation) {
-		close(fd);
-		return;
-	}
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &idle, sizeof(idle));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &idle, sizeof(idle));
-	*conversation = (struct conversation){ .control = control, .fd = fd };
-	conversation->out = fdopen(fd, "w");
-	pthread_mutex_lock(&control->lock);
-	while (slot < CLIENTS_MAX && control->clients[slot] >= 0)
-		slot++;
-	if (slot < CLIENTS_MAX) {
-		control->clients[slot] = fd;
-		control->n_clients++;
-	}
-	pthread_mutex_unlock(&control->lock);
-	conversation->slot = slot;
-	if (slot < CLIENTS_MAX && pthread_create(&thread, NULL, converse, conversation) == 0) {
-		pthread_detach(thread);
+	if (conversation && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
+		slot = take_slot(control, fd, peer.uid);
+	if (slot == CLIENTS_MAX) {
+		free(conversation);
+		close(fd);
 		return;
 	}
-	pthread_mutex_lock(&control->lock);
-	if (slot < CLIENTS_MAX) {
-		control->clients[slot] = -1;
-		control->n_clients--;
-	}
-	pthread_mutex_unlock(&control->lock);
-	if (conversation->out)
-		fclose(conversation->out);
+	*conversation = (struct conversation){ control, fd, slot, fdopen(fd, "w") };
+	if (pthread_create(&thread, NULL, converse, conversation) == 0)
+		pthread_detach(thread);
 	else
-		close(fd);
-	free(conversation);
+		end(conversation);
 }
 
 static void *accept_loop(void *arg)
@@ -238,6 +282,8 @@ static void *accept_loop(void *arg)
 		fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC);
 		if (fd >= 0)
 			begin(control, fd);
+		else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+			poll(&polls[1], 1, BUSY_MS); /* the client waits, and so does this thread */
 	}
 }
 
@@ -256,19 +302,17 @@ static int make_folder(const char *path)
 
 static int listen_at(const char *path)
 {
-	union {
-		struct sockaddr any;
-		struct sockaddr_un local;
-	} address = { .local.sun_family = AF_UNIX };
+	_cleanup_close_ int folder = -1;
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	union control_address address;
+	int r;
 
-	if (fd < 0)
-		return -errno;
-	if (strlen(path) >= sizeof(address.local.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(address.local.sun_path, path, strlen(path));
-	/* A live daemon answers; what a dead one left behind is in the way. */
-	if (connect(fd, &address.any, sizeof(address.local)) == 0)
+	r = fd < 0 ? -errno : control_address(path, &folder, &address);
+	if (r < 0)
+		return r;
+	/* A live daemon answers; what a dead one left behind refuses, and is in the way. */
+	if (connect(fd, &address.any, sizeof(address.local)) == 0 ||
+	    (errno != ECONNREFUSED && errno != ENOENT))
 		return -EADDRINUSE;
 	unlink(path);
 	if (bind(fd, &address.any, sizeof(address.local)) < 0 || chmod(path, 0666) < 0 ||
@@ -287,7 +331,7 @@ int control_new(struct weightfs *fs, const char *path, struct control **out)
 	control->fs = fs;
 	control->listener = control->stop = -1;
 	for (size_t i = 0; i < CLIENTS_MAX; i++)
-		control->clients[i] = -1;
+		control->clients[i].fd = -1;
 	pthread_mutex_init(&control->lock, NULL);
 	pthread_cond_init(&control->ended, NULL);
 	control->path = strdup(path);
@@ -320,8 +364,8 @@ void control_free(struct control *control)
 	}
 	pthread_mutex_lock(&control->lock);
 	for (size_t i = 0; i < CLIENTS_MAX; i++) {
-		if (control->clients[i] >= 0)
-			shutdown(control->clients[i], SHUT_RDWR);
+		if (control->clients[i].fd >= 0)
+			shutdown(control->clients[i].fd, SHUT_RDWR);
 	}
 	while (control->n_clients > 0)
 		pthread_cond_wait(&control->ended, &control->lock);

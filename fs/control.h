@@ -9,8 +9,23 @@
 #define FS_CONTROL_H
 
 #include <jansson.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include "fs/fs.h"
 #include "fs/settings.h"
+
+/* ---- both sides ---- */
+
+union control_address {
+	struct sockaddr any;
+	struct sockaddr_un local;
+};
+
+/*
+ * The address of the socket at PATH. Paths of sockets end at 107 bytes, those of stores do not: it is named through
+ * FOLDER, its opened folder, which has to stay open while the address is used.
+ */
+int must_check control_address(const char *path, int *folder, union control_address *out);
 
 /* ---- the daemon's side ---- */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/daemon.h"
 
+#include <sys/resource.h>
 #include "common/clock.h"
 #include "common/log.h"
 #include "fs/access.h"
@@ -25,6 +26,18 @@ static unsigned int verifier_count(void)
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
 	return cores < 1 ? 1 : cores > 16 ? 16 : (unsigned int)cores;
+}
+
+/* Every object in use costs a descriptor; the default limit (1024) is made for select(2). */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		log_debug("the limit of descriptors stays");
 }
 
 static int start_fetch(struct weightfs *fs)
@@ -66,6 +79,7 @@ int daemon_start(struct weightfs *fs, const struct settings *settings, struct co
 
 	*fs = (struct weightfs){ .config = *config, .policy = policy };
 	config_defaults(config); /* it is ours now */
+	raise_descriptor_limit();
 	fs->offline = settings->offline || fs->config.fetch.offline;
 	r = settings_store_options(settings, &fs->config, &options);
 	if (r == 0)

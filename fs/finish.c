@@ -49,8 +49,12 @@ static int audit(struct object *object, const struct digest_pair *digests, const
 		return r;
 	same = digest_equal(verify_tree_fsverity(result.tree), &digests->fsverity);
 	verify_tree_free(result.tree);
-	if (!same)
-		return log_error_errno(-EBADMSG, "%s: its stored bytes have changed", name);
+	if (!same) {
+		if (store_remove(object->fs->store, object->id) < 0)
+			log_debug("%s: stays in the store", name);
+		return log_error_errno(-EBADMSG, "%s: its stored bytes have changed; it was taken "
+						 "out of the store", name);
+	}
 	return store_object_set_sha256(object->store, &result.sha256);
 }
 
@@ -82,7 +86,7 @@ static void run(struct work *work)
 	}
 	if (r == 0 && !digests.has_sha256 && store_object_size(object->store) > 0) {
 		r = audit(object, &digests, name);
-		if (r < 0 && r != -ECANCELED)
+		if (r < 0 && r != -ECANCELED && r != -EBADMSG)
 			log_error_errno(r, "%s: audit", name);
 	}
 	if (r == 0)

@@ -3,11 +3,13 @@
  * A file comes in by descriptor: shared with the store's filesystem where that can (FICLONE), else copied. Both
  * digests are computed of what is in the store, never of what the file may become meanwhile.
  */
+#include <fcntl.h>
 #include <linux/fs.h>
-#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include "fs/operations.h"
+#include "fs/session.h"
 #include "verify/verify.h"
 
 static int tell_progress(void *arg, uint64_t done)
@@ -57,16 +59,21 @@ int operation_add(struct operation *operation)
 {
 	struct store_ingest *ingest;
 	struct verify_result result;
-	struct stat st;
-	uint64_t hint;
+	struct statx st;
 	int r;
 
-	if (operation->fd < 0 || fstat(operation->fd, &st) < 0)
-		return operation_fail(operation, -EINVAL, "add: no file");
-	if (S_ISDIR(st.st_mode))
+	/* Not fstat(2): of a file of the own mount that would be a request to this very daemon. */
+	if (operation->fd < 0 || statx(operation->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
+				       STATX_BASIC_STATS, &st) < 0)
+		return operation_fail(operation, -EINVAL, "no file");
+	if (S_ISDIR(st.stx_mode))
 		return operation_fail(operation, -EISDIR, "it is a directory");
-	hint = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
-	r = store_ingest_new(operation->store, hint, &ingest);
+	/* Nobody can end a read of a pipe but who writes it: the client spools it. */
+	if (operation->fs && !S_ISREG(st.stx_mode))
+		return operation_fail(operation, -EINVAL, "it is not a regular file");
+	if (operation->fs && makedev(st.stx_dev_major, st.stx_dev_minor) == session_device())
+		return operation_fail(operation, -EXDEV, "it is a file of this mount");
+	r = store_ingest_new(operation->store, S_ISREG(st.stx_mode) ? st.stx_size : 0, &ingest);
 	if (r < 0)
 		return operation_fail(operation, r, "the store has no room for it");
 	r = take_in(operation, ingest, &result);

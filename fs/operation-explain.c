@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Why does a digest open, or not? Caller → origin → the deciding line → the object → the sources. Only the policy
- * is shown to those whom it denies the object.
+ * is shown to those whose view hides the rest.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -129,7 +129,9 @@ int operation_explain(struct operation *operation)
 		      decision.cached	? "allow what is cached" :
 					  "allow",
 		      &decision.where);
-	if (r != 0 || (!decision.allow && !operation->privileged))
+	/* What the view hides, the state of objects others fetched, is not told here either. */
+	if (r != 0 || (!operation->privileged && (!decision.allow || decision.cached ||
+						  policy_origin_is_web(origin))))
 		return r;
 	return explain_state(operation, &name);
 }

@@ -99,6 +99,7 @@ static int each(struct operation *operation, const struct store_info *info)
 {
 	struct outcome outcome = { 0 };
 	struct store_object *object;
+	bool complete;
 	int r;
 
 	/* An unattested one is checked as a whole when it has come. */
@@ -114,10 +115,12 @@ static int each(struct operation *operation, const struct store_info *info)
 	} else {
 		r = check_object(operation, info, object, &outcome);
 	}
+	/* It may have become so meanwhile, and then no chunk was dropped. */
+	complete = info->complete || store_object_complete(object);
 	store_object_close(object);
 	if (r != 0)
 		return r;
-	if (outcome.wrong > 0 && info->complete)
+	if (outcome.wrong > 0 && complete)
 		r = store_remove(operation->store, info->id);
 	return r < 0 ? r : report(operation, info, &outcome);
 }

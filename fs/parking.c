@@ -18,6 +18,7 @@
 
 #define SWEEP_MS          1000 /* between two looks at whether callers live */
 #define SWEEP_INTERRUPTED 100  /* the same while an interrupted one waits */
+#define NOTHING_DUE       INT64_MAX
 
 struct parking {
 	pthread_mutex_t lock;
@@ -25,6 +26,7 @@ struct parking {
 	pthread_t sweeper;
 	struct parked *table; /* protected by lock */
 	uint64_t last_id;     /* protected by lock */
+	int64_t due;          /* protected by lock: until when the sweeper sleeps; 0: it does not */
 	bool stopping;        /* protected by lock */
 };
 
@@ -196,7 +198,9 @@ void park(struct parking *parking, struct parked *parked, int64_t deadline_ms)
 	pthread_mutex_lock(&parking->lock);
 	parked->armed = true;
 	interrupted_before = parked->interrupted;
-	pthread_cond_signal(&parking->changed);
+	/* Waking the sweeper for each would cost more than most reads. */
+	if (parking->due == NOTHING_DUE || (deadline_ms && deadline_ms < parking->due))
+		pthread_cond_signal(&parking->changed);
 	pthread_mutex_unlock(&parking->lock);
 	if (interrupted_before)
 		heed_interrupt(parking, parked->id);
@@ -204,21 +208,16 @@ void park(struct parking *parking, struct parked *parked, int64_t deadline_ms)
 
 /* ---- the sweeper ---- */
 
-/* With the lock held: takes one request whose deadline is over; NEXT gets the time of the next. */
-static struct parked *take_expired(struct parking *parking, int64_t now, int64_t *next)
+/* With the lock held: takes one request whose deadline is over. */
+static struct parked *take_expired(struct parking *parking, int64_t now)
 {
 	struct parked *parked, *following;
 
-	*next = 0;
 	HASH_ITER(hh, parking->table, parked, following) {
-		if (!parked->armed || !parked->deadline_ms)
+		if (!parked->armed || !parked->deadline_ms || parked->deadline_ms > now)
 			continue;
-		if (parked->deadline_ms <= now) {
-			take(parking, parked);
-			return parked;
-		}
-		if (!*next || parked->deadline_ms < *next)
-			*next = parked->deadline_ms;
+		take(parking, parked);
+		return parked;
 	}
 	return NULL;
 }
@@ -269,27 +268,38 @@ static void sweep_dead(struct parking *parking, bool all)
 	} while (n == ARRAY_SIZE(suspects));
 }
 
-/* With the lock held: waits until something is due. */
-static void wait_due(struct parking *parking, int64_t next)
+/* With the lock held: when is something to be done next? */
+static int64_t next_due(struct parking *parking)
 {
+	int64_t now = clock_ms(), due = now + SWEEP_MS;
 	struct parked *parked, *following;
-	int64_t due = clock_ms() + SWEEP_MS;
+
+	if (!parking->table)
+		return NOTHING_DUE;
+	HASH_ITER(hh, parking->table, parked, following) {
+		if (parked->interrupted && due > now + SWEEP_INTERRUPTED)
+			due = now + SWEEP_INTERRUPTED;
+		if (parked->deadline_ms && parked->deadline_ms < due)
+			due = parked->deadline_ms;
+	}
+	return due;
+}
+
+/* With the lock held: waits until something is due. */
+static void wait_due(struct parking *parking)
+{
 	struct timespec at;
 
-	if (!parking->table) {
+	parking->due = next_due(parking);
+	at = (struct timespec){
+		.tv_sec = parking->due / 1000,
+		.tv_nsec = (parking->due % 1000) * 1000000,
+	};
+	if (parking->due == NOTHING_DUE)
 		pthread_cond_wait(&parking->changed, &parking->lock);
-		return;
-	}
-	HASH_ITER(hh, parking->table, parked, following) {
-		if (parked->interrupted) {
-			due -= SWEEP_MS - SWEEP_INTERRUPTED;
-			break;
-		}
-	}
-	if (next && next < due)
-		due = next;
-	at = (struct timespec){ .tv_sec = due / 1000, .tv_nsec = (due % 1000) * 1000000 };
-	pthread_cond_timedwait(&parking->changed, &parking->lock, &at);
+	else
+		pthread_cond_timedwait(&parking->changed, &parking->lock, &at);
+	parking->due = 0;
 }
 
 static void *sweep(void *arg)
@@ -300,8 +310,8 @@ static void *sweep(void *arg)
 	pthread_setname_np(pthread_self(), "parking");
 	pthread_mutex_lock(&parking->lock);
 	while (!parking->stopping) {
-		int64_t now = clock_ms(), next;
-		struct parked *expired = take_expired(parking, now, &next);
+		int64_t now = clock_ms();
+		struct parked *expired = take_expired(parking, now);
 
 		if (expired) {
 			pthread_mutex_unlock(&parking->lock);
@@ -315,7 +325,7 @@ static void *sweep(void *arg)
 			last_full = now;
 		pthread_mutex_lock(&parking->lock);
 		if (!parking->stopping)
-			wait_due(parking, next);
+			wait_due(parking);
 	}
 	pthread_mutex_unlock(&parking->lock);
 	return NULL;

@@ -19,6 +19,7 @@
 #define ABSENT_MS       30000 /* every source said no */
 #define UNREACHABLE_MS  3000  /* or none could say */
 #define REMEMBERED_MAX  1024  /* before old answers are cleared away */
+#define BIG_FRONT       ((uint64_t)1 << 20) /* of 16 GiB; only one such is in memory at a time */
 
 struct lookup {
 	struct parked parked;
@@ -42,13 +43,22 @@ struct probe {
 	unsigned int size_source, proof_source;
 	void *proof;      /* the front (malloc) or the only chunk (pool) */
 	int proof_error;
+	bool big;              /* it is the one that has a big front on its way */
+	struct probe *next_big; /* protected by the table's lock */
 	UT_hash_handle hh; /* protected by the table's lock */
 };
 
 struct probes {
 	pthread_mutex_t lock;
-	struct probe *table; /* protected by lock */
+	struct probe *table;        /* protected by lock */
+	bool fetching_big;          /* protected by lock: one probe has a big front on its way */
+	struct probe *big, **last_big; /* protected by lock: those that wait for their turn */
 };
+
+static void destroy_lookup(struct parked *parked)
+{
+	free(container_of(parked, struct lookup, parked));
+}
 
 int probes_new(struct probes **out)
 {
@@ -57,6 +67,7 @@ int probes_new(struct probes **out)
 	if (!probes)
 		return -ENOMEM;
 	pthread_mutex_init(&probes->lock, NULL);
+	probes->last_big = &probes->big;
 	*out = probes;
 	return 0;
 }
@@ -69,6 +80,11 @@ void probes_free(struct probes *probes)
 		return;
 	HASH_ITER(hh, probes->table, probe, next) {
 		HASH_DEL(probes->table, probe);
+		/* One that still waited for its turn: its lookups were answered by the lot. */
+		for (struct lookup *lookup = probe->lookups, *following; lookup; lookup = following) {
+			following = lookup->next;
+			parked_unref(&lookup->parked);
+		}
 		free(probe);
 	}
 	pthread_mutex_destroy(&probes->lock);
@@ -76,11 +92,6 @@ void probes_free(struct probes *probes)
 }
 
 /* ---- the answer ---- */
-
-static void destroy_lookup(struct parked *parked)
-{
-	free(container_of(parked, struct lookup, parked));
-}
 
 /* INFO is NULL unless ERROR is 0. */
 static void answer_lookups(struct weightfs *fs, struct lookup *lookup, int error,
@@ -100,27 +111,46 @@ static void answer_lookups(struct weightfs *fs, struct lookup *lookup, int error
 	}
 }
 
+static void ask_size(struct probe *probe);
+
+/* With the lock held. */
+static bool somebody_waits(const struct probe *probe)
+{
+	for (const struct lookup *lookup = probe->lookups; lookup; lookup = lookup->next) {
+		if (parked_waits(&lookup->parked))
+			return true;
+	}
+	return false;
+}
+
+/* It is over, or, when it was given up and somebody came, begins again. */
 static void conclude(struct probe *probe, int error, const struct store_info *info)
 {
 	struct weightfs *fs = probe->fs;
 	struct lookup *lookups;
 
 	pthread_mutex_lock(&fs->probes->lock);
+	if (error == -ECANCELED && somebody_waits(probe) && !atomic_load(&fs->stopping)) {
+		/* Who came after wanted() said that nobody was there. */
+		pthread_mutex_unlock(&fs->probes->lock);
+		ask_size(probe);
+		return;
+	}
 	lookups = steal_pointer(probe->lookups);
 	probe->asking = false;
 	probe->error = error;
 	probe->forget_ms = clock_ms() + (error == -ENOENT ? ABSENT_MS : UNREACHABLE_MS);
-	if (error == 0) {
+	/* Found, or given up before there was an answer: there is nothing to remember. */
+	if (error == 0 || error == -ECANCELED) {
 		HASH_DEL(fs->probes->table, probe);
 		free(probe);
 	}
 	pthread_mutex_unlock(&fs->probes->lock);
-	answer_lookups(fs, lookups, error, info);
+	answer_lookups(fs, lookups, error == -ECANCELED ? -EINTR : error, info);
 }
 
 /* ---- asking ---- */
 
-static void ask_size(struct probe *probe);
 static void size_done(struct fetch_request *request, const struct fetch_result *result);
 static void proof_chunk(struct fetch_request *request, uint64_t index, void *buffer, size_t len,
 			unsigned int source);
@@ -129,11 +159,10 @@ static void proof_done(struct fetch_request *request, const struct fetch_result 
 static bool wanted(struct fetch_request *request)
 {
 	struct probe *probe = container_of(request, struct probe, request);
-	bool waits = false;
+	bool waits;
 
 	pthread_mutex_lock(&probe->fs->probes->lock);
-	for (struct lookup *lookup = probe->lookups; lookup && !waits; lookup = lookup->next)
-		waits = parked_waits(&lookup->parked);
+	waits = somebody_waits(probe);
 	pthread_mutex_unlock(&probe->fs->probes->lock);
 	return waits && !atomic_load(&probe->fs->stopping);
 }
@@ -182,9 +211,6 @@ static int fetch_failure(struct probe *probe, const struct fetch_result *result)
 {
 	if (result->message[0])
 		snprintf(probe->message, sizeof(probe->message), "%s", result->message);
-	/* Not wanted any more: the deadline passed. */
-	if (result->error == -ECANCELED)
-		return -ETIMEDOUT;
 	/* Those who lied did not say that there is nothing. */
 	return result->error == -ENOENT && probe->excluded ? -EIO : result->error;
 }
@@ -224,6 +250,51 @@ static int check_proof(struct probe *probe, struct verify_tree **tree)
 	return r;
 }
 
+static void ask_big(struct probe *probe)
+{
+	probe->big = true;
+	ask(probe, FETCH_FRONT, verify_front_size(probe->size), &proof_ops);
+}
+
+/* A big front, in turn: what sources claim must not add up to all the memory there is. */
+static void queue_big(struct probe *probe)
+{
+	struct probes *probes = probe->fs->probes;
+	bool mine;
+
+	pthread_mutex_lock(&probes->lock);
+	mine = !probes->fetching_big;
+	probes->fetching_big = true;
+	if (!mine) {
+		probe->next_big = NULL;
+		*probes->last_big = probe;
+		probes->last_big = &probe->next_big;
+	}
+	pthread_mutex_unlock(&probes->lock);
+	if (mine)
+		ask_big(probe);
+}
+
+static void pass_turn(struct probe *probe)
+{
+	struct probes *probes = probe->fs->probes;
+	struct probe *next;
+
+	if (!probe->big)
+		return;
+	probe->big = false;
+	pthread_mutex_lock(&probes->lock);
+	next = probes->big;
+	if (next)
+		probes->big = next->next_big;
+	if (!probes->big)
+		probes->last_big = &probes->big;
+	probes->fetching_big = next;
+	pthread_mutex_unlock(&probes->lock);
+	if (next)
+		ask_big(next);
+}
+
 static void drop_proof(struct probe *probe)
 {
 	if (probe->size <= CHUNK_SIZE)
@@ -231,6 +302,7 @@ static void drop_proof(struct probe *probe)
 	else
 		free(probe->proof);
 	probe->proof = NULL;
+	pass_turn(probe);
 }
 
 static void keep(struct work *work)
@@ -278,6 +350,8 @@ static void size_done(struct fetch_request *request, const struct fetch_result *
 		workqueue_submit(probe->fs->verifiers, &probe->work);
 	else if (result->size <= CHUNK_SIZE)
 		ask(probe, FETCH_CHUNKS, result->size, &proof_ops);
+	else if (front > BIG_FRONT && front <= FETCH_FRONT_MAX)
+		queue_big(probe);
 	else if (front <= FETCH_FRONT_MAX)
 		ask(probe, FETCH_FRONT, front, &proof_ops);
 	else

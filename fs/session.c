@@ -30,9 +30,15 @@ static struct {
 	char mountpoint[PATH_MAX];
 	atomic_bool answered; /* the INIT reply is out */
 	atomic_bool looping;
+	_Atomic dev_t device;
 	pthread_t main_thread;
 	_Atomic pid_t workers[2 * THREADS_MAX]; /* thread ids; 0: free */
 } session;
+
+dev_t session_device(void)
+{
+	return atomic_load(&session.device);
+}
 
 /* ---- INIT ---- */
 
@@ -48,17 +54,24 @@ void session_init(void *userdata, struct fuse_conn_info *conn)
 	atomic_store(&fs->epochs, conn->proto_minor >= NOTIFY_INC_EPOCH_MINOR);
 }
 
-/* Kernel readahead of a chunk at a time; needs root, and is only a matter of speed. */
-static void raise_read_ahead(const char *mountpoint)
+/* The device of what is mounted at the mountpoint now. Asks the kernel only, not the file system. */
+static dev_t device_there(void)
 {
 	struct statx st;
+
+	if (statx(AT_FDCWD, session.mountpoint, AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &st) < 0)
+		return 0;
+	return makedev(st.stx_dev_major, st.stx_dev_minor);
+}
+
+/* Kernel readahead of a chunk at a time; needs root, and is only a matter of speed. */
+static void raise_read_ahead(dev_t device)
+{
 	char path[64];
 	FILE *file;
 
-	if (statx(AT_FDCWD, mountpoint, AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &st) < 0)
-		return;
-	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", st.stx_dev_major,
-		 st.stx_dev_minor);
+	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major(device),
+		 minor(device));
 	file = fopen(path, "we");
 	if (!file)
 		return;
@@ -85,7 +98,7 @@ static ssize_t write_init_reply(int fd, const struct iovec *iov, int count)
 	patched[1] = (struct iovec){ &init, iov[1].iov_len };
 	n = writev(fd, patched, 2);
 	if (n > 0) {
-		raise_read_ahead(session.mountpoint);
+		raise_read_ahead(session_device());
 		if (session.options.ready)
 			session.options.ready(session.options.arg);
 	}
@@ -159,11 +172,15 @@ int session_mount(struct weightfs *fs, const struct session_options *options)
 {
 	static const struct fuse_custom_io io = { .writev = session_writev, .read = session_read };
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	struct stat st;
 	int r;
 
 	session.options = *options;
-	if (!realpath(options->mountpoint, session.mountpoint))
+	if (!realpath(options->mountpoint, session.mountpoint) ||
+	    stat(session.mountpoint, &st) < 0)
 		return log_error_errno(-errno, "%s", options->mountpoint);
+	if (!S_ISDIR(st.st_mode))
+		return log_error_errno(-ENOTDIR, "%s", options->mountpoint);
 	if (add_options(&args, options) == 0)
 		fs->session = fuse_session_new(&args, &ops_table, sizeof(ops_table), fs);
 	fuse_opt_free_args(&args);
@@ -173,6 +190,7 @@ int session_mount(struct weightfs *fs, const struct session_options *options)
 		fuse_session_destroy(steal_pointer(fs->session));
 		return log_error_errno(-EIO, "%s: cannot be mounted on", session.mountpoint);
 	}
+	atomic_store(&session.device, device_there());
 	r = fuse_session_custom_io(fs->session, &io, fuse_session_fd(fs->session));
 	if (r != 0) {
 		session_end(fs);
@@ -185,7 +203,9 @@ void session_end(struct weightfs *fs)
 {
 	if (!fs->session)
 		return;
-	fuse_session_unmount(fs->session);
+	/* libfuse unmounts by path, and by now another mount may lie there. */
+	if (device_there() == session_device())
+		fuse_session_unmount(fs->session);
 	fuse_session_destroy(steal_pointer(fs->session));
 }
 

@@ -5,6 +5,7 @@
 #ifndef FS_SESSION_H
 #define FS_SESSION_H
 
+#include <sys/types.h>
 #include "fs/fs.h"
 
 struct session_options {
@@ -30,6 +31,9 @@ int must_check session_mount(struct weightfs *fs, const struct session_options *
 int must_check session_run(struct weightfs *fs);
 /* Unmount, if still mounted, and forget the session. NULL session is allowed. */
 void session_end(struct weightfs *fs);
+
+/* The mount's device number, 0 if there is none: whoever must not wait for files of the own mount asks. */
+dev_t session_device(void);
 
 /* The operation `init`. */
 void session_init(void *userdata, struct fuse_conn_info *conn);

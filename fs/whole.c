@@ -76,16 +76,25 @@ void whole_note_progress(struct whole *whole)
 	}
 }
 
-/* The fetch is over: answer all, and let the next open begin a new one. */
+/* The fetch is over: answer all, and let the next open begin a new one. WHOLE is gone then. */
 static void conclude(struct whole *whole, int error)
 {
 	struct object *object = whole->object;
-	struct opening *opening;
+	struct opening *opening = NULL;
+	bool again;
 
 	pthread_mutex_lock(&object->lock);
-	object->whole = NULL;
-	opening = whole->openings;
+	/* Somebody may have come after wanted() said that nobody was there. */
+	again = error == -ECANCELED && whole_waits(whole) && !atomic_load(&object->fs->stopping);
+	if (!again) {
+		object->whole = NULL;
+		opening = whole->openings;
+	}
 	pthread_mutex_unlock(&object->lock);
+	if (again) {
+		attempt_begin(whole, whole->lied);
+		return;
+	}
 	if (error < 0 && error != -ECANCELED) {
 		char name[DIGEST_NAME_SIZE];
 
@@ -196,14 +205,9 @@ static void end_attempt(struct work *work)
 	struct object *object = whole->object;
 	struct verify_result result;
 	int error = whole->error;
-	bool waits;
 
-	pthread_mutex_lock(&object->lock);
-	waits = whole_waits(whole);
-	pthread_mutex_unlock(&object->lock);
-	if (error == -ECANCELED && waits && !atomic_load(&object->fs->stopping)) {
-		/* Somebody came after wanted() said that nobody was there. */
-		attempt_begin(whole, whole->lied);
+	if (store_object_complete(object->store)) {
+		conclude(whole, 0);
 		return;
 	}
 	if (error == 0)
