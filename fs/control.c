@@ -85,10 +85,10 @@ static void take_descriptors(struct cmsghdr *header, int *passed)
 }
 
 /*
- * One line, without its newline; the descriptor that came with it, or -1. The length, 0 at the end of
+ * One line, without its newline; the descriptor that came with it, or -1. 0, -ENODATA at the end of
  * the stream, or -errno: all of it has to come within IDLE_SECONDS.
  */
-static ssize_t receive(int fd, char *line, size_t size, int *passed)
+static int receive(int fd, char *line, size_t size, int *passed)
 {
 	int64_t deadline = clock_ms() + IDLE_SECONDS * 1000;
 	size_t used = 0;
@@ -110,13 +110,13 @@ static ssize_t receive(int fd, char *line, size_t size, int *passed)
 		char *end;
 
 		if (n <= 0)
-			return n < 0 ? -errno : 0;
+			return n < 0 ? -errno : -ENODATA;
 		take_descriptors(CMSG_FIRSTHDR(&message), passed);
 		end = memchr(line + used, '\n', (size_t)n);
 		used += (size_t)n;
 		if (end) {
 			*end = '\0';
-			return end - line;
+			return 0;
 		}
 	}
 	return used < size ? -ETIMEDOUT : -EMSGSIZE;
@@ -228,7 +228,7 @@ static void *converse(void *arg)
 	while (line && conversation->out) {
 		_cleanup_close_ int passed = -1;
 
-		if (receive(conversation->fd, line, REQUEST_MAX, &passed) <= 0)
+		if (receive(conversation->fd, line, REQUEST_MAX, &passed) < 0)
 			break;
 		serve(conversation, line, passed);
 	}
