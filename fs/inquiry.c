@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/inquiry.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include "common/log.h"
+#include "fs/object.h"
+
+#define BIG_FRONT ((uint64_t)1 << 20) /* of 16 GiB; only one such is in memory at a time */
+
+static void size_done(struct fetch_request *request, const struct fetch_result *result);
+static void proof_chunk(struct fetch_request *request, uint64_t index, void *buffer, size_t len,
+			unsigned int source);
+static void proof_done(struct fetch_request *request, const struct fetch_result *result);
+
+static bool wanted(struct fetch_request *request)
+{
+	struct inquiry *inquiry = container_of(request, struct inquiry, request);
+
+	return inquiry->wanted(inquiry);
+}
+
+static const struct fetch_ops size_ops = { .wanted = wanted, .done = size_done };
+static const struct fetch_ops proof_ops = {
+	.chunk = proof_chunk,
+	.wanted = wanted,
+	.done = proof_done,
+};
+
+static void ask(struct inquiry *inquiry, enum fetch_kind kind, uint64_t size,
+		const struct fetch_ops *ops)
+{
+	inquiry->request = (struct fetch_request){
+		.kind = kind,
+		.ops = ops,
+		.digests = digest_pair_of(&inquiry->name),
+		.size = size,
+		.count = kind == FETCH_CHUNKS ? 1 : 0,
+		.excluded = inquiry->excluded,
+	};
+	fetch_submit(inquiry->fs->fetch, &inquiry->request);
+}
+
+static void ask_size(struct inquiry *inquiry)
+{
+	ask(inquiry, FETCH_SIZE, 0, &size_ops);
+}
+
+/* Whose answers did not fit together? Both are left out, and asked again if it was the same one. */
+static void reject(struct inquiry *inquiry)
+{
+	char name[DIGEST_NAME_SIZE], what[DIGEST_NAME_SIZE + 32];
+
+	digest_name_format(&inquiry->name, name);
+	snprintf(what, sizeof(what), "%s size and tree", name);
+	if (inquiry->size_source == inquiry->proof_source)
+		fetch_blame(inquiry->fs->fetch, inquiry->size_source, what);
+	inquiry->excluded |= (uint64_t)1 << inquiry->size_source | (uint64_t)1 << inquiry->proof_source;
+	snprintf(inquiry->message, sizeof(inquiry->message), "size or tree do not fit the digest");
+	ask_size(inquiry);
+}
+
+static int fetch_failure(struct inquiry *inquiry, const struct fetch_result *result)
+{
+	if (result->message[0])
+		snprintf(inquiry->message, sizeof(inquiry->message), "%s", result->message);
+	/* Those who lied did not say that there is nothing. */
+	return result->error == -ENOENT && inquiry->excluded ? -EIO : result->error;
+}
+
+/* ---- keeping what was found: on a verifier ---- */
+
+/* A small object came whole. */
+static int keep_chunk(struct inquiry *inquiry, const struct store_info *info)
+{
+	struct object *object;
+	int r;
+
+	r = object_get(inquiry->fs, info->id, &object);
+	if (r < 0)
+		return r;
+	/* No room for it, say: then it will be fetched again, which is no reason to fail here. */
+	if (store_object_put(object->store, 0, inquiry->proof, (size_t)inquiry->size) == 0)
+		finish_if_due(object);
+	object_put(object);
+	return 0;
+}
+
+/* -EBADMSG: the source lied. */
+static int check_proof(struct inquiry *inquiry, struct verify_tree **tree)
+{
+	bool small = inquiry->size <= CHUNK_SIZE;
+	size_t len = small ? 0 : (size_t)verify_front_size(inquiry->size);
+	int r;
+
+	r = verify_tree_new(inquiry->size, &inquiry->name.digest, small ? NULL : inquiry->proof, len,
+			    tree);
+	if (r == 0 && small && inquiry->size > 0) {
+		r = verify_tree_check(*tree, 0, inquiry->proof, (size_t)inquiry->size);
+		if (r < 0)
+			verify_tree_free(steal_pointer(*tree));
+	}
+	return r;
+}
+
+static void ask_big(struct inquiry *inquiry)
+{
+	inquiry->has_turn = true;
+	ask(inquiry, FETCH_FRONT, verify_front_size(inquiry->size), &proof_ops);
+}
+
+/*
+ * Big fronts come in turn: what sources claim must not add up to all the memory there is. The queue is the
+ * process's, like the memory.
+ */
+static struct {
+	pthread_mutex_t lock;
+	bool taken;              /* protected by lock */
+	struct inquiry *waiting; /* protected by lock: in order */
+} turn = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void take_turn(struct inquiry *inquiry)
+{
+	struct inquiry **link = &turn.waiting;
+	bool mine;
+
+	inquiry->next = NULL;
+	pthread_mutex_lock(&turn.lock);
+	mine = !turn.taken;
+	turn.taken = true;
+	while (!mine && *link)
+		link = &(*link)->next;
+	if (!mine)
+		*link = inquiry;
+	pthread_mutex_unlock(&turn.lock);
+	if (mine)
+		ask_big(inquiry);
+}
+
+static void pass_turn(struct inquiry *inquiry)
+{
+	struct inquiry *next;
+
+	if (!inquiry->has_turn)
+		return;
+	inquiry->has_turn = false;
+	pthread_mutex_lock(&turn.lock);
+	next = turn.waiting;
+	if (next)
+		turn.waiting = next->next;
+	turn.taken = next;
+	pthread_mutex_unlock(&turn.lock);
+	if (next)
+		ask_big(next);
+}
+
+static void drop_proof(struct inquiry *inquiry)
+{
+	if (inquiry->size <= CHUNK_SIZE)
+		pool_put(inquiry->fs->pool, inquiry->proof);
+	else
+		free(inquiry->proof);
+	inquiry->proof = NULL;
+	pass_turn(inquiry);
+}
+
+static void keep(struct work *work)
+{
+	struct inquiry *inquiry = container_of(work, struct inquiry, work);
+	bool attested = inquiry->name.kind == DIGEST_FSVERITY;
+	struct verify_tree *tree = NULL;
+	const void *front = NULL;
+	struct store_info info;
+	size_t len = 0;
+	int r = inquiry->proof_error;
+
+	if (r == 0 && attested)
+		r = check_proof(inquiry, &tree);
+	if (r == 0 && tree)
+		front = verify_tree_front(tree, &len);
+	if (r == 0)
+		r = store_create(inquiry->fs->store, &inquiry->name, inquiry->size, front, len, &info);
+	if (r == 0 && attested && inquiry->size <= CHUNK_SIZE && inquiry->size > 0)
+		r = keep_chunk(inquiry, &info);
+	verify_tree_free(tree);
+	drop_proof(inquiry);
+	if (r == -EBADMSG)
+		reject(inquiry);
+	else
+		inquiry->ended(inquiry, r, &info);
+}
+
+/* ---- on the fetch thread ---- */
+
+static void size_done(struct fetch_request *request, const struct fetch_result *result)
+{
+	struct inquiry *inquiry = container_of(request, struct inquiry, request);
+	uint64_t front;
+
+	if (result->error < 0) {
+		inquiry->ended(inquiry, fetch_failure(inquiry, result), NULL);
+		return;
+	}
+	inquiry->size = result->size;
+	inquiry->size_source = inquiry->proof_source = result->source;
+	inquiry->proof_error = 0;
+	front = verify_front_size(result->size);
+	if (inquiry->name.kind == DIGEST_SHA256 || result->size == 0)
+		workqueue_submit(inquiry->fs->verifiers, &inquiry->work);
+	else if (result->size <= CHUNK_SIZE)
+		ask(inquiry, FETCH_CHUNKS, result->size, &proof_ops);
+	else if (front > BIG_FRONT && front <= FETCH_FRONT_MAX)
+		take_turn(inquiry);
+	else if (front <= FETCH_FRONT_MAX)
+		ask(inquiry, FETCH_FRONT, front, &proof_ops);
+	else
+		reject(inquiry);
+}
+
+static void proof_chunk(struct fetch_request *request, uint64_t index, void *buffer, size_t len,
+			unsigned int source)
+{
+	struct inquiry *inquiry = container_of(request, struct inquiry, request);
+
+	inquiry->proof = buffer;
+	inquiry->proof_source = source;
+}
+
+static void proof_done(struct fetch_request *request, const struct fetch_result *result)
+{
+	struct inquiry *inquiry = container_of(request, struct inquiry, request);
+
+	if (result->error < 0) {
+		drop_proof(inquiry);
+		/* A size that no source has bytes for was a lie: is there another one? */
+		if (result->error == -EIO && inquiry->size <= CHUNK_SIZE)
+			reject(inquiry);
+		else
+			inquiry->ended(inquiry, fetch_failure(inquiry, result), NULL);
+		return;
+	}
+	if (request->kind == FETCH_FRONT) {
+		inquiry->proof_source = result->source;
+		inquiry->proof = malloc((size_t)request->size);
+		if (inquiry->proof)
+			memcpy(inquiry->proof, result->front, (size_t)request->size);
+		else
+			inquiry->proof_error = -ENOMEM;
+	}
+	workqueue_submit(inquiry->fs->verifiers, &inquiry->work);
+}
+
+void inquiry_begin(struct inquiry *inquiry)
+{
+	inquiry->work.run = keep;
+	inquiry->excluded = 0;
+	inquiry->message[0] = '\0';
+	ask_size(inquiry);
+}
