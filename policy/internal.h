@@ -3,11 +3,12 @@
  * What the files of policy/ share.
  *
  *	load.c    files and includes      ─┐
- *	parser.c  statements               ├─► draft.c  what was read so far ─► struct policy ─►
- *decide.c lexer.c   lines, words, errors    ─┘ origin.c  the names of who asks
+ *	parser.c  statements               ├─► draft.c  what was read so far ─► struct policy ─► decide.c
+ *	lexer.c   lines, words, errors    ─┘
+ *	origin.c  the names of who asks
  *
  * Everything before `struct policy` belongs to the thread that loads; the policy itself is never
- *written again.
+ * written again.
  */
 #ifndef POLICY_INTERNAL_H
 #define POLICY_INTERNAL_H

@@ -15,7 +15,7 @@
 #include "common/cleanup.h"
 #include "common/digest.h"
 
-/* ---- origins ------------------------------------------------------------------------------------ */
+/* ---- origins ---- */
 
 /*
  * An origin is a web origin `scheme://host[:port]` (RFC 6454; https or http; host lowercase, IDN as
@@ -33,7 +33,7 @@ bool policy_origin_is_web(const char *origin);
 int must_check policy_origin_to_dir(const char *origin, char out[POLICY_ORIGIN_SIZE]);
 int must_check policy_origin_from_dir(const char *dir, char out[POLICY_ORIGIN_SIZE]);
 
-/* ---- loading ------------------------------------------------------------------------------------- */
+/* ---- loading ---- */
 
 struct policy;
 
@@ -58,7 +58,7 @@ void policy_error_format(const struct policy_error *error, char *out, size_t siz
 struct policy *policy_ref(struct policy *policy);
 void policy_unref(struct policy *policy); /* NULL is allowed */
 
-/* ---- deciding ------------------------------------------------------------------------------------ */
+/* ---- deciding ---- */
 
 /* Where a statement stands; FILE lives as long as the policy. NULL file: no statement matched. */
 struct policy_where {

@@ -6,7 +6,7 @@
  *	known ──first put──► partial ──finish, ingest──► complete          any ──remove──► removed
  *
  * The record says "file" before there is one, and loses its file after the record is gone: what has
- *a file is counted at all times.
+ * a file is counted at all times.
  */
 #include "store/internal.h"
 
@@ -268,7 +268,7 @@ int store_object_front(struct store_object *object, void **front, size_t *len)
 	return 0;
 }
 
-/* ---- removing -------------------------------------------------------------------------------- */
+/* ---- removing ---- */
 
 static void erase_alias(struct db_batch *batch, enum digest_kind kind, const struct digest *digest,
 			uint64_t id)

@@ -5,14 +5,17 @@
  *	ABSENT ──put──► PRESENT      HINT ──put or confirm──► PRESENT      any ──drop──► ABSENT
  *
  * On the way in: bytes to the file, then the key on disk, then the bit here. On the way out: the
- *bit, then the key. If a key cannot be deleted, the object is stale: before the bytes of any chunk
- *change, its key must be gone, or a crash in the middle of the write would leave a key for a torn
- *chunk.
+ * bit, then the key. If a key cannot be deleted, the object is stale: before the bytes of any chunk
+ * change, its key must be gone, or a crash in the middle of the write would leave a key for a torn
+ * chunk.
  */
 #include "store/internal.h"
 
+#include <fcntl.h>
 #include "common/io.h"
 #include "common/log.h"
+
+#define WRITE_BEHIND 128 /* chunks: more than any reader is served ahead */
 
 enum store_presence store_object_presence(const struct store_object *object, uint64_t chunk)
 {
@@ -72,6 +75,22 @@ static int put_failed(struct store_object *object, uint64_t chunk, int r)
 				 (unsigned long long)chunk, object_label(object).text);
 }
 
+/*
+ * What is read through the mount stays in the kernel's page cache as pages of the mount; a second copy
+ * as pages of this file would cost as much again, and fresh memory is dearer than the network. So writing
+ * begins at once, and what was written WRITE_BEHIND chunks ago, and is clean by now, is let go.
+ */
+static void write_behind(int fd, uint64_t chunk, size_t len)
+{
+	uint64_t offset = chunk * CHUNK_SIZE;
+
+	if (sync_file_range(fd, (off_t)offset, (off_t)len, SYNC_FILE_RANGE_WRITE) < 0)
+		return; /* the sync at the end will tell */
+	if (chunk >= WRITE_BEHIND)
+		posix_fadvise(fd, (off_t)(offset - WRITE_BEHIND * CHUNK_SIZE), (off_t)CHUNK_SIZE,
+			      POSIX_FADV_DONTNEED);
+}
+
 /* Shared claim; the file is there. */
 static int put(struct store_object *object, struct map *map, uint64_t chunk, const void *data,
 	       size_t len)
@@ -94,18 +113,8 @@ static int put(struct store_object *object, struct map *map, uint64_t chunk, con
 		return put_failed(object, chunk, r);
 	}
 	map_set(map, chunk, STORE_PRESENT);
+	write_behind(atomic_load(&object->fd), chunk, len);
 	return 0;
-}
-
-static int prepare(struct store_object *object)
-{
-	int r = 0;
-
-	object_claim(object);
-	if (atomic_load(&object->fd) < 0)
-		r = object_make_file(object);
-	object_unclaim(object);
-	return r;
 }
 
 int store_object_put(struct store_object *object, uint64_t chunk, const void *data, size_t len)
@@ -118,7 +127,7 @@ int store_object_put(struct store_object *object, uint64_t chunk, const void *da
 		if (atomic_load(&object->fd) >= 0)
 			break;
 		object_unshare(object);
-		r = prepare(object);
+		r = store_object_reserve(object);
 		if (r < 0)
 			return r;
 	}

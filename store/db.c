@@ -5,11 +5,11 @@
  *	working ──a write fails──► broken ──there is space, nobody is inside──► reopened: working
  *
  * librocksdb 7.8 goes on with a log file that could not be written once: its own recovery says that
- *all is well, and the next write fails for ever, or aborts the process where it was built with
- *assertions (github.com/facebook/rocksdb/issues/11643; Debian's is). So nothing is ever written
- *through a handle that saw an error: reading goes on with it, writes fail, and from time to time a
- *write tries to open the database anew. A write that the caller saw fail may be found in the log by
- *then.
+ * all is well, and the next write fails for ever, or aborts the process where it was built with
+ * assertions (github.com/facebook/rocksdb/issues/11643; Debian's is). So nothing is ever written
+ * through a handle that saw an error: reading goes on with it, writes fail, and from time to time a
+ * write tries to open the database anew. A write that the caller saw fail may be found in the log by
+ * then.
  */
 #include "store/internal.h"
 

@@ -3,12 +3,12 @@
  * What the files of store/ share.
  *
  * Two kinds of exclusion. store->lock is a leaf: held for a few instructions, never across I/O.
- *What must be ordered across I/O is *claimed*: a flag under the lock, waited for on store->changed.
+ * What must be ordered across I/O is *claimed*: a flag under the lock, waited for on store->changed.
  *
- *	object claim, shared     put, confirm, drop, touch: any number at once, none waits for
- *another object claim, exclusive  whatever changes the record, the size or the file naming making a
- *record and removing one with its file: whose names are free? reserving                the sum of
- *what objects take is compared with the limit
+ *	object claim, shared     put, confirm, drop, touch: any number at once, none waits for another
+ *	object claim, exclusive  whatever changes the record, the size or the file
+ *	naming                   making a record and removing one with its file: whose names are free?
+ *	reserving                the sum of what objects take is compared with the limit
  *
  * taken in this order. Readers of bytes and presence claim nothing and lock nothing.
  */
@@ -27,8 +27,7 @@
 #define STORE_ID_MAX   (((uint64_t)1 << 40) - 1)
 #define STORE_VIEW_MAX (((uint64_t)1 << 20) - 1)
 
-/* ---- db.c: RocksDB, its errors logged and turned into -errno
- * ------------------------------------- */
+/* ---- db.c: RocksDB, its errors logged and turned into -errno ---- */
 
 struct db;
 
@@ -62,8 +61,7 @@ void db_batch_delete_all(struct db_batch *batch, const struct schema_key *prefix
  * the same. */
 int must_check db_write(struct db *db, struct db_batch *batch, bool sync);
 
-/* ---- store.c: the store, claims, sequences
- * ------------------------------------------------------- */
+/* ---- store.c: the store, claims, sequences ---- */
 
 struct sequence {
 	uint8_t kind;	      /* 'o', 'v' */
@@ -102,16 +100,14 @@ void store_claim(struct store *store, bool *claim);
 void store_unclaim(struct store *store, bool *claim);
 int must_check store_next_id(struct store *store, struct sequence *sequence, uint64_t *out);
 
-/* ---- place.c: the directory
- * ---------------------------------------------------------------------- */
+/* ---- place.c: the directory ---- */
 
 /* Make and lock the directory of STORE, which has its path; on an error store_place_close(), too.
  */
 int must_check store_place_open(struct store *store);
 void store_place_close(struct store *store);
 
-/* ---- file.c: the objects' files
- * ------------------------------------------------------------------ */
+/* ---- file.c: the objects' files ---- */
 
 #define STORE_FILE_PATH_SIZE (3 + DIGEST_NAME_SIZE)
 /* The object's file, relative to objects/. */
@@ -128,8 +124,7 @@ int must_check store_file_sync_name(struct store *store, const struct digest_nam
 int must_check store_file_take(struct store *store, const char *tmp,
 			       const struct digest_name *name);
 
-/* ---- room.c: what fits
- * --------------------------------------------------------------------------- */
+/* ---- room.c: what fits ---- */
 
 int must_check room_load(struct store *store, uint64_t size_option);
 /* SIZE bytes more? WRITTEN: they are on the disk already. -ENOSPC. Claims nothing. */
@@ -144,8 +139,7 @@ void room_settle(struct store *store, uint64_t id);
 void room_unsettle(struct store *store, uint64_t id, const struct digest_name *name, uint64_t size);
 void room_release(struct store *store, uint64_t id, uint64_t size);
 
-/* ---- record.c
- * ------------------------------------------------------------------------------------ */
+/* ---- record.c ---- */
 
 int must_check record_read(struct store *store, uint64_t id, struct record *out);
 struct digest_name record_name(const struct record *record);
@@ -159,8 +153,7 @@ int must_check record_last_open(struct store *store, uint64_t id, int64_t *out);
 int must_check record_merge(struct digest_pair *into, const struct digest_pair *digests);
 void front_put(struct db_batch *batch, uint64_t id, const void *front, size_t len);
 
-/* ---- map.c: which chunks are there
- * --------------------------------------------------------------- */
+/* ---- map.c: which chunks are there ---- */
 
 /* Two bits a chunk and two sums, read and changed without a lock. */
 struct map {
@@ -178,8 +171,7 @@ enum store_presence map_get(const struct map *map, uint64_t chunk);
 enum store_presence map_set(struct map *map, uint64_t chunk, enum store_presence presence);
 void map_clear(struct map *map);
 
-/* ---- object.c, chunk.c, change.c
- * ----------------------------------------------------------------- */
+/* ---- object.c, chunk.c, change.c ---- */
 
 struct store_object {
 	struct store *store;

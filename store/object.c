@@ -5,7 +5,7 @@
  *	absent → loading → open → (removed) → freed with the last reference
  *
  * - An object is in store->objects from before it is loaded until its last reference goes, so one
- *id never has two. Others who open it while it loads wait for the one that does.
+ * id never has two. Others who open it while it loads wait for the one that does.
  * - An id is never used again, so a removed object that is still open is in nobody's way.
  * - fd and map are replaced, never changed under a reader: what they replace stays until the end.
  * - complete, once true, stays true.
@@ -100,7 +100,7 @@ int object_set_fd(struct store_object *object, int fd)
 	return 0;
 }
 
-/* ---- loading --------------------------------------------------------------------------------- */
+/* ---- loading ---- */
 
 struct loading {
 	struct store_object *object;
@@ -213,7 +213,7 @@ static int load(struct store_object *object)
 	return r;
 }
 
-/* ---- references ------------------------------------------------------------------------------ */
+/* ---- references ---- */
 
 static void object_free(struct store_object *object)
 {
@@ -316,7 +316,7 @@ void store_object_close(struct store_object *object)
 		object_free(object);
 }
 
-/* ---- what is known --------------------------------------------------------------------------- */
+/* ---- what is known ---- */
 
 /* Locked. */
 static void describe(struct store_object *object, struct store_info *out)

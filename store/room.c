@@ -6,9 +6,9 @@
  *	used = sum of the sizes of the records that have a file
  *
  * `used` is not kept on disk: it is summed over the records at open (100,000 of them take about 0.1
- *s), so no crash can make it wrong. Files are sparse, so what the disk says is free has been
- *promised in part to objects still being filled: the difference of size and st_blocks is asked for
- *when the next one wants to begin, which is seldom.
+ * s), so no crash can make it wrong. Files are sparse, so what the disk says is free has been
+ * promised in part to objects still being filled: the difference of size and st_blocks is asked for
+ * when the next one wants to begin, which is seldom.
  */
 #include "store/internal.h"
 

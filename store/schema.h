@@ -7,8 +7,8 @@
  *
  *	key                             value
  *	V                               u32 version of the whole format (STORE_FORMAT)
- *	S kind:u8                       u64 the first id that was never reserved ('o' objects, 'v'
- *views) o id:u64                        1, flags:u8, name:u8, 0, size:u64, sha256[32], fsverity[32]
+ *	S kind:u8                       u64 the first id that was never reserved ('o' objects, 'v' views)
+ *	o id:u64                        1, flags:u8, name:u8, 0, size:u64, sha256[32], fsverity[32]
  *	a kind:u8 digest[32] id:u64     empty: object ID has this digest
  *	f id:u64                        1, the front of the tree
  *	p id:u64 chunk:u64              boot id[16]: the chunk was written in that boot
@@ -20,15 +20,14 @@
  *
  * a  Several objects can turn out to have one digest: they were first known by different names, and
  *    only the whole bytes told that they are the same. Each has its own entry and takes away only
- *its own, so nothing is read, changed and written back. A look-up takes the complete one, then the
+ *    its own, so nothing is read, changed and written back. A look-up takes the complete one, then the
  *    older one. The other stays as it is, found by its own name only until a complete one has that
  *    digest too, then by id, until it is removed.
- * p  One tiny key a chunk: putting one needs no lock and reads nothing. All go with one range
- *delete. d  Written in the batch that deletes the record, deleted after the file is. What a crash
- *leaves is finished at the next open.
+ * p  One tiny key a chunk: putting one needs no lock and reads nothing. All go with one range delete.
+ * d  Written in the batch that deletes the record, deleted after the file is. What a crash leaves is
+ *    finished at the next open.
  *
- * A reader refuses versions that it does not know: the whole format with -EPROTO, a value with
- *-EIO.
+ * A reader refuses versions that it does not know: the whole format with -EPROTO, a value with -EIO.
  */
 #ifndef STORE_SCHEMA_H
 #define STORE_SCHEMA_H

@@ -4,23 +4,23 @@
  *
  *	lock                      flock(2)ed; holds the pid of who has it
  *	CACHEDIR.TAG              for backup programs (bford.info/cachedir)
- *	objects/ab/<name>         sparse files; name is the canonical one when the object was first
- *known tmp/                      ingests under way; emptied at open meta/ RocksDB (schema:
- *store/schema.h)
+ *	objects/ab/<name>         sparse files; name is the one by which the object was first known
+ *	tmp/                      ingests under way; emptied at open
+ *	meta/                     RocksDB (schema: store/schema.h)
  *
  * A chunk's data is written first, its presence bit, tagged with the boot id, follows (not synced);
  * when the last one is there, one fdatasync and one synced record make the object complete. After a
- *crash in the same boot the bits count: the page cache survived. After another boot they are hints,
- *and each chunk must be verified again before it is served.
+ * crash in the same boot the bits count: the page cache survived. After another boot they are hints,
+ * and each chunk must be verified again before it is served.
  *
  * The store knows nothing of verification: it keeps what it is told. For an attested object (its
  * fs-verity digest and front are known) put only verified chunks. For an unattested one the bits
- *mean "received", nobody may read them before store_object_complete(), and another boot forgets
- *them.
+ * mean "received", nobody may read them before store_object_complete(), and another boot forgets
+ * them.
  *
  * Ids of objects and views come from sequences that are never given out twice. Everything returns 0
- *or -errno and is safe on any thread; what happens to the disk is logged here, once, with the path
- *or digest.
+ * or -errno and is safe on any thread; what happens to the disk is logged here, once, with the path
+ * or digest.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -53,8 +53,7 @@ void store_close(struct store *store);
 /* Is another process holding the store at PATH? Its pid, 0 if none, or -errno. */
 pid_t store_holder(const char *path);
 
-/* ---- records
- * ------------------------------------------------------------------------------------- */
+/* ---- records ---- */
 
 /* What is kept of an object, by value. */
 struct store_info {
@@ -111,8 +110,7 @@ struct store_usage {
 };
 void store_usage(struct store *store, struct store_usage *out);
 
-/* ---- an object's bytes
- * --------------------------------------------------------------------------- */
+/* ---- an object's bytes ---- */
 
 /* An open object. All opens of one id share one, counted. */
 struct store_object;
@@ -172,8 +170,7 @@ int must_check store_object_set_sha256(struct store_object *object, const struct
  * -ENODATA: none. */
 int must_check store_object_front(struct store_object *object, void **front, size_t *len);
 
-/* ---- bringing in whole files
- * --------------------------------------------------------------------- */
+/* ---- bringing in whole files ---- */
 
 /* A file in tmp/, written by the caller through its descriptor, then taken over, or thrown away. */
 struct store_ingest;

@@ -43,7 +43,7 @@ static inline void verify_cleanup_hasher(EVP_MD_CTX **hasher)
 	EVP_MD_CTX_free(*hasher);
 }
 
-/* ---- front.c: the levels of a front -------------------------------------- */
+/* ---- front.c: the levels of a front ---- */
 
 struct verify_level {
 	uint64_t first;	   /* where it begins in the front, counted in hashes */
@@ -67,14 +67,13 @@ int must_check verify_front_check(EVP_MD_CTX *hasher, const struct verify_shape 
 int must_check verify_front_fill(EVP_MD_CTX *hasher, const struct verify_shape *shape,
 				 struct digest *front, struct digest *root);
 
-/* ---- tree.c -------------------------------------------------------------- */
+/* ---- tree.c ---- */
 
 /* A tree of parts that were computed here; takes FRONT (may be NULL) over on success. */
 int must_check verify_tree_assemble(uint64_t size, const struct digest *fsverity,
 				    struct digest *front, struct verify_tree **out);
 
-/* ---- builder.c: a tree from bytes in order
- * -------------------------------------------------------- */
+/* ---- builder.c: a tree from bytes in order ---- */
 
 struct verify_builder {
 	EVP_MD_CTX *hasher;
@@ -94,8 +93,7 @@ void verify_builder_release(struct verify_builder *builder);
 int must_check verify_builder_add(struct verify_builder *builder, const void *data, size_t len);
 int must_check verify_builder_finish(struct verify_builder *builder, struct verify_tree **out);
 
-/* ---- helper.c: a thread that does one job at a time
- * ----------------------------------------------- */
+/* ---- helper.c: a thread that does one job at a time ---- */
 
 struct verify_helper;
 

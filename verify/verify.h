@@ -34,7 +34,7 @@
 /* Bytes of the front of the tree of an object of SIZE bytes; 0 for one chunk or less. */
 uint64_t verify_front_size(uint64_t size);
 
-/* ---- the tree ------------------------------------------------------------------------------- */
+/* ---- the tree ---- */
 
 /* A checked front, bound to a size and an fs-verity digest. Immutable: any number of threads. */
 struct verify_tree;
@@ -64,7 +64,7 @@ const struct digest *verify_tree_fsverity(const struct verify_tree *tree);
 /* The front as verify_tree_new() takes it; valid as long as the tree. */
 const void *verify_tree_front(const struct verify_tree *tree, size_t *len);
 
-/* ---- computing both digests in one pass ------------------------------------------------------- */
+/* ---- computing both digests in one pass ---- */
 
 struct verify_result {
 	uint64_t size;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * kill -9 at any moment: a child with three threads puts, drops, finishes, resets, removes and
- *ingests at random until it is killed; another child opens what is left and checks it. The children
- *keep a journal of what the store told them, with one write(2) an entry:
+ * ingests at random until it is killed; another child opens what is left and checks it. The children
+ * keep a journal of what the store told them, with one write(2) an entry:
  *
  *	C id seed    created, or found to exist        r id    about to be removed
  *	F id seed    finished or ingested              R id    removed

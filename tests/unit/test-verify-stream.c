@@ -184,7 +184,7 @@ static void too_large(void **state)
 	verify_stream_free(stream);
 }
 
-/* ---- descriptors --------------------------------------------------------- */
+/* ---- descriptors ---- */
 
 static int file_of(size_t size)
 {
@@ -280,7 +280,7 @@ static void pipes(void **state)
 	}
 }
 
-/* ---- progress ------------------------------------------------------------ */
+/* ---- progress ---- */
 
 struct listener {
 	uint64_t heard[32];
@@ -346,7 +346,7 @@ static void progress_of_little(void **state)
 	assert_int_equal(listener.heard[0], 5000);
 }
 
-/* ---- what fails ---------------------------------------------------------- */
+/* ---- what fails ---- */
 
 static int try_fd(int fd, int copy_to)
 {
