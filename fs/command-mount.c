@@ -108,10 +108,8 @@ static void ready(void *arg)
 	int *pipe_fd = arg;
 	int null;
 
-	if (*pipe_fd < 0) {
-		log_info("mounted");
+	if (*pipe_fd < 0)
 		return;
-	}
 	log_to_syslog();
 	if (chdir("/") < 0)
 		log_warning_errno(-errno, "/");
@@ -144,8 +142,14 @@ static int serve(struct mount_options *options, struct config *config, struct po
 	r = daemon_start(&fs, &options->settings, config, policy);
 	if (r == 0)
 		r = session_mount(&fs, &session);
-	if (r == 0)
+	if (r == 0) {
+		log_info("%s is mounted on %s: store %s, policy %s, %zu sources", source,
+			 mountpoint, options->settings.store,
+			 options->settings.policy ? options->settings.policy : "built-in",
+			 fs.config.n_sources);
 		r = session_run(&fs);
+		log_info("%s is unmounted", mountpoint);
+	}
 	daemon_stop(&fs);
 	return r < 0 ? EXIT_FAILED : EXIT_DONE;
 }

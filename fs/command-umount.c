@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <libgen.h>
+#include <mntent.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 #include "common/log.h"
@@ -21,13 +25,55 @@ static int fusermount(const char *mountpoint)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EPERM;
 }
 
+/*
+ * The canonical form of PATH, which may be a mount whose daemon died: of it nothing can be asked, so only its
+ * folder is resolved.
+ */
+static char *mountpoint_of(const char *path)
+{
+	_cleanup_free_ char *first = strdup(path), *second = strdup(path), *folder = NULL;
+	char *joined;
+
+	if (!first || !second)
+		return NULL;
+	folder = realpath(dirname(first), NULL);
+	if (!folder || asprintf(&joined, "%s/%s", strcmp(folder, "/") ? folder : "",
+				basename(second)) < 0)
+		return NULL;
+	return joined;
+}
+
+/* Is what was mounted last at POINT of our type? proc(5), /proc/self/mountinfo through getmntent(3). */
+static bool is_ours(const char *point)
+{
+	FILE *table = setmntent("/proc/self/mounts", "r");
+	struct mntent *entry;
+	bool ours = false;
+
+	if (!table)
+		return false;
+	while ((entry = getmntent(table))) {
+		if (!strcmp(entry->mnt_dir, point))
+			ours = !strcmp(entry->mnt_type, "fuse.weightfs");
+	}
+	endmntent(table);
+	return ours;
+}
+
 int command_umount(const struct command *command, int argc, char **argv)
 {
+	_cleanup_free_ char *point = NULL;
+
 	if (argc != 2)
 		return command_usage(command);
-	if (umount2(argv[1], UMOUNT_NOFOLLOW) == 0)
+	point = mountpoint_of(argv[1]);
+	if (!point || !is_ours(point)) {
+		log_error("%s: is not a weightfs mount", argv[1]);
+		return EXIT_FAILED;
+	}
+	if (umount2(point, UMOUNT_NOFOLLOW) == 0)
 		return EXIT_DONE;
-	if (errno == EPERM && fusermount(argv[1]) == 0)
+	if (errno == EPERM && fusermount(point) == 0)
 		return EXIT_DONE;
 	if (errno != EPERM)
 		log_error_errno(-errno, "%s: cannot be unmounted", argv[1]);

@@ -58,7 +58,7 @@ int command_verify(const struct command *command, int argc, char **argv)
 	if (control_call(&settings, &config, request, -1, line, &verifying) < 0)
 		status = EXIT_FAILED;
 	progress_end(&verifying.progress);
-	if (!verifying.json)
+	if (!verifying.json && (status == EXIT_DONE || verifying.good + verifying.bad > 0))
 		printf("%u good, %u damaged\n", verifying.good, verifying.bad);
 	config_free(&config);
 	settings_free(&settings);

@@ -40,6 +40,10 @@ static int run_here(const struct settings *settings, const struct config *config
 	gid_t groups[1024];
 	int n, r;
 
+	/* Only what brings something makes a store; a misspelt one is not an empty one. */
+	if (fd < 0 && access(settings->store, F_OK) < 0)
+		return log_error_errno(-errno, "%s: no store there (--store, --conf)",
+				       settings->store);
 	n = getgroups(ARRAY_SIZE(groups), groups);
 	operation.caller.groups = groups;
 	operation.caller.n_groups = n < 0 ? 0 : (size_t)n;
@@ -182,6 +186,8 @@ int control_call(const struct settings *settings, const struct config *config, j
 	if (!request)
 		return -ENOMEM;
 	sock = connect_to(settings->socket);
+	if (sock < 0 && settings->system_socket && store_holder(settings->store) <= 0)
+		sock = connect_to(settings->system_socket);
 	if (sock >= 0)
 		r = run_there(sock, request, fd, &call);
 	else

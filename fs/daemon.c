@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/daemon.h"
 
+#include <string.h>
 #include <sys/resource.h>
 #include "common/clock.h"
 #include "common/log.h"
@@ -40,6 +41,21 @@ static void raise_descriptor_limit(void)
 		log_debug("the limit of descriptors stays");
 }
 
+/* What can be meant, but hardly is. */
+static void warn_of_sources(const struct config *config)
+{
+	for (size_t i = 0; i < config->n_sources; i++) {
+		const struct fetch_source *source = &config->sources[i];
+
+		if (!strchr(source->url, '{'))
+			log_warning("source %s: its url names no digest ({sha256}, {fsverity}), so it is "
+				    "the same for every object", source->name);
+		if (strstr(source->url, "{fsverity") && !source->tree)
+			log_warning("source %s has no tree: what is larger than a chunk cannot be "
+				    "read by its fs-verity digest", source->name);
+	}
+}
+
 static int start_fetch(struct weightfs *fs)
 {
 	const struct config *config = &fs->config;
@@ -55,6 +71,7 @@ static int start_fetch(struct weightfs *fs)
 	r = pool_new(CHUNK_SIZE, (size_t)(config->fetch.memory / CHUNK_SIZE), &fs->pool);
 	if (r < 0)
 		return log_error_errno(r, "[fetch] memory");
+	warn_of_sources(config);
 	options.pool = fs->pool;
 	r = fetch_new(&options, &fs->fetch);
 	return r < 0 ? log_error_errno(r, "the sources cannot be set up") : 0;

@@ -178,7 +178,10 @@ int session_mount(struct weightfs *fs, const struct session_options *options)
 	session.options = *options;
 	if (!realpath(options->mountpoint, session.mountpoint) ||
 	    stat(session.mountpoint, &st) < 0)
-		return log_error_errno(-errno, "%s", options->mountpoint);
+		return log_error_errno(-errno, "%s%s", options->mountpoint,
+				       errno == ENOTCONN ?
+					       ": the daemon of a mount died here (weightfs umount)" :
+					       "");
 	if (!S_ISDIR(st.st_mode))
 		return log_error_errno(-ENOTDIR, "%s", options->mountpoint);
 	if (add_options(&args, options) == 0)
@@ -188,7 +191,8 @@ int session_mount(struct weightfs *fs, const struct session_options *options)
 		return log_error_errno(-EINVAL, "the FUSE session cannot be made");
 	if (fuse_session_mount(fs->session, session.mountpoint) != 0) {
 		fuse_session_destroy(steal_pointer(fs->session));
-		return log_error_errno(-EIO, "%s: cannot be mounted on", session.mountpoint);
+		log_error("%s: cannot be mounted on", session.mountpoint); /* libfuse said why */
+		return -EIO;
 	}
 	atomic_store(&session.device, device_there());
 	r = fuse_session_custom_io(fs->session, &io, fuse_session_fd(fs->session));

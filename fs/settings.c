@@ -9,7 +9,9 @@
 #include "common/log.h"
 #include "policy/policy.h"
 
-#define SYSTEM_CONF SYSCONFDIR "/weightfs/weightfs.conf"
+#define SYSTEM_CONF    SYSCONFDIR "/weightfs/weightfs.conf"
+#define SYSTEM_RUNTIME "/run"
+#define SOCKET         "/weightfs/control.sock"
 
 void settings_free(struct settings *settings)
 {
@@ -18,6 +20,7 @@ void settings_free(struct settings *settings)
 	free(settings->store);
 	free(settings->origin);
 	free(settings->socket);
+	free(settings->system_socket);
 	*settings = (struct settings){ 0 };
 }
 
@@ -36,8 +39,10 @@ static int set_origin(struct settings *settings, const char *value)
 {
 	char origin[POLICY_ORIGIN_SIZE];
 
-	if (policy_origin_parse(value, origin) < 0)
-		return log_error_errno(-EINVAL, "origin=%s is not an origin", value);
+	if (policy_origin_parse(value, origin) < 0) {
+		log_error("origin=%s is not an origin", value);
+		return -EINVAL;
+	}
 	return set_string(&settings->origin, origin);
 }
 
@@ -53,8 +58,10 @@ int settings_set(struct settings *settings, const char *name, const char *value)
 	};
 
 	if (!strcmp(name, "offline")) {
-		if (value)
-			return log_error_errno(-EINVAL, "%s takes no value", name);
+		if (value) {
+			log_error("%s takes no value", name);
+			return -EINVAL;
+		}
 		settings->offline = true;
 		return 0;
 	}
@@ -63,8 +70,10 @@ int settings_set(struct settings *settings, const char *name, const char *value)
 	for (size_t i = 0; i < ARRAY_SIZE(strings); i++) {
 		if (strcmp(name, strings[i].name))
 			continue;
-		if (!value || !*value)
-			return log_error_errno(-EINVAL, "%s needs a value", name);
+		if (!value || !*value) {
+			log_error("%s needs a value", name);
+			return -EINVAL;
+		}
 		return set_string(strings[i].out, value);
 	}
 	return -ENOENT;
@@ -131,13 +140,19 @@ static int resolve_policy(struct settings *settings)
 	return 0;
 }
 
+/* Is it the system's configuration? Then the store is root's, whoever reads it. */
+static bool is_system(const struct settings *settings)
+{
+	return settings->conf && !strcmp(settings->conf, SYSTEM_CONF);
+}
+
 static int resolve_store(struct settings *settings, const struct config *config)
 {
 	if (settings->store)
 		return make_absolute(&settings->store);
 	if (config->store.path)
 		return set_string(&settings->store, config->store.path);
-	return config_default_store(getuid(), &settings->store);
+	return config_default_store(is_system(settings) ? 0 : getuid(), &settings->store);
 }
 
 /*
@@ -146,13 +161,16 @@ static int resolve_store(struct settings *settings, const struct config *config)
  */
 static int resolve_socket(struct settings *settings, bool own_store)
 {
-	const char *runtime = getuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
-	bool system = !own_store && (!settings->conf || !strcmp(settings->conf, SYSTEM_CONF));
+	const char *runtime = getuid() == 0 || is_system(settings) ? SYSTEM_RUNTIME :
+								    getenv("XDG_RUNTIME_DIR");
 
-	if (system && runtime)
-		settings->socket = join(runtime, "/weightfs/control.sock");
+	if (!own_store && (!settings->conf || is_system(settings)) && runtime)
+		settings->socket = join(runtime, SOCKET);
 	else
 		settings->socket = join(settings->store, "/control.sock");
+	/* Who names nothing and has no daemon of his own means the system's. */
+	if (!own_store && !settings->conf && getuid() != 0)
+		settings->system_socket = join(SYSTEM_RUNTIME, SOCKET);
 	return settings->socket ? 0 : -ENOMEM;
 }
 

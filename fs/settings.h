@@ -17,7 +17,8 @@ struct settings {
 	char *store;  /* the store's directory */
 	char *origin; /* canonical: the whole mount is this origin's view */
 	bool offline;
-	char *socket; /* the control socket; set by settings_resolve() */
+	/* Set by settings_resolve(): the control socket, and the one to try next (NULL: none). */
+	char *socket, *system_socket;
 };
 
 void settings_free(struct settings *settings);
