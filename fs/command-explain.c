@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <string.h>
 #include "fs/commands.h"
 #include "fs/control.h"
 
@@ -10,24 +11,36 @@ static int line(void *arg, json_t *json)
 	return 0;
 }
 
+/* A path is explained by the daemon of its mount, as what its view sees. */
+static int explain(struct settings *settings, const struct config *config, char **argument)
+{
+	_cleanup_free_ char *origin = NULL;
+	int r;
+
+	if (strchr(*argument, '/')) {
+		r = settings_follow(settings, *argument, &origin);
+		if (r < 0)
+			return r;
+	}
+	return control_call(settings, config,
+			    json_pack("{s:s, s:o, s:s*}", "op", "explain", "digests",
+				      command_digests(1, argument), "origin", origin),
+			    -1, line, NULL);
+}
+
 int command_explain(const struct command *command, int argc, char **argv)
 {
 	struct settings settings = { 0 };
 	struct config config;
-	json_t *request;
 	int status;
 
 	status = command_begin(command, argc, argv, &settings, &config, NULL);
 	if (status != EXIT_DONE)
 		return status;
-	if (argc - optind == 1) {
-		request = json_pack("{s:s, s:o}", "op", "explain", "digests",
-				    command_digests(1, argv + optind));
-		if (control_call(&settings, &config, request, -1, line, NULL) < 0)
-			status = EXIT_FAILED;
-	} else {
+	if (argc - optind != 1)
 		status = command_usage(command);
-	}
+	else if (explain(&settings, &config, argv + optind) < 0)
+		status = EXIT_FAILED;
 	config_free(&config);
 	settings_free(&settings);
 	return status;

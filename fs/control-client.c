@@ -186,6 +186,10 @@ int control_call(const struct settings *settings, const struct config *config, j
 	if (!request)
 		return -ENOMEM;
 	sock = connect_to(settings->socket);
+	if (sock < 0 && settings->daemon_only) {
+		json_decref(request);
+		return log_error_errno(sock, "%s: the daemon cannot be asked", settings->socket);
+	}
 	if (sock < 0 && settings->system_socket && store_holder(settings->store) <= 0)
 		sock = connect_to(settings->system_socket);
 	if (sock >= 0)

@@ -352,6 +352,11 @@ int control_new(struct weightfs *fs, const char *path, struct control **out)
 	return 0;
 }
 
+const char *control_path(const struct control *control)
+{
+	return control->path;
+}
+
 void control_free(struct control *control)
 {
 	if (!control)

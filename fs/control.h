@@ -31,6 +31,8 @@ int must_check control_address(const char *path, int *folder, union control_addr
 
 /* Listen at PATH, whose folder is made if absent. 0 or -errno, logged. */
 int must_check control_new(struct weightfs *fs, const char *path, struct control **out);
+/* Where it listens. */
+const char *control_path(const struct control *control);
 /* Ends every conversation. NULL is allowed. */
 void control_free(struct control *control);
 

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include "fs/object.h"
 #include "fs/operations.h"
 #include "fs/probe.h"
@@ -107,6 +108,7 @@ int operation_explain(struct operation *operation)
 {
 	json_t *digests = json_object_get(operation->request, "digests");
 	const char *text = json_string_value(json_array_get(digests, 0));
+	const char *asked = json_string_value(json_object_get(operation->request, "origin"));
 	struct policy_decision decision;
 	struct policy_where where = { 0 };
 	struct digest_name name;
@@ -120,7 +122,15 @@ int operation_explain(struct operation *operation)
 	if (r != 0)
 		return r;
 	origin = policy_origin_of(operation->policy, &operation->caller, &where);
-	r = say_where(operation, "origin", origin ? origin : "none", &where);
+	if (asked && (!origin || strcmp(origin, asked))) {
+		/* Whose view the path lies in; others' views are the owner's to look into. */
+		if (!operation->privileged)
+			return operation_fail(operation, -EPERM, "it is in a view of %s", asked);
+		origin = asked;
+		r = say(operation, "origin", "%s (its view)", origin);
+	} else {
+		r = say_where(operation, "origin", origin ? origin : "none", &where);
+	}
 	if (r != 0 || !origin)
 		return r;
 	decision = decide(operation, origin, &name);

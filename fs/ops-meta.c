@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 #include "fs/access.h"
+#include "fs/control.h"
 #include "fs/ops.h"
 
 /* ---- GETATTR, ACCESS ---- */
@@ -94,6 +95,27 @@ static bool is_visible(const struct attribute *attribute, const struct view *vie
 	return !attribute->private || !view->web;
 }
 
+/*
+ * Of a directory: where its daemon listens, and whose view it is; what `explain PATH` has to know. They are
+ * not listed, being no property of a model, and a web origin is told nothing.
+ */
+static int say_of_directory(struct weightfs *fs, fuse_req_t request, struct node node,
+			    const char *name, char *out, size_t size)
+{
+	uint32_t number = node.view ? node.view : fs->single_view;
+	const struct view *view = number ? view_get(fs->views, number) : NULL;
+	uid_t uid = fuse_req_ctx(request)->uid;
+	int len = -ENODATA;
+
+	if (view && view->web && uid != 0 && uid != getuid())
+		return -ENODATA;
+	if (!strcmp(name, "user.weightfs.control"))
+		len = snprintf(out, size, "%s", control_path(fs->control));
+	else if (!strcmp(name, "user.weightfs.origin") && view)
+		len = snprintf(out, size, "%s", view->origin);
+	return len < (int)size ? len : -ENODATA;
+}
+
 static void reply_sized(fuse_req_t request, const char *data, size_t len, size_t size)
 {
 	if (size == 0)
@@ -109,7 +131,7 @@ void ops_getxattr(fuse_req_t request, fuse_ino_t ino, const char *name, size_t s
 	struct weightfs *fs = fuse_req_userdata(request);
 	struct node node = node_from_id(ino);
 	struct ops_object object;
-	char value[128];
+	char value[PATH_MAX];
 	int len = -ENODATA;
 	int r = node.kind == NODE_OBJECT ? ops_find_object(fs, node, &object) : 0;
 
@@ -121,6 +143,8 @@ void ops_getxattr(fuse_req_t request, fuse_ino_t ino, const char *name, size_t s
 		if (!strcmp(name, attributes[i].name) && is_visible(&attributes[i], object.view))
 			len = attributes[i].say(&object.info, value, sizeof(value));
 	}
+	if (node.kind != NODE_OBJECT)
+		len = say_of_directory(fs, request, node, name, value, sizeof(value));
 	if (len < 0)
 		fuse_reply_err(request, -len);
 	else

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/xattr.h>
 #include "common/log.h"
 #include "policy/policy.h"
 
@@ -191,6 +192,43 @@ int settings_resolve(struct settings *settings, struct config *config)
 		config_free(config);
 		return log_error_errno(r, "the store's place cannot be found out");
 	}
+	return 0;
+}
+
+/* An extended attribute as a string, to be freed. */
+static int get_attribute(const char *path, const char *name, char **out)
+{
+	char value[PATH_MAX];
+	ssize_t n = getxattr(path, name, value, sizeof(value) - 1);
+
+	if (n < 0)
+		return -errno;
+	*out = strndup(value, (size_t)n);
+	return *out ? 0 : -ENOMEM;
+}
+
+int settings_follow(struct settings *settings, const char *path, char **origin)
+{
+	_cleanup_free_ char *folder = strdup(path);
+	char *socket, *view = NULL;
+	int r;
+
+	if (!folder)
+		return -ENOMEM;
+	folder[strrchr(path, '/') - path + 1] = '\0';
+	r = get_attribute(folder, "user.weightfs.control", &socket);
+	if (r < 0)
+		return log_error_errno(r, "%s: is not on a weightfs mount, or not yours to explain",
+				       path);
+	r = get_attribute(folder, "user.weightfs.origin", &view);
+	if (r == -ENOMEM) {
+		free(socket);
+		return r;
+	}
+	free(settings->socket);
+	settings->socket = socket;
+	settings->daemon_only = true;
+	*origin = view;
 	return 0;
 }
 

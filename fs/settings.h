@@ -19,6 +19,7 @@ struct settings {
 	bool offline;
 	/* Set by settings_resolve(): the control socket, and the one to try next (NULL: none). */
 	char *socket, *system_socket;
+	bool daemon_only; /* there is a daemon to be asked, and nothing else will do */
 };
 
 void settings_free(struct settings *settings);
@@ -34,6 +35,11 @@ int must_check settings_set(struct settings *settings, const char *name, const c
  * the user's default. Paths become absolute. 0 or -errno, logged.
  */
 int must_check settings_resolve(struct settings *settings, struct config *config);
+/*
+ * Mean the daemon whose mount PATH is on; ORIGIN, to be freed, is that of the view, NULL if it is none's. 0 or
+ * -errno, logged.
+ */
+int must_check settings_follow(struct settings *settings, const char *path, char **origin);
 /* The configuration that commands use when none is named: the system's, for root, if it is there. */
 int must_check settings_use_default_conf(struct settings *settings);
 

@@ -288,3 +288,18 @@ def test_a_broken_source_is_named(folder, mount):
     with pytest.raises(MountFailed, match="broken"):
         mounted.start()
     mounted.child = None
+
+
+def test_explain_a_path_asks_the_daemon_of_its_mount(small, server, mount):
+    """No --conf, no --store: the path says it. In another origin's view it is explained as that origin."""
+    policy = ("caller any is local\nallow local to any with list\n"
+              f"deny https://app.example.com to sha256-{small.sha256}\n"
+              "allow https://app.example.com to any\n")
+    mounted = mount(server, policy=policy)
+    assert reader.whole(mounted.object(small.sha256))["sha256"] == small.sha256
+    told = cli.ok("explain", mounted.object(small.sha256))
+    assert "local" in told and "complete" in told and f"{mounted.policy}:2" in told
+    told = cli.ok("explain", mounted.path("origin", "0", "https_app.example.com_0", "hash", small.sha256))
+    assert "https://app.example.com (its view)" in told and f"deny ({mounted.policy}:3)" in told
+    nowhere = cli.weightfs("explain", os.path.join(mounted.folder, small.sha256))
+    assert nowhere.returncode == 1 and "not on a weightfs mount" in nowhere.stderr
