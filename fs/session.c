@@ -3,6 +3,7 @@
 
 #include <limits.h>
 #include <linux/fuse.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -203,12 +204,22 @@ int session_mount(struct weightfs *fs, const struct session_options *options)
 	return 0;
 }
 
+static bool is_disconnected(struct fuse_session *of)
+{
+	struct pollfd device = { .fd = fuse_session_fd(of) };
+
+	return poll(&device, 1, 0) == 1 && device.revents & POLLERR;
+}
+
 void session_end(struct weightfs *fs)
 {
 	if (!fs->session)
 		return;
-	/* libfuse unmounts by path, and by now another mount may lie there. */
-	if (device_there() == session_device())
+	/*
+	 * libfuse unmounts by path, unless the connection is gone already. By now another mount may lie there,
+	 * which is none of ours.
+	 */
+	if (device_there() == session_device() || is_disconnected(fs->session))
 		fuse_session_unmount(fs->session);
 	fuse_session_destroy(steal_pointer(fs->session));
 }
