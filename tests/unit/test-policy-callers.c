@@ -10,34 +10,7 @@
 #include <cmocka.h>
 
 #include "policy/policy.h"
-
-static struct policy *parse(const char *text)
-{
-	struct policy_error error;
-	struct policy *policy;
-	char message[1024];
-
-	if (policy_parse("test", text, strlen(text), &policy, &error) < 0) {
-		policy_error_format(&error, message, sizeof(message));
-		fail_msg("%s", message);
-	}
-	return policy;
-}
-
-static uint32_t random_state = 20240501;
-
-static uint32_t random_below(uint32_t n)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 17;
-	random_state ^= random_state << 5;
-	return random_state % n;
-}
-
-static bool one_in(uint32_t n)
-{
-	return random_below(n) == 0;
-}
+#include "tests/unit/policy-testing.h"
 
 struct text {
 	char bytes[16384];
@@ -79,7 +52,7 @@ static void test_callers(void **state)
 				add(&text, "%u", lines[i].id);
 			add(&text, " is origin%zu\n", i);
 		}
-		policy = parse(text.bytes);
+		policy = policy_of(text.bytes);
 		assert_int_equal(policy_needs_groups(policy), gids);
 		for (unsigned int j = 0; j < 20; j++) {
 			gid_t groups[] = {random_below(5), random_below(5)};
@@ -114,7 +87,7 @@ static void test_callers(void **state)
 static void test_groups_may_be_missing(void **state)
 {
 	struct policy *policy =
-		parse("caller uid 0 is root\ncaller any is HTTPS://A.example:443\n");
+		policy_of("caller uid 0 is root\ncaller any is HTTPS://A.example:443\n");
 	struct policy_caller caller = {.identified = true, .uid = 7, .n_groups = 3};
 
 	assert_false(policy_needs_groups(policy));
@@ -160,13 +133,13 @@ static void *reader(void *arg)
 static void test_references(void **state)
 {
 	static const char text[] = "caller any is local\nallow local to any\n";
-	struct shared shared = {.mutex = PTHREAD_MUTEX_INITIALIZER, .current = parse(text)};
+	struct shared shared = {.mutex = PTHREAD_MUTEX_INITIALIZER, .current = policy_of(text)};
 	pthread_t threads[4];
 
 	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, reader, &shared), 0);
 	for (int i = 0; i < 500; i++) {
-		struct policy *old, *new = parse(text);
+		struct policy *old, *new = policy_of(text);
 
 		pthread_mutex_lock(&shared.mutex);
 		old = shared.current;

@@ -13,19 +13,7 @@
 #include <cmocka.h>
 
 #include "policy/policy.h"
-
-static struct policy *parse(const char *text)
-{
-	struct policy_error error;
-	struct policy *policy;
-	char message[1024];
-
-	if (policy_parse("test", text, strlen(text), &policy, &error) < 0) {
-		policy_error_format(&error, message, sizeof(message));
-		fail_msg("%s", message);
-	}
-	return policy;
-}
+#include "tests/unit/policy-testing.h"
 
 static struct digest digest_of(unsigned int number)
 {
@@ -89,21 +77,6 @@ struct model {
 	struct line lines[LINES];
 	size_t n_lines;
 };
-
-static uint32_t random_state = 20240501;
-
-static uint32_t random_below(uint32_t n)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 17;
-	random_state ^= random_state << 5;
-	return random_state % n;
-}
-
-static bool one_in(uint32_t n)
-{
-	return random_below(n) == 0;
-}
 
 static void make_model(struct model *model)
 {
@@ -319,7 +292,7 @@ static void test_first_match_wins(void **state)
 		for (size_t j = 0; j < model.n_lines; j++)
 			add_line(&text, &model.lines[j]);
 		add_sets(&text, &model, before, SETS);
-		policy = parse(text.bytes);
+		policy = policy_of(text.bytes);
 		for (unsigned int j = 0; j < 50; j++)
 			ask(policy, &model, (unsigned int)before + 1, &text);
 		policy_unref(policy);
@@ -335,17 +308,9 @@ static void test_first_match_wins(void **state)
 	c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c c  \
 		c c c c c c c c c c c c c c c c c c c
 
-static struct digest_pair pair_of(const char *name)
-{
-	struct digest_name parsed;
-
-	assert_int_equal(digest_name_parse(name, &parsed), 0);
-	return digest_pair_of(&parsed);
-}
-
 static void test_unknown_sha256(void **state)
 {
-	struct policy *policy = parse("set both " HEX("a") " fsverity-" HEX(
+	struct policy *policy = policy_of("set both " HEX("a") " fsverity-" HEX(
 		"1") "\n"
 		     "set tree fsverity-" HEX("2") "\n"
 						   "allow x to both\n"
@@ -372,7 +337,7 @@ static void test_unknown_sha256(void **state)
 
 static void test_edges(void **state)
 {
-	struct policy *policy = parse("");
+	struct policy *policy = policy_of("");
 	struct digest_pair known = pair_of(HEX("c")), nothing = {0};
 	struct policy_decision decision = policy_decide(policy, "local", &known);
 
@@ -381,7 +346,7 @@ static void test_edges(void **state)
 	policy_unref(policy);
 	policy_unref(NULL);
 
-	policy = parse("allow any to any with list,cached");
+	policy = policy_of("allow any to any with list,cached");
 	assert_true(policy_decide(policy, "local", &nothing).allow);
 	decision = policy_decide(policy, "https://a.example", &known);
 	assert_true(decision.allow && decision.cached && decision.list);
@@ -409,7 +374,7 @@ static void test_many_sets(void **state)
 	for (int i = 0; i < 1000; i++)
 		len += (size_t)sprintf(text + len, "deny any to s%d\n", i);
 	sprintf(text + len, "allow any to last,s999\n");
-	policy = parse(text);
+	policy = policy_of(text);
 	assert_int_equal(policy_decide(policy, "https://o700.example", &shared).where.line, 1402);
 	assert_int_equal(policy_decide(policy, "https://o1000.example", &shared).where.line, 2002);
 	assert_int_equal(policy_decide(policy, "https://o700.example", &last).where.line, 3002);

@@ -11,24 +11,10 @@
 #include <cmocka.h>
 
 #include "policy/policy.h"
+#include "tests/unit/policy-testing.h"
 
 #define A64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define B64 "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
-
-static struct digest_pair pair_of(const char *name)
-{
-	struct digest_name parsed;
-
-	assert_int_equal(digest_name_parse(name, &parsed), 0);
-	return digest_pair_of(&parsed);
-}
-
-static unsigned int line_for(const struct policy *policy, const char *origin, const char *digest)
-{
-	struct digest_pair digests = pair_of(digest);
-
-	return policy_decide(policy, origin, &digests).where.line;
-}
 
 static char folder[] = "/tmp/test-policy-XXXXXX";
 

@@ -12,6 +12,7 @@
 
 #include "common/io.h"
 #include "policy/internal.h"
+#include "tests/unit/policy-testing.h"
 
 #define A32 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define B32 "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
@@ -90,21 +91,6 @@ static struct policy *parse_good(const struct fake_file *files, const char *text
 	/* An output of errors is set by errors only. */
 	assert_string_equal(message, "untouched: ");
 	return policy;
-}
-
-static struct digest_pair pair_of(const char *name)
-{
-	struct digest_name parsed;
-
-	assert_int_equal(digest_name_parse(name, &parsed), 0);
-	return digest_pair_of(&parsed);
-}
-
-static unsigned int line_for(const struct policy *policy, const char *origin, const char *digest)
-{
-	struct digest_pair digests = pair_of(digest);
-
-	return policy_decide(policy, origin, &digests).where.line;
 }
 
 /* ---- errors ---- */
