@@ -23,6 +23,8 @@ int must_check policy_load_or_builtin(const char *file, struct policy **out);
 
 /* ---- callers ---- */
 
+#define ACCESS_GROUPS_MAX 1024 /* supplementary groups that are looked at */
+
 /*
  * The origin of the request's caller, valid as long as POLICY; NULL: none. Fails closed: a caller
  * whose process or uid is not visible from here (a foreign namespace) has none.

@@ -37,7 +37,7 @@ static int run_here(const struct settings *settings, const struct config *config
 		.arg = call,
 	};
 	struct store_options options;
-	gid_t groups[1024];
+	gid_t groups[ACCESS_GROUPS_MAX];
 	int n, r;
 
 	/* Only what brings something makes a store; a misspelt one is not an empty one. */

@@ -20,7 +20,6 @@
 #define CLIENTS_PER_UID 4 /* of users who are not root and do not own the store */
 #define IDLE_SECONDS    10
 #define BUSY_MS         100 /* before accepting again when there are no descriptors */
-#define GROUPS_MAX      1024
 #define REQUEST_MAX     65536
 
 struct control {
@@ -122,11 +121,11 @@ static int receive(int fd, char *line, size_t size, int *passed)
 	return used < size ? -ETIMEDOUT : -EMSGSIZE;
 }
 
-/* GROUPS has room for GROUPS_MAX. */
+/* GROUPS has room for ACCESS_GROUPS_MAX. */
 static void identify(int fd, struct operation *operation, gid_t *groups)
 {
 	struct ucred peer;
-	socklen_t len = sizeof(peer), groups_size = GROUPS_MAX * sizeof(gid_t);
+	socklen_t len = sizeof(peer), groups_size = ACCESS_GROUPS_MAX * sizeof(gid_t);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return;
@@ -152,7 +151,7 @@ static void serve(struct conversation *conversation, const char *line, int passe
 		.emit = emit,
 		.arg = conversation,
 	};
-	gid_t groups[GROUPS_MAX];
+	gid_t groups[ACCESS_GROUPS_MAX];
 	json_t *last;
 	int r;
 

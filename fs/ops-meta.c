@@ -95,6 +95,14 @@ static bool is_visible(const struct attribute *attribute, const struct view *vie
 	return !attribute->private || !view->web;
 }
 
+/* The view that NODE is in; NULL: nobody's in particular. */
+static const struct view *view_of_node(struct weightfs *fs, struct node node)
+{
+	uint32_t number = fs->single_view ? fs->single_view : node.view;
+
+	return number ? view_get(fs->views, number) : NULL;
+}
+
 /*
  * Of a directory: where its daemon listens, and whose view it is; what `explain PATH` has to know. They are
  * not listed, being no property of a model, and a web origin is told nothing.
@@ -102,8 +110,7 @@ static bool is_visible(const struct attribute *attribute, const struct view *vie
 static int say_of_directory(struct weightfs *fs, fuse_req_t request, struct node node,
 			    const char *name, char *out, size_t size)
 {
-	uint32_t number = node.view ? node.view : fs->single_view;
-	const struct view *view = number ? view_get(fs->views, number) : NULL;
+	const struct view *view = view_of_node(fs, node);
 	uid_t uid = fuse_req_ctx(request)->uid;
 	int len = -ENODATA;
 
@@ -217,9 +224,9 @@ void ops_ioctl(fuse_req_t request, fuse_ino_t ino, unsigned int command, void *a
 /* ---- STATFS ---- */
 
 /* At the top of a mount that is nobody's view in particular, the view is the caller's. */
-static bool is_local(struct weightfs *fs, fuse_req_t request, uint32_t number)
+static bool is_local(struct weightfs *fs, fuse_req_t request, struct node node)
 {
-	const struct view *view = number ? view_get(fs->views, number) : NULL;
+	const struct view *view = view_of_node(fs, node);
 	struct policy *policy;
 	const char *origin;
 	bool local;
@@ -237,11 +244,10 @@ static bool is_local(struct weightfs *fs, fuse_req_t request, uint32_t number)
 void ops_statfs(fuse_req_t request, fuse_ino_t ino)
 {
 	struct weightfs *fs = fuse_req_userdata(request);
-	uint32_t number = fs->single_view ? fs->single_view : node_from_id(ino).view;
 	struct statvfs st = { .f_bsize = 4096, .f_frsize = 4096, .f_namemax = NAME_MAX };
 	struct store_usage usage;
 
-	if (is_local(fs, request, number)) {
+	if (is_local(fs, request, node_from_id(ino))) {
 		store_usage(fs->store, &usage);
 		st.f_blocks = (usage.limit + 4095) / 4096;
 		st.f_bfree = usage.limit > usage.used ? (usage.limit - usage.used) / 4096 : 0;

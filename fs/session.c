@@ -32,8 +32,7 @@ static struct {
 	atomic_bool answered; /* the INIT reply is out */
 	atomic_bool looping;
 	_Atomic dev_t device;
-	pthread_t main_thread;
-	_Atomic pid_t workers[2 * THREADS_MAX]; /* thread ids; 0: free */
+	_Atomic pid_t threads[2 * THREADS_MAX]; /* that wait in the loop, by id; 0: free */
 } session;
 
 dev_t session_device(void)
@@ -113,26 +112,26 @@ static ssize_t session_writev(int fd, struct iovec *iov, int count, void *userda
 	return writev(fd, iov, count);
 }
 
-/* ---- the workers of libfuse's loop ---- */
+/* ---- the threads of libfuse's loop: its workers, and the main one, which waits for them ---- */
 
-/* Each says who it is before its first read, so that it can be woken when the loop has to end. */
-static void register_worker(void)
+/* Each says who it is before it waits for the first time, so that it can be woken when the loop has to end. */
+static void register_thread(void)
 {
 	static __thread bool registered;
 
 	if (registered)
 		return;
 	registered = true;
-	for (size_t i = 0; i < ARRAY_SIZE(session.workers); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(session.threads); i++) {
 		pid_t none = 0;
 
-		if (atomic_compare_exchange_strong(&session.workers[i], &none, gettid()))
+		if (atomic_compare_exchange_strong(&session.threads[i], &none, gettid()))
 			return;
 	}
 }
 
 /*
- * libfuse ends its workers by cancelling them in here, anywhere. They are woken instead, see that the
+ * libfuse ends the workers by cancelling them in here, anywhere. They are woken instead, see that the
  * session is over, and return: cancellation is off, so that it never cuts one short.
  */
 static ssize_t session_read(int fd, void *buf, size_t len, void *userdata)
@@ -140,7 +139,7 @@ static ssize_t session_read(int fd, void *buf, size_t len, void *userdata)
 	int cancel_state;
 	ssize_t n;
 
-	register_worker();
+	register_thread();
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	n = read(fd, buf, len);
 	pthread_setcancelstate(cancel_state, NULL);
@@ -260,7 +259,7 @@ void session_block_signals(void)
 }
 
 /*
- * The loop and its workers look at the exit flag only when what they wait in returns. A signal may come a moment
+ * The loop's threads look at the exit flag only when what they wait in returns. A signal may come a moment
  * before they wait, so it is sent until they are gone. (A thread id that is not ours any more is refused.)
  */
 static void stop_loop(struct weightfs *fs)
@@ -269,9 +268,8 @@ static void stop_loop(struct weightfs *fs)
 
 	fuse_session_exit(fs->session);
 	while (atomic_load(&session.looping)) {
-		pthread_kill(session.main_thread, WAKE_SIGNAL);
-		for (size_t i = 0; i < ARRAY_SIZE(session.workers); i++) {
-			pid_t tid = atomic_load(&session.workers[i]);
+		for (size_t i = 0; i < ARRAY_SIZE(session.threads); i++) {
+			pid_t tid = atomic_load(&session.threads[i]);
 
 			if (tid)
 				tgkill(getpid(), tid, WAKE_SIGNAL);
@@ -314,7 +312,7 @@ int session_run(struct weightfs *fs)
 		return -ENOMEM;
 	fuse_loop_cfg_set_max_threads(config, THREADS_MAX);
 	fuse_loop_cfg_set_idle_threads(config, THREADS_MAX);
-	session.main_thread = pthread_self();
+	register_thread();
 	atomic_store(&session.looping, true);
 	sigaction(WAKE_SIGNAL, &action, NULL);
 	r = -pthread_create(&signals, NULL, wait_for_signals, fs);
