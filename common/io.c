@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/io.h"
 
+#include <assert.h>
 #include <fcntl.h>
+#include <string.h>
 
 int io_pread(int fd, void *buf, size_t len, uint64_t offset)
 {
@@ -29,6 +31,30 @@ int io_pwrite(int fd, const void *buf, size_t len, uint64_t offset)
 		if (n < 0)
 			return -errno;
 		done += (size_t)n;
+	}
+	return 0;
+}
+
+int io_pwritev(int fd, const struct iovec *pieces, size_t n, uint64_t offset)
+{
+	struct iovec left[IO_VECTORS], *next = left, *end = left + n;
+
+	assert(n <= IO_VECTORS);
+	memcpy(left, pieces, n * sizeof(*left));
+	while (next < end) {
+		ssize_t done = pwritev(fd, next, (int)(end - next), (off_t)offset);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return -errno;
+		offset += (uint64_t)done;
+		while (next < end && (size_t)done >= next->iov_len)
+			done -= (ssize_t)next++->iov_len;
+		if (next < end) {
+			next->iov_base = (char *)next->iov_base + done;
+			next->iov_len -= (size_t)done;
+		}
 	}
 	return 0;
 }

@@ -6,11 +6,15 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include "common/cleanup.h"
 
 /* Exactly LEN bytes at OFFSET; -ENODATA when the file ends before. */
 int must_check io_pread(int fd, void *buf, size_t len, uint64_t offset);
 int must_check io_pwrite(int fd, const void *buf, size_t len, uint64_t offset);
+/* Exactly all of N (at most IO_VECTORS) pieces. */
+#define IO_VECTORS 32
+int must_check io_pwritev(int fd, const struct iovec *pieces, size_t n, uint64_t offset);
 /* Exactly LEN bytes to a stream; no SIGPIPE protection. */
 int must_check io_write(int fd, const void *buf, size_t len);
 /* Up to LEN bytes, short only at the end of the stream. Returns the count or -errno. */
