@@ -11,11 +11,8 @@
  */
 #include "store/internal.h"
 
-#include <fcntl.h>
 #include "common/io.h"
 #include "common/log.h"
-
-#define WRITE_BEHIND 128 /* chunks: more than any reader is served ahead */
 
 enum store_presence store_object_presence(const struct store_object *object, uint64_t chunk)
 {
@@ -47,13 +44,16 @@ int store_object_read(struct store_object *object, uint64_t offset, void *buf, s
 	return 0;
 }
 
-static int record_chunk(struct store_object *object, uint64_t chunk)
+static int record_chunks(struct store_object *object, uint64_t first, size_t n)
 {
 	_cleanup_batch_ struct db_batch batch = db_batch();
-	struct schema_key key = schema_key_id(SCHEMA_PRESENCE, object->id);
 
-	schema_key_u64(&key, chunk);
-	db_batch_put(&batch, &key, object->store->boot_id, STORE_BOOT_ID_SIZE);
+	for (size_t i = 0; i < n; i++) {
+		struct schema_key key = schema_key_id(SCHEMA_PRESENCE, object->id);
+
+		schema_key_u64(&key, first + i);
+		db_batch_put(&batch, &key, object->store->boot_id, STORE_BOOT_ID_SIZE);
+	}
 	return db_write(object->store->db, &batch, false);
 }
 
@@ -75,49 +75,65 @@ static int put_failed(struct store_object *object, uint64_t chunk, int r)
 				 (unsigned long long)chunk, object_label(object).text);
 }
 
-/*
- * What is read through the mount stays in the kernel's page cache as pages of the mount; a second copy
- * as pages of this file would cost as much again, and fresh memory is dearer than the network. So writing
- * begins at once, and what was written WRITE_BEHIND chunks ago, and is clean by now, is let go.
- */
-static void write_behind(int fd, uint64_t chunk, size_t len)
-{
-	uint64_t offset = chunk * CHUNK_SIZE;
-
-	if (sync_file_range(fd, (off_t)offset, (off_t)len, SYNC_FILE_RANGE_WRITE) < 0)
-		return; /* the sync at the end will tell */
-	if (chunk >= WRITE_BEHIND)
-		posix_fadvise(fd, (off_t)(offset - WRITE_BEHIND * CHUNK_SIZE), (off_t)CHUNK_SIZE,
-			      POSIX_FADV_DONTNEED);
-}
-
-/* Shared claim; the file is there. */
-static int put(struct store_object *object, struct map *map, uint64_t chunk, const void *data,
-	       size_t len)
+/* Shared claim; the file is there, none of the chunks is. */
+static int put_absent(struct store_object *object, struct map *map, uint64_t first,
+		      const struct iovec *chunks, size_t n, bool direct)
 {
 	int r = 0;
 
-	if (atomic_load(&object->complete) || map_get(map, chunk) == STORE_PRESENT)
-		return 0;
-	if (atomic_load(&object->stale) && !object->removed)
-		r = erase_chunk(object, chunk);
+	for (size_t i = 0; i < n && r == 0 && atomic_load(&object->stale) && !object->removed; i++)
+		r = erase_chunk(object, first + i);
 	if (r < 0)
 		return r;
-	r = io_pwrite(atomic_load(&object->fd), data, len, chunk * CHUNK_SIZE);
+	r = write_chunks(object, first, chunks, n, direct);
 	if (r < 0)
-		return put_failed(object, chunk, r);
+		return put_failed(object, first, r);
 	if (!object->removed)
-		r = record_chunk(object, chunk);
+		r = record_chunks(object, first, n);
 	if (r < 0) {
 		atomic_store(&object->stale, true); /* it may have been written all the same */
-		return put_failed(object, chunk, r);
+		return put_failed(object, first, r);
 	}
-	map_set(map, chunk, STORE_PRESENT);
-	write_behind(atomic_load(&object->fd), chunk, len);
+	for (size_t i = 0; i < n; i++)
+		map_set(map, first + i, STORE_PRESENT);
 	return 0;
 }
 
-int store_object_put(struct store_object *object, uint64_t chunk, const void *data, size_t len)
+/* The same, of which some may be there: by another way in. */
+static int put(struct store_object *object, struct map *map, uint64_t first,
+	       const struct iovec *chunks, size_t n, bool direct)
+{
+	size_t begin, end;
+	int r = 0;
+
+	for (begin = 0; begin < n && r == 0; begin = end) {
+		if (atomic_load(&object->complete) ||
+		    map_get(map, first + begin) == STORE_PRESENT) {
+			end = begin + 1;
+			continue;
+		}
+		for (end = begin + 1; end < n; end++) {
+			if (map_get(map, first + end) == STORE_PRESENT)
+				break;
+		}
+		r = put_absent(object, map, first + begin, chunks + begin, end - begin, direct);
+	}
+	return r;
+}
+
+static bool fits(const struct map *map, uint64_t first, const struct iovec *chunks, size_t n)
+{
+	if (n < 1 || n > STORE_RUN_MAX || first >= map->chunks || n > map->chunks - first)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (chunks[i].iov_len != chunk_length(map->size, first + i))
+			return false;
+	}
+	return true;
+}
+
+static int put_run(struct store_object *object, uint64_t first, const struct iovec *chunks,
+		   size_t n, bool direct)
 {
 	struct map *map;
 	int r;
@@ -132,12 +148,22 @@ int store_object_put(struct store_object *object, uint64_t chunk, const void *da
 			return r;
 	}
 	map = atomic_load(&object->map);
-	if (chunk >= map->chunks || len != chunk_length(map->size, chunk))
-		r = -EINVAL;
-	else
-		r = put(object, map, chunk, data, len);
+	r = fits(map, first, chunks, n) ? put(object, map, first, chunks, n, direct) : -EINVAL;
 	object_unshare(object);
 	return r;
+}
+
+int store_object_put(struct store_object *object, uint64_t chunk, const void *data, size_t len)
+{
+	const struct iovec one = {(void *)(uintptr_t)data, len};
+
+	return put_run(object, chunk, &one, 1, false);
+}
+
+int store_object_put_run(struct store_object *object, uint64_t first, const struct iovec *chunks,
+			 size_t n)
+{
+	return put_run(object, first, chunks, n, true);
 }
 
 /*
@@ -156,7 +182,7 @@ int store_object_confirm(struct store_object *object, uint64_t chunk)
 		r = atomic_load(&object->complete) ? 0 : -ENODATA;
 		break;
 	case STORE_HINT:
-		if (!object->removed && record_chunk(object, chunk) < 0)
+		if (!object->removed && record_chunks(object, chunk, 1) < 0)
 			log_debug("%s: chunk %llu stays a hint on disk", object_label(object).text,
 				  (unsigned long long)chunk);
 		map_set(map, chunk, STORE_PRESENT);

@@ -78,18 +78,28 @@ struct filling {
 	UT_hash_handle hh;
 };
 
+/* Opens that are recorded: times are in seconds, so more of them in the same one change nothing. */
+#define STORE_TOUCHES 64
+struct touch {
+	uint64_t id;
+	uint32_t view;
+	int64_t time;
+};
+
 struct store {
 	char *path;
 	int lock_fd, objects_fd, tmp_fd;
 	struct db *db;
 	uint8_t boot_id[STORE_BOOT_ID_SIZE];
 	uint64_t limit, keep_free;
+	atomic_bool buffered;	      /* the filesystem has no O_DIRECT */
 	atomic_uint_fast64_t ingests; /* names in tmp/ */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;	      /* a claim was given back, an object was loaded */
 	struct store_object *objects; /* protected by lock: the open ones, by id */
 	bool naming, reserving;	      /* protected by lock: claims */
+	struct touch touches[STORE_TOUCHES]; /* protected by lock: the last ones, by id and view */
 	uint64_t used, count;	 /* protected by lock: sizes and number of objects with a file */
 	struct filling *filling; /* protected by lock; removed from by whoever claims reserving */
 
@@ -138,6 +148,14 @@ int must_check room_resize(struct store *store, uint64_t id, uint64_t from, uint
 void room_settle(struct store *store, uint64_t id);
 void room_unsettle(struct store *store, uint64_t id, const struct digest_name *name, uint64_t size);
 void room_release(struct store *store, uint64_t id, uint64_t size);
+
+/* ---- write.c: chunks into an object's file ---- */
+
+/*
+ * N chunks in a row from FIRST. DIRECT: past the page cache if possible. 0 or -errno, nothing logged. Shared claim.
+ */
+int must_check write_chunks(struct store_object *object, uint64_t first, const struct iovec *chunks,
+			    size_t n, bool direct);
 
 /* ---- record.c ---- */
 

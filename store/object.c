@@ -84,6 +84,15 @@ void object_set_map(struct store_object *object, struct map *map)
 	atomic_store(&object->map, map);
 }
 
+/*
+ * Whoever reads asks for large pieces anyway. The kernel's readahead would bring pages of holes, where a direct write
+ * would have to find them, and large folios, of which a part cannot be given up.
+ */
+static void object_advise(int fd)
+{
+	posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+}
+
 int object_set_fd(struct store_object *object, int fd)
 {
 	int old = atomic_load(&object->fd);
@@ -96,6 +105,7 @@ int object_set_fd(struct store_object *object, int fd)
 		object->old_fds = fds;
 		object->old_fds[object->n_old_fds++] = old;
 	}
+	object_advise(fd);
 	atomic_store(&object->fd, fd);
 	return 0;
 }
@@ -209,6 +219,8 @@ static int load(struct store_object *object)
 		load_nothing(object);
 	else if (!object->record.complete)
 		r = load_presence(object, map);
+	if (fd >= 0)
+		object_advise(fd);
 	atomic_store(&object->complete, object->record.complete);
 	return r;
 }

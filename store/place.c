@@ -198,6 +198,14 @@ pid_t store_holder(const char *path)
 	}
 }
 
+/* Opened anew: a kernel that keeps it must not keep the lock. */
+int store_probe(const struct store *store)
+{
+	int fd = openat(store->objects_fd, "../lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd < 0 ? -errno : fd;
+}
+
 static void write_tag(const char *path, int root)
 {
 	_cleanup_close_ int fd =

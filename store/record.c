@@ -360,6 +360,29 @@ int store_next_user(struct store *store, uint64_t id, uint32_t after, uint32_t *
 	return 0;
 }
 
+static struct touch *touch_slot(struct store *store, uint64_t id, uint32_t view)
+{
+	return &store->touches[(id + view * 31) % STORE_TOUCHES];
+}
+
+static bool is_touched(struct store *store, uint64_t id, uint32_t view, int64_t now)
+{
+	const struct touch *touch = touch_slot(store, id, view);
+	bool touched;
+
+	pthread_mutex_lock(&store->lock);
+	touched = touch->id == id && touch->view == view && touch->time == now;
+	pthread_mutex_unlock(&store->lock);
+	return touched;
+}
+
+static void set_touched(struct store *store, uint64_t id, uint32_t view, int64_t now)
+{
+	pthread_mutex_lock(&store->lock);
+	*touch_slot(store, id, view) = (struct touch){id, view, now};
+	pthread_mutex_unlock(&store->lock);
+}
+
 /* Through the open object, so that no use is noted behind a removal. */
 int store_touch(struct store *store, uint64_t id, uint32_t view)
 {
@@ -371,6 +394,8 @@ int store_touch(struct store *store, uint64_t id, uint32_t view)
 	int64_t now = (int64_t)time(NULL);
 	int r;
 
+	if (is_touched(store, id, view, now))
+		return 0;
 	r = store_object_open(store, id, &object);
 	if (r < 0)
 		return r;
@@ -380,8 +405,10 @@ int store_touch(struct store *store, uint64_t id, uint32_t view)
 	db_batch_put(&batch, &opened, value, sizeof(value));
 	object_share(object);
 	r = object->removed ? -ENOENT : db_write(store->db, &batch, false);
-	if (r == 0)
+	if (r == 0) {
 		atomic_store(&object->last_open, now);
+		set_touched(store, id, view, now);
+	}
 	object_unshare(object);
 	store_object_close(object);
 	return r;

@@ -224,6 +224,11 @@ int store_open(const struct store_options *options, struct store **out)
 	return 0;
 }
 
+const char *store_path(const struct store *store)
+{
+	return store->path;
+}
+
 void store_close(struct store *store)
 {
 	struct filling *filling, *next;

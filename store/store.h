@@ -29,6 +29,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include "common/chunk.h"
 #include "common/cleanup.h"
 #include "common/digest.h"
@@ -49,6 +50,14 @@ struct store_options {
 int must_check store_open(const struct store_options *options, struct store **out);
 /* All objects must have been closed. NULL is allowed. */
 void store_close(struct store *store);
+
+/* Its directory, as it was opened. Valid as long as STORE. */
+const char *store_path(const struct store *store);
+/*
+ * A regular file of the store's filesystem, opened for reading: what can be done with the store's files can be
+ * done with it. The caller's to close; -errno.
+ */
+int must_check store_probe(const struct store *store);
 
 /* Is another process holding the store at PATH? Its pid, 0 if none, or -errno. */
 pid_t store_holder(const char *path);
@@ -91,7 +100,7 @@ int must_check store_next(struct store *store, uint64_t after, struct store_info
  */
 int must_check store_remove(struct store *store, uint64_t id);
 
-/* View VIEW opened object ID now. Not synced. */
+/* View VIEW opened object ID now, to the second: once in it is recorded. Not synced. */
 int must_check store_touch(struct store *store, uint64_t id, uint32_t view);
 /* The views that ever opened ID: the first with a number greater than AFTER; -ENOENT after the
  * last. */
@@ -146,6 +155,15 @@ int store_object_fd(const struct store_object *object);
  */
 int must_check store_object_put(struct store_object *object, uint64_t chunk, const void *data,
 				size_t len);
+/*
+ * The same for N (1 … STORE_RUN_MAX) chunks in a row from FIRST, each in a buffer of its own: written together,
+ * past the page cache where buffers are page-aligned and the filesystem can (O_DIRECT), and recorded together.
+ * For who serves readers from the buffers; store_object_put() leaves the bytes in the page cache, for
+ * those who read them back soon. After an error all chunks that were absent are still.
+ */
+#define STORE_RUN_MAX 8
+int must_check store_object_put_run(struct store_object *object, uint64_t first,
+				    const struct iovec *chunks, size_t n);
 /* Take the object's room before its bytes come, for what is of no use uncached. -ENOSPC. */
 int must_check store_object_reserve(struct store_object *object);
 int must_check store_object_confirm(struct store_object *object, uint64_t chunk);

@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include "common/io.h"
 
@@ -144,6 +145,41 @@ static void test_views_and_users(void **state)
 	assert_true(info.last_open > 1600000000);
 	assert_int_equal(store_remove(store, info.id), 0);
 	assert_int_equal(store_next_user(store, info.id, 0, &view, &last_open), -ENOENT);
+	store_close(store);
+}
+
+/* The next second. */
+static void wait_for_time_after(int64_t then)
+{
+	while (time(NULL) <= then)
+		usleep(10000);
+}
+
+static void test_touches(void **state)
+{
+	struct store *store = open_store(*state, BOOT_A);
+	struct digest_name name = name_of(DIGEST_SHA256, 1);
+	struct store_info info, later;
+	int64_t first, second;
+	uint32_t view;
+
+	assert_int_equal(store_create(store, &name, 5, NULL, 0, &info), 0);
+	/* Many views in one second: each is recorded. */
+	for (view = 1; view <= 300; view++)
+		assert_int_equal(store_touch(store, info.id, view), 0);
+	for (view = 0; view < 300;)
+		assert_int_equal(store_next_user(store, info.id, view, &view, &first), 0);
+	assert_int_equal(view, 300);
+	assert_int_equal(store_get(store, info.id, &info), 0);
+	assert_int_equal(info.last_open, first);
+	wait_for_time_after(first);
+	assert_int_equal(store_touch(store, info.id, 300), 0);
+	assert_int_equal(store_next_user(store, info.id, 299, &view, &second), 0);
+	assert_true(second > first);
+	assert_int_equal(store_get(store, info.id, &later), 0);
+	assert_int_equal(later.last_open, second);
+	assert_int_equal(store_next_user(store, info.id, 0, &view, &second), 0);
+	assert_true(second <= first);
 	store_close(store);
 }
 
@@ -289,6 +325,7 @@ int main(void)
 		TEST(refuses_strange_directory),
 		TEST(records),
 		TEST(views_and_users),
+		TEST(touches),
 		TEST(lost_files),
 		TEST(limit),
 		TEST(format),
