@@ -21,18 +21,26 @@ void body_count(struct transfer *transfer)
 	transfer->counted = transfer->taken;
 }
 
+bool transfer_may_fill(const struct transfer *transfer)
+{
+	const struct fetch *fetch = transfer->fetch;
+	size_t kept = transfer->job->demanded ? 0 : fetch->buffers_kept;
+
+	return transfer->buffer || pool_available(fetch->pool) > kept;
+}
+
 /* Is there a buffer to fill? */
 static bool have_buffer(struct transfer *transfer)
 {
 	struct fetch *fetch = transfer->fetch;
 
-	if (!transfer->buffer)
+	if (!transfer->buffer && transfer_may_fill(transfer))
 		transfer->buffer = pool_take(fetch->pool);
 	if (!transfer->buffer) {
-		/* Announced first and tried again, so that a buffer freed in between is not missed.
-		 */
+		/* Announced first and tried again, so that a buffer freed in between is not missed. */
 		atomic_store(&fetch->starved, true);
-		transfer->buffer = pool_take(fetch->pool);
+		if (transfer_may_fill(transfer))
+			transfer->buffer = pool_take(fetch->pool);
 	}
 	return transfer->buffer != NULL;
 }
@@ -65,6 +73,7 @@ static void deliver(struct transfer *transfer)
 	transfer->filled = 0;
 	transfer->chunks++;
 	job->delivered++;
+	atomic_fetch_sub(&transfer->fetch->outstanding, 1);
 	job->attempts[transfer->source] = (struct attempt){0};
 	source_progress(source);
 	body_count(transfer);
@@ -76,6 +85,7 @@ static void took(struct transfer *transfer, size_t n)
 	const struct fetch_request *request = transfer->job->request;
 
 	transfer->taken += n;
+	transfer->fetch->sources[transfer->source].received += n;
 	if (request->kind != FETCH_CHUNKS)
 		return;
 	transfer->filled += n;

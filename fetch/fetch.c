@@ -3,6 +3,8 @@
 #include "fetch/internal.h"
 #include "common/log.h"
 
+#define BUFFERS_KEPT_MAX 4
+
 static void on_freed(void *arg)
 {
 	struct fetch *fetch = arg;
@@ -48,13 +50,25 @@ static int set_up_sources(struct fetch *fetch, const struct fetch_options *optio
 	if (!fetch->sources)
 		return -ENOMEM;
 	for (size_t i = 0; i < options->n_sources; i++) {
-		int r = source_init(&fetch->sources[i], &options->sources[i]);
+		int r = source_init(&fetch->sources[i], &options->sources[i],
+				    options->connections);
 
 		fetch->n_sources++;
 		if (r < 0)
 			return r;
 	}
 	return 0;
+}
+
+/* What fetch_run_chunks() goes by until something is measured. */
+static void set_up_runs(struct fetch *fetch)
+{
+	struct pace pace;
+
+	pace_init(&pace, fetch->n_transfers);
+	atomic_store(&fetch->run, pace_run(&pace));
+	atomic_store(&fetch->limit, pace_limit(&pace, false));
+	atomic_store(&fetch->window, pace_window(&pace));
 }
 
 int fetch_new(const struct fetch_options *options, struct fetch **out)
@@ -75,9 +89,13 @@ int fetch_new(const struct fetch_options *options, struct fetch **out)
 	fetch->last = &fetch->first;
 	fetch->pool = options->pool;
 	fetch->n_transfers = options->connections;
+	fetch->buffers_kept = pool_count(fetch->pool) / 16 < BUFFERS_KEPT_MAX
+				      ? pool_count(fetch->pool) / 16
+				      : BUFFERS_KEPT_MAX;
 	fetch->connect_timeout = options->connect_timeout_ms;
 	fetch->stall_timeout = options->stall_timeout_ms;
 	r = set_up_sources(fetch, options);
+	set_up_runs(fetch);
 	if (r == 0)
 		r = set_up_transfers(fetch);
 	if (r == 0) {
@@ -131,10 +149,33 @@ void fetch_submit(struct fetch *fetch, struct fetch_request *request)
 	if (!stopping) {
 		*fetch->last = request;
 		fetch->last = &request->next;
+		if (request->kind == FETCH_CHUNKS)
+			atomic_fetch_add(&fetch->outstanding, request->count);
 	}
 	pthread_mutex_unlock(&fetch->lock);
 	if (stopping)
 		request->ops->done(request, &canceled);
 	else
 		curl_multi_wakeup(fetch->multi);
+}
+
+void fetch_hurry(struct fetch *fetch)
+{
+	atomic_store(&fetch->hurried, true);
+	curl_multi_wakeup(fetch->multi);
+}
+
+uint64_t fetch_run_chunks(struct fetch *fetch, uint64_t count)
+{
+	uint64_t run = atomic_load(&fetch->run), limit = atomic_load(&fetch->limit);
+	uint64_t share = (atomic_load(&fetch->outstanding) + count + limit - 1) / limit;
+
+	if (share < run)
+		run = share;
+	return run > 0 ? run : 1;
+}
+
+uint64_t fetch_window_chunks(struct fetch *fetch)
+{
+	return atomic_load(&fetch->window);
 }

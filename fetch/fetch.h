@@ -24,6 +24,7 @@
 #ifndef FETCH_FETCH_H
 #define FETCH_FETCH_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -52,7 +53,7 @@ struct fetch_source {
 struct fetch_options {
 	const struct fetch_source *sources;
 	size_t n_sources;           /* may be 0: every request ends with -ENOENT */
-	unsigned int connections;   /* transfers at once */
+	unsigned int connections;   /* transfers at once, at most, of all sources together */
 	int64_t connect_timeout_ms; /* also covers TLS */
 	int64_t stall_timeout_ms;   /* below 1 KiB/s for that long is a stall; also until the first byte */
 	struct pool *pool;          /* buffers of CHUNK_SIZE; borrowed; its pool_on_freed is taken */
@@ -122,14 +123,43 @@ struct fetch_request {
 	uint64_t size;              /* FETCH_FRONT: bytes, <= FETCH_FRONT_MAX; FETCH_CHUNKS: of the object */
 	uint64_t first, count;      /* FETCH_CHUNKS: 1 … FETCH_CHUNKS_MAX of them */
 	uint64_t excluded;          /* bit N: do not ask source N */
+	atomic_bool demanded;       /* a reader is blocked on it: see fetch_demand() */
 	struct fetch_request *next; /* fetch's: the queue of submissions, so that submitting cannot fail */
 };
 
 /*
- * Queue a request; any thread, also from the callbacks; never fails (no memory: done() with -ENOMEM). Requests
- * start in the order of submission, as connections get free.
+ * Queue a request; any thread, also from the callbacks; never fails (no memory: done() with -ENOMEM).
+ *
+ * Demanded ones start first, then those ahead of their readers, each in the order of submission; FETCH_SIZE and
+ * FETCH_FRONT count as demanded. How many run at once is learned for each source: as many as bring more
+ * bytes, and fewer than it refuses. A few connections and buffers are kept for demanded ones. A request that
+ * ran already is not cut off for another, so it should not be longer than fetch_run_chunks() says.
  */
 void fetch_submit(struct fetch *fetch, struct fetch_request *request);
+
+/*
+ * A reader is blocked on REQUEST from now on. Any thread, also before it is submitted; takes no lock, so it may be
+ * called with one held, and has to be where nothing else keeps REQUEST from being done() with. True if that is
+ * new: then fetch_hurry() is due, without a lock held, once for any number of requests.
+ */
+static inline bool must_check fetch_demand(struct fetch_request *request)
+{
+	return !atomic_exchange(&request->demanded, true);
+}
+void fetch_hurry(struct fetch *fetch);
+
+/*
+ * How many chunks one request should ask for, 1 … FETCH_CHUNKS_MAX, by somebody who is about to ask for COUNT
+ * chunks: so many that a round trip does not weigh, and so few that all connections that are worth
+ * using have something to do and no run takes much more than a third of a second (or seven round trips). Any
+ * thread, at no cost.
+ */
+uint64_t fetch_run_chunks(struct fetch *fetch, uint64_t count);
+/*
+ * How many chunks should be asked for and not yet here, so that the connections that are worth using are not kept
+ * waiting by round trips: few on a short link. They need no memory before they come. Any thread, at no cost.
+ */
+uint64_t fetch_window_chunks(struct fetch *fetch);
 
 /*
  * Source SOURCE served bytes that did not verify. It is tried last from now on, and after 3 lies left
@@ -142,6 +172,9 @@ struct fetch_source_state {
 	const char *name;          /* valid as long as FETCH */
 	uint64_t requests, bytes;  /* sent; body bytes received */
 	uint64_t errors, lies;
+	unsigned int limit;        /* how many transfers at once it is thought to be worth now */
+	uint64_t rate;             /* bytes a second, when it was last in use; 0: never was */
+	int64_t rtt_us;            /* from a request to its answer, about the shortest; 0: none yet */
 	char last_error[FETCH_MESSAGE_SIZE]; /* "" if none */
 };
 size_t fetch_source_count(const struct fetch *fetch);

@@ -12,6 +12,8 @@
  *	body.c      body bytes into pool buffers, and the pause when there is none
  *	outcome.c   what the end of an exchange means
  *	job.c       a request on its way: which source next, when, and the end
+ *	pace.c      how many transfers at once a source is worth, and how long; pure
+ *	schedule.c  which request gets the next connection
  *	loop.c      the thread
  *
  * Threads: fetch->lock guards the queue of submissions, and of every source what its comment says.
@@ -135,6 +137,76 @@ void reply_check(const struct reply *reply, const struct ask *ask, struct verdic
 /* 0 or -errno, logged with name and line. Without headers OUT is NULL. */
 int must_check headers_read(const char *path, struct curl_slist **out);
 
+/* --- pace.c --- */
+
+/* A source as it is now. Times are in microseconds, of any clock that only goes forward. */
+struct pace_sample {
+	int64_t now;
+	uint64_t bytes;	      /* of bodies, received so far */
+	unsigned int active;  /* transfers running */
+	unsigned int flowing; /* of those, the ones whose body comes */
+	bool starved;	      /* one of them waits for a buffer */
+};
+
+enum pace_step { PACE_BASE, PACE_DOUBLE, PACE_RAISE, PACE_HALVE, PACE_LOWER, PACE_HOLD };
+
+struct pace_measure {
+	double rate;   /* bytes a second, of all transfers together */
+	double active; /* how many there were in the mean */
+};
+
+#define PACE_WINDOWS 4
+
+struct pace {
+	unsigned int max, limit;
+	int64_t rtt;	      /* us from a request to its answer, about the shortest; 0: none seen yet */
+	double rate;	      /* bytes a second lately, while anything ran */
+	double transfer_rate; /* of one transfer while its body comes; 0: not known yet */
+
+	struct pace_sample last;
+	struct pace_flow {
+		int64_t time, transfer_time;
+		uint64_t bytes;
+	} flow;
+
+	/* The measurement under way. */
+	int64_t settled_at, told_at;
+	struct pace_window {
+		int64_t time, area; /* area: of the number of transfers over time */
+		uint64_t bytes;
+	} window;
+	struct pace_measure windows[PACE_WINDOWS];
+	unsigned int n_windows;
+
+	/* The climb: what holds is the base, limit is what is tried. */
+	enum pace_step step;
+	struct pace_measure base;
+	unsigned int base_limit;
+	bool earned;	      /* the base was reached by doubling */
+	bool undoubled;	      /* doubling it was not judged yet */
+	bool lower_next;      /* the direction of the next probe in HOLD */
+	unsigned int strange; /* measurements in a row that do not fit the base */
+	int64_t due, hold;    /* end of the probe or of HOLD; how long HOLD lasts */
+
+	unsigned int ceiling; /* more were refused; 0: none was */
+	int64_t ceiling_until, ceiling_wait, refused_at;
+};
+
+/* MAX: transfers at once, 1 or more. */
+void pace_init(struct pace *pace, unsigned int max);
+/* To be called whenever something changed, and now and then. */
+void pace_sample(struct pace *pace, const struct pace_sample *sample);
+/* A request was answered after that many us. */
+void pace_round_trip(struct pace *pace, int64_t us);
+/* The source sent one away (429, 503, no connection) while OTHERS went on. */
+void pace_refused(struct pace *pace, int64_t now, unsigned int others);
+/* How many may run; a little more if the next one is demanded. */
+unsigned int pace_limit(const struct pace *pace, bool demanded);
+/* Chunks that one transfer should bring, 1 … FETCH_CHUNKS_MAX. */
+unsigned int pace_run(const struct pace *pace);
+/* Chunks that all transfers need ahead of them, so that round trips do not weigh: few where those are short. */
+unsigned int pace_window(const struct pace *pace);
+
 /* --- source.c --- */
 
 /* A redirect that worked, kept until it is refused. */
@@ -158,14 +230,23 @@ struct source {
 	int64_t demoted_until;	  /* failed for good lately: comes after the healthy ones */
 	struct redirect *redirects; /* the oldest first */
 	unsigned int n_redirects;
+	uint64_t received; /* body bytes */
+	struct pace pace;
+	struct pace_sample sample;
+	int64_t moved_at, published_at; /* us: last bytes; when the figures below were set */
 
 	/* Protected by fetch->lock. */
 	uint64_t requests, bytes, errors, lies;
 	int64_t alone_until; /* left alone for its lies */
+	unsigned int limit; /* as the pace last said */
+	uint64_t rate;
+	int64_t rtt;
 	char last_error[FETCH_MESSAGE_SIZE];
 };
 
-int must_check source_init(struct source *source, const struct fetch_source *from);
+/* CONNECTIONS: of all sources together. */
+int must_check source_init(struct source *source, const struct fetch_source *from,
+			   unsigned int connections);
 void source_destroy(struct source *source);
 /* 0 … what backoff after FAILURES in a row may be at most, in ms. */
 int64_t backoff_limit(unsigned int failures);
@@ -198,8 +279,10 @@ struct attempt {
 
 struct job {
 	struct fetch_request *request;
-	struct job *prev, *next; /* in fetch->idle, oldest request first */
+	struct job *prev, *next; /* in fetch->demanded or fetch->ahead, oldest request first */
 	uint64_t sequence;
+	bool demanded;	    /* a reader is blocked on it */
+	bool tried;	    /* had a transfer */
 	uint64_t delivered; /* chunks */
 	uint64_t out;	    /* bit N: source N is out */
 	uint64_t failed;    /* of those, the ones for which -ENOENT would be a lie */
@@ -221,6 +304,7 @@ enum outcome_kind {
 struct outcome {
 	enum outcome_kind kind;
 	bool answered;	     /* transient: after an answer that began well */
+	bool sent_away;	     /* transient: by a source that may have been asked too much at once */
 	bool flawed;	     /* done, and yet something was wrong: MESSAGE */
 	int64_t retry_after; /* ms; 0: none */
 	char message[FETCH_MESSAGE_SIZE];
@@ -230,7 +314,7 @@ struct job *must_check job_new(struct fetch *fetch, struct fetch_request *reques
 /* The source to ask now; or -EAGAIN and the time to look again; or -ENOENT: all are out. */
 int must_check job_choose(struct fetch *fetch, struct job *job, int64_t now, int64_t *when);
 /* Ends and frees the job. */
-void job_end(struct job *job, int error, unsigned int source);
+void job_end(struct fetch *fetch, struct job *job, int error, unsigned int source);
 /* No source is left: which error is that? */
 int job_verdict(const struct job *job);
 /* Books a transfer's end, OUTCOME not being a redirect. True: the job is over, with *ERROR. */
@@ -270,6 +354,7 @@ struct transfer {
 	char blocked[INET6_ADDRSTRLEN]; /* an address that was not; "" if none */
 	int64_t good_at, ticked_at;
 	uint64_t ticked;
+	int64_t asked_at; /* us */
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -279,6 +364,10 @@ int must_check transfer_start(struct transfer *transfer, struct job *job, unsign
 int must_check transfer_follow(struct transfer *transfer);
 /* Takes the handle out of the multi; the slot is idle again. The job is left to the caller. */
 void transfer_stop(struct transfer *transfer);
+/* Does its body come, as fast as it can? */
+bool transfer_flows(const struct transfer *transfer);
+/* Is there a buffer that it may have? Those ahead of their readers leave some to the others. */
+bool transfer_may_fill(const struct transfer *transfer);
 /* What has the end of the exchange brought? */
 void transfer_outcome(struct transfer *transfer, CURLcode code, struct outcome *out);
 /* Is it too slow? To be called about every FETCH_TICK_MS. *SLOW: less than the stall rate came. */
@@ -287,6 +376,22 @@ bool must_check transfer_stalled(struct transfer *transfer, int64_t now, bool *s
 size_t body_write(char *data, size_t one, size_t len, void *arg);
 void body_count(struct transfer *transfer);
 
+/* --- schedule.c --- */
+
+/* A job waits for a connection. */
+void schedule_add(struct fetch *fetch, struct job *job);
+/* Moves those forward that a reader is blocked on since the last look. */
+void schedule_promote(struct fetch *fetch);
+/* Starts what can be started. */
+void schedule_start(struct fetch *fetch);
+/* Is there a job that fetch->schedule_at holds for? */
+bool schedule_waits(struct fetch *fetch);
+/* Ends those that nobody wants any more; or all. */
+void schedule_tick(struct fetch *fetch);
+void schedule_cancel(struct fetch *fetch);
+/* Tells the paces how their sources do. */
+void schedule_sample(struct fetch *fetch);
+
 /* --- loop.c --- */
 
 struct fetch {
@@ -294,6 +399,7 @@ struct fetch {
 	struct pool *pool;
 	int64_t connect_timeout, stall_timeout;
 	unsigned int n_sources, n_transfers;
+	size_t buffers_kept; /* for what is demanded */
 	CURLM *multi;
 	pthread_t thread;
 
@@ -303,9 +409,13 @@ struct fetch {
 	bool blamed;			     /* a source lied since the last look; protected by lock */
 
 	atomic_bool starved; /* a transfer waits for a buffer: wake the thread when one is freed */
+	atomic_bool hurried; /* a request may have become demanded */
+	/* For fetch_run_chunks(): of the source that was asked last, and chunks that were asked for. */
+	atomic_uint run, limit, window;
+	atomic_uint_fast64_t outstanding;
 
 	/* The fetch thread's. */
-	struct job *idle; /* those without a transfer */
+	struct job *demanded, *ahead; /* those without a transfer */
 	uint64_t sequence, pauses;
 	int64_t schedule_at; /* when there is something to start again */
 	struct transfer *transfers;

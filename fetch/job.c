@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A request on its way. It is idle (in fetch->idle, waiting for a slot or for a source) or has one
+ * A request on its way. It waits (schedule.c) for a connection or for a source, or has one
  * transfer. A source is out of a request once its bit is in `out`, and never comes back in; the
  * request ends when all are.
  */
@@ -57,6 +57,7 @@ struct job *job_new(struct fetch *fetch, struct fetch_request *request, uint64_t
 		return NULL;
 	job->request = request;
 	job->sequence = sequence;
+	job->demanded = request->kind != FETCH_CHUNKS || atomic_load(&request->demanded);
 	leave_out(fetch, job);
 	/* A request that makes no sense is nobody's failure, and there is nobody to ask. */
 	if (!valid(request)) {
@@ -109,7 +110,7 @@ int job_verdict(const struct job *job)
 	return job->failed ? -EIO : -ENOENT;
 }
 
-void job_end(struct job *job, int error, unsigned int source)
+void job_end(struct fetch *fetch, struct job *job, int error, unsigned int source)
 {
 	struct fetch_request *request = job->request;
 	struct fetch_result result = {
@@ -118,6 +119,8 @@ void job_end(struct job *job, int error, unsigned int source)
 		.source = source,
 	};
 
+	if (request->kind == FETCH_CHUNKS)
+		atomic_fetch_sub(&fetch->outstanding, request->count - job->delivered);
 	if (error == 0)
 		job->message[0] = '\0';
 	if (error == 0 && request->kind == FETCH_SIZE)

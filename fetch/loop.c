@@ -3,37 +3,20 @@
  * The thread: takes submissions, starts what can be started, lets curl work, books what ended, lets
  * paused transfers go on, and looks about once a second for what stands still.
  *
- * Jobs without a transfer are in fetch->idle, oldest request first. schedule_at says when starting
- * one can succeed: 0 whenever a slot got free, a source changed or something was submitted. done()
- * and wanted() are called here only, never from within curl; chunk() from curl's write callback.
+ * done() and wanted() are called from here and schedule.c, never from within curl; chunk() from curl's
+ * write callback.
  */
 #include "fetch/internal.h"
 #include "common/clock.h"
 
-#include <string.h>
-#include <utlist.h>
+#define WORKS_US ((int64_t)1000000) /* a source that brought bytes so lately works */
 
-static int by_age(struct job *a, struct job *b)
-{
-	return a->sequence < b->sequence ? -1 : 1;
-}
-
-static void make_idle(struct fetch *fetch, struct job *job)
-{
-	DL_INSERT_INORDER(fetch->idle, job, by_age);
-	fetch->schedule_at = 0;
-}
-
-static void end_idle(struct fetch *fetch, struct job *job, int error)
-{
-	DL_DELETE(fetch->idle, job);
-	job_end(job, error, 0);
-}
-
-static void refuse(struct fetch_request *request, int error)
+static void refuse(struct fetch *fetch, struct fetch_request *request, int error)
 {
 	struct fetch_result result = {.error = error, .message = ""};
 
+	if (request->kind == FETCH_CHUNKS)
+		atomic_fetch_sub(&fetch->outstanding, request->count);
 	request->ops->done(request, &result);
 }
 
@@ -56,62 +39,21 @@ static bool take_submissions(struct fetch *fetch)
 		next = request->next;
 		request->next = NULL;
 		if (!job) {
-			refuse(request, -ENOMEM);
+			refuse(fetch, request, -ENOMEM);
 			continue;
 		}
-		DL_APPEND(fetch->idle, job);
-		fetch->schedule_at = 0;
+		schedule_add(fetch, job);
 	}
 	return !stopping;
 }
 
-static struct transfer *free_slot(struct fetch *fetch)
+/* Sent away while others are served: not a failure of the source, but its opinion on how many it takes. */
+static void note_refusal(struct source *source)
 {
-	for (unsigned int i = 0; i < fetch->n_transfers; i++)
-		if (!fetch->transfers[i].job)
-			return &fetch->transfers[i];
-	return NULL;
-}
+	int64_t now = clock_us();
 
-/* Starts the job, ends it, or leaves it and notes when to look again. */
-static void try_to_start(struct fetch *fetch, struct transfer *slot, struct job *job, int64_t now)
-{
-	int64_t when = INT64_MAX;
-	int source = job_choose(fetch, job, now, &when);
-
-	if (source == -EAGAIN) {
-		if (when < fetch->schedule_at)
-			fetch->schedule_at = when;
-		return;
-	}
-	if (source < 0) {
-		end_idle(fetch, job, job_verdict(job));
-		return;
-	}
-	if (!job->request->ops->wanted(job->request)) {
-		end_idle(fetch, job, -ECANCELED);
-		return;
-	}
-	DL_DELETE(fetch->idle, job);
-	if (transfer_start(slot, job, (unsigned int)source))
-		job_end(job, -ENOMEM, 0);
-}
-
-static void schedule(struct fetch *fetch)
-{
-	struct transfer *slot = free_slot(fetch);
-	int64_t now = clock_ms();
-	struct job *job, *next;
-
-	if (!slot || now < fetch->schedule_at)
-		return;
-	fetch->schedule_at = INT64_MAX;
-	DL_FOREACH_SAFE (fetch->idle, job, next) {
-		try_to_start(fetch, slot, job, now);
-		slot = slot->job ? free_slot(fetch) : slot;
-		if (!slot)
-			return; /* the next slot that gets free sets schedule_at */
-	}
+	if (source->active > 0 && source->moved_at > 0 && now - source->moved_at < WORKS_US)
+		pace_refused(&source->pace, now, source->active);
 }
 
 /* CODE, or OTHER if that is given, ended the transfer. */
@@ -137,10 +79,12 @@ static void end_transfer(struct fetch *fetch, struct transfer *transfer, CURLcod
 		job->size = transfer->verdict.size;
 	transfer_stop(transfer);
 	fetch->schedule_at = 0;
+	if (outcome.sent_away)
+		note_refusal(&fetch->sources[source]);
 	if (job_book(fetch, job, source, progress, &outcome, &error))
-		job_end(job, error, source);
+		job_end(fetch, job, error, source);
 	else
-		make_idle(fetch, job);
+		schedule_add(fetch, job);
 }
 
 static struct transfer *transfer_of(CURL *easy)
@@ -162,15 +106,21 @@ static void book_ended(struct fetch *fetch)
 				     NULL);
 }
 
-static struct transfer *longest_paused(struct fetch *fetch)
+/* Demanded ones first, then the one that waits longest. */
+static struct transfer *next_paused(struct fetch *fetch)
 {
 	struct transfer *found = NULL;
 
 	for (unsigned int i = 0; i < fetch->n_transfers; i++) {
 		struct transfer *transfer = &fetch->transfers[i];
+		bool before;
 
-		if (transfer->job && transfer->paused &&
-		    (!found || transfer->paused_since < found->paused_since))
+		if (!transfer->job || !transfer->paused)
+			continue;
+		before = !found || transfer->job->demanded > found->job->demanded ||
+			 (transfer->job->demanded == found->job->demanded &&
+			  transfer->paused_since < found->paused_since);
+		if (before)
 			found = transfer;
 	}
 	return found;
@@ -179,14 +129,18 @@ static struct transfer *longest_paused(struct fetch *fetch)
 /* curl_easy_pause() brings the bytes that wait at once, and they may pause it anew. */
 static void unpause(struct fetch *fetch)
 {
-	struct transfer *transfer;
-
 	for (unsigned int i = 0; i < fetch->n_transfers; i++) {
+		struct transfer *transfer = next_paused(fetch);
 		CURLcode code;
 
-		transfer = longest_paused(fetch);
-		if (!transfer || pool_available(fetch->pool) == 0)
+		if (!transfer)
 			return;
+		if (!transfer_may_fill(transfer)) {
+			/* Whoever frees the next one has to wake us again. */
+			atomic_store(&fetch->starved, true);
+			if (!transfer_may_fill(transfer))
+				return;
+		}
 		transfer->paused = false;
 		code = curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
 		if (code)
@@ -207,20 +161,16 @@ static void check_transfer(struct fetch *fetch, struct transfer *transfer, int64
 	} else if (slow && !job->request->ops->wanted(job->request)) {
 		transfer_stop(transfer);
 		fetch->schedule_at = 0;
-		job_end(job, -ECANCELED, 0);
+		job_end(fetch, job, -ECANCELED, 0);
 	}
 }
 
 static void tick(struct fetch *fetch, int64_t now)
 {
-	struct job *job, *next;
-
 	for (unsigned int i = 0; i < fetch->n_transfers; i++)
 		if (fetch->transfers[i].job)
 			check_transfer(fetch, &fetch->transfers[i], now);
-	DL_FOREACH_SAFE (fetch->idle, job, next)
-		if (!job->request->ops->wanted(job->request))
-			end_idle(fetch, job, -ECANCELED);
+	schedule_tick(fetch);
 }
 
 /* A source that is left alone from now on brings nothing more. */
@@ -254,14 +204,13 @@ static void cancel_all(struct fetch *fetch)
 		if (!job)
 			continue;
 		transfer_stop(&fetch->transfers[i]);
-		job_end(job, -ECANCELED, 0);
+		job_end(fetch, job, -ECANCELED, 0);
 	}
 	/* done() may submit again. */
 	do {
-		while (fetch->idle)
-			end_idle(fetch, fetch->idle, -ECANCELED);
+		schedule_cancel(fetch);
 		(void)take_submissions(fetch);
-	} while (fetch->idle);
+	} while (fetch->demanded || fetch->ahead);
 }
 
 static int64_t at_most(int64_t timeout, int64_t until, int64_t now)
@@ -285,17 +234,19 @@ void *loop_run(void *arg)
 		int running;
 
 		drop_liars(fetch, now);
-		schedule(fetch);
+		schedule_promote(fetch);
+		schedule_start(fetch);
 		curl_multi_perform(fetch->multi, &running);
 		book_ended(fetch);
 		unpause(fetch);
+		schedule_sample(fetch);
 		now = clock_ms();
 		if (now >= tick_at) {
 			tick(fetch, now);
 			tick_at = now + interval;
 		}
 		timeout = at_most(interval, tick_at, now);
-		if (free_slot(fetch) && fetch->idle)
+		if (schedule_waits(fetch))
 			timeout = at_most(timeout, fetch->schedule_at, now);
 		curl_multi_poll(fetch->multi, NULL, 0, (int)timeout, NULL);
 	}

@@ -69,6 +69,7 @@ static void judge_verdict(const struct transfer *transfer, struct outcome *out)
 		break;
 	case VERDICT_TRANSIENT:
 		out->kind = OUTCOME_TRANSIENT;
+		out->sent_away = transfer->reply.status == 429 || transfer->reply.status == 503;
 		out->retry_after = transfer->reply.retry_after;
 		break;
 	default:
@@ -91,6 +92,11 @@ static void judge_code(const struct transfer *transfer, CURLcode code, struct ou
 		say(out, OUTCOME_TRANSIENT, "the reply ended early");
 	else
 		say(out, is_transient(code) ? OUTCOME_TRANSIENT : OUTCOME_FINAL, "%s", text);
+	/* Closed in its face; a timeout may be the path's. */
+	out->sent_away = out->kind == OUTCOME_TRANSIENT && !out->answered &&
+			 (code == CURLE_COULDNT_CONNECT || code == CURLE_GOT_NOTHING ||
+			  code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR ||
+			  code == CURLE_SSL_CONNECT_ERROR);
 }
 
 void transfer_outcome(struct transfer *transfer, CURLcode code, struct outcome *out)

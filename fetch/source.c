@@ -44,13 +44,15 @@ static int set_template(const struct fetch_source *from, const char *key, const 
 	return r;
 }
 
-int source_init(struct source *source, const struct fetch_source *from)
+int source_init(struct source *source, const struct fetch_source *from, unsigned int connections)
 {
 	int r;
 
 	source->priority = from->priority;
 	source->allow_http = from->allow_http;
 	source->allow_private = from->allow_private;
+	pace_init(&source->pace, connections);
+	source->limit = source->pace.limit;
 	source->name = strdup(from->name);
 	if (!source->name)
 		return -ENOMEM;
@@ -177,6 +179,9 @@ void fetch_source_state(struct fetch *fetch, unsigned int number, struct fetch_s
 		.bytes = source->bytes,
 		.errors = source->errors,
 		.lies = source->lies,
+		.limit = source->limit,
+		.rate = source->rate,
+		.rtt_us = source->rtt,
 	};
 	memcpy(out->last_error, source->last_error, sizeof(out->last_error));
 	pthread_mutex_unlock(&fetch->lock);

@@ -20,6 +20,11 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/*
+ * As much as one recv(2) brings; each running transfer has one. Over loopback a GiB takes 16,000
+ * recvs and polls each with 64 KiB, 4,400 with 256, 3,100 with 512; the CPU goes by the copies
+ * (0.3 s a GiB) and is the same from 128 KiB on.
+ */
 #define RECEIVE_BUFFER (256L << 10)
 
 static const struct source *source_of(const struct transfer *transfer)
@@ -50,6 +55,7 @@ static int on_request(void *arg, char *remote, char *local, int remote_port, int
 	}
 	transfer->connected = true;
 	transfer->good_at = transfer->ticked_at = clock_ms();
+	transfer->asked_at = clock_us();
 	return CURL_PREREQFUNC_OK;
 }
 
@@ -70,6 +76,8 @@ static size_t on_header(char *line, size_t one, size_t len, void *arg)
 	if (!reply->ended)
 		return len;
 	reply_check(reply, &transfer->ask, verdict);
+	pace_round_trip(&transfer->fetch->sources[transfer->source].pace,
+			clock_us() - transfer->asked_at);
 	/* The memory for a front is asked for only when somebody has one. */
 	if (verdict->kind == VERDICT_BODY && transfer->ask.kind == FETCH_FRONT && !job->front)
 		job->front = malloc(job->request->size);
@@ -124,7 +132,12 @@ static CURLcode set_up(struct transfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	/* A dead name server must not block the thread when a transfer is given up. */
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+	/*
+	 * Not HTTP/2: it would put all transfers of a host on one TCP connection, with the rate that the
+	 * host or the path gives to one. Measured over loopback TLS with 16 transfers: 245 MB/s and
+	 * 1.3 s of CPU a GiB with it, 770 MB/s and 1.3 s without; with one transfer 1.45 s and 0.83 s.
+	 */
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
@@ -236,6 +249,11 @@ void transfer_stop(struct transfer *transfer)
 	pool_put(transfer->fetch->pool, steal_pointer(transfer->buffer));
 	source->active--;
 	clear(transfer);
+}
+
+bool transfer_flows(const struct transfer *transfer)
+{
+	return transfer->reply.ended && transfer->verdict.kind == VERDICT_BODY && !transfer->paused;
 }
 
 bool transfer_stalled(struct transfer *transfer, int64_t now, bool *slow)
