@@ -30,8 +30,7 @@ static const char *const ignored[] = {
 	"ro",	  "rw",	     "defaults", "auto",    "noauto",	  "user",	"nouser",
 	"users",  "owner",   "group",	 "_netdev", "nofail",	  "nosuid",	"nodev",
 	"async",  "atime",   "noatime",	 "relatime", "norelatime", "diratime",	"nodiratime",
-	"exec",	  "sync",    "loud",	 "silent",  "nopassthrough", "strictatime", "lazytime",
-	"nolazytime",
+	"exec",	  "sync",    "loud",	 "silent",  "strictatime",   "lazytime",	"nolazytime",
 };
 
 static int mount_option(void *arg, const char *name, const char *value)

@@ -32,6 +32,7 @@ int command_verify(const struct command *command, int argc, char **argv);
 int command_tree(const struct command *command, int argc, char **argv);
 int command_policy(const struct command *command, int argc, char **argv);
 int command_explain(const struct command *command, int argc, char **argv);
+int command_status(const struct command *command, int argc, char **argv);
 
 /* "usage: weightfs NAME ARGUMENTS" on stderr; returns EXIT_USAGE. */
 int command_usage(const struct command *command);

@@ -8,17 +8,26 @@
 #include "fs/access.h"
 #include "fs/control.h"
 #include "fs/handle.h"
+#include "fs/kept.h"
 #include "fs/object.h"
 #include "fs/parking.h"
+#include "fs/passthrough.h"
 #include "fs/probe.h"
 #include "fs/session.h"
 #include "fs/view.h"
+
+#define WRITERS 2 /* each has one write of some MiB under way */
 
 int64_t fs_deadline(const struct weightfs *fs)
 {
 	int64_t limit = fs->config.fetch.read_deadline_ms;
 
 	return limit ? clock_ms() + limit : 0;
+}
+
+size_t fs_spare(const struct weightfs *fs)
+{
+	return pool_count(fs->pool) / 4;
 }
 
 /* One verifier a core: they do nothing but hash and copy. */
@@ -107,9 +116,12 @@ int daemon_start(struct weightfs *fs, const struct settings *settings, struct co
 	if (r < 0)
 		return r;
 	if ((r = workqueue_new(verifier_count(), "verify", &fs->verifiers)) < 0 ||
+	    (r = workqueue_new(WRITERS, "write", &fs->writers)) < 0 ||
+	    (r = kept_new(fs->pool, fs_spare(fs), &fs->kept)) < 0 ||
 	    (r = workqueue_new(2, "background", &fs->background)) < 0 ||
 	    (r = parking_new(&fs->parking)) < 0 || (r = views_new(fs->store, &fs->views)) < 0 ||
-	    (r = objects_new(&fs->objects)) < 0 || (r = probes_new(&fs->probes)) < 0)
+	    (r = objects_new(&fs->objects)) < 0 || (r = probes_new(&fs->probes)) < 0 ||
+	    (r = passthrough_new(!settings->nopassthrough, &fs->passthrough)) < 0)
 		return log_error_errno(r, "the daemon cannot be set up");
 	if (settings->origin) {
 		r = start_view(fs, settings->origin);
@@ -126,11 +138,14 @@ void daemon_stop(struct weightfs *fs)
 	/* Ends every transfer; what has come already is verified, stored and answered. */
 	fetch_stop(fs->fetch);
 	workqueue_free(fs->verifiers);
+	workqueue_free(fs->writers);
 	workqueue_free(fs->background);
 	fetch_free(fs->fetch);
 	parking_free(fs->parking);
 	session_end(fs);
 	handle_close_all();
+	kept_free(fs->kept);
+	passthrough_free(fs->passthrough);
 	probes_free(fs->probes);
 	objects_free(fs->objects);
 	views_free(fs->views);

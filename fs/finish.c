@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include "common/log.h"
 #include "fs/object.h"
+#include "fs/opening.h"
+#include "fs/passthrough.h"
+#include "fs/session.h"
 
 struct finishing {
 	struct work work;
@@ -45,6 +48,9 @@ static int audit(struct object *object, const struct digest_pair *digests, const
 	if (fd < 0)
 		return -errno;
 	r = verify_fd(fd, -1, stop_when_asked, object->fs, &result);
+	/* The pages that this brought are for those who read past us; copies are made from the disk. */
+	if (!passthrough_active(object->fs->passthrough))
+		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 	if (r < 0)
 		return r;
 	same = digest_equal(verify_tree_fsverity(result.tree), &digests->fsverity);
@@ -52,6 +58,7 @@ static int audit(struct object *object, const struct digest_pair *digests, const
 	if (!same) {
 		if (store_remove(object->fs->store, object->id) < 0)
 			log_debug("%s: stays in the store", name);
+		session_forget_names(object->fs);
 		return log_error_errno(-EBADMSG, "%s: its stored bytes have changed; it was taken "
 						 "out of the store", name);
 	}
@@ -83,6 +90,8 @@ static void run(struct work *work)
 		r = make_complete(object, &digests);
 		if (r < 0)
 			log_error_errno(r, "%s: cannot be made complete", name);
+		else
+			opening_completed(object);
 	}
 	if (r == 0 && !digests.has_sha256 && store_object_size(object->store) > 0) {
 		r = audit(object, &digests, name);

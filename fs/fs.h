@@ -23,8 +23,10 @@
 #include "store/store.h"
 
 struct control;
+struct kept;
 struct objects;
 struct parking;
+struct passthrough;
 struct policy_slot;
 struct probes;
 struct views;
@@ -35,9 +37,11 @@ struct weightfs {
 	struct store *store;
 	struct pool *pool;
 	struct fetch *fetch;
-	struct workqueue *verifiers;  /* check and write chunks: CPU and page cache, never a sync */
+	struct workqueue *verifiers;  /* check chunks and answer readers: CPU only */
+	struct workqueue *writers;    /* chunks to the disk */
 	struct workqueue *background; /* syncs, audits, whole-file hashing: may take seconds */
 	struct parking *parking;
+	struct passthrough *passthrough;
 	struct views *views;
 	struct objects *objects;
 	struct probes *probes;
@@ -45,11 +49,14 @@ struct weightfs {
 	struct fuse_session *session;
 	uint32_t single_view; /* -o origin=: the view that the mount is; 0: every caller has its own */
 	bool offline;
-	atomic_size_t kept;   /* chunks in memory because the store has no room for them */
+	struct kept *kept;        /* chunks in memory that need not be */
+	atomic_size_t fetching;   /* objects with chunks on their way */
 	atomic_bool epochs;   /* set in INIT: the kernel drops cached names when told (FUSE 7.44) */
 	atomic_bool stopping; /* long background work ends early */
 };
 
+/* Buffers of the pool that are left to transfers: more than these are not kept full. */
+size_t fs_spare(const struct weightfs *fs);
 /* How long the kernel may keep what never changes but may be withdrawn by a policy reload. */
 double fs_timeout(const struct weightfs *fs);
 /* When a request that comes now is answered at the latest (clock_ms(); 0: no deadline). */

@@ -6,6 +6,7 @@
 #include "fs/handle.h"
 
 #include <pthread.h>
+#include "fs/kept.h"
 
 #define BLOCK_HANDLES 1024
 #define BLOCKS_MAX    1024
@@ -64,12 +65,14 @@ void handle_close(uint64_t fh)
 	struct handle *handle = handle_get(fh);
 	struct object *object = handle->object;
 
+	free(steal_pointer(handle->prefetch));
 	pthread_mutex_lock(&lock);
 	handle->object = NULL;
 	handle->next_free = first_free;
 	first_free = (uint32_t)fh + 1;
 	pthread_mutex_unlock(&lock);
-	atomic_fetch_sub(&object->handles, 1);
+	if (atomic_fetch_sub(&object->handles, 1) == 1)
+		kept_drop(object->fs->kept, object);
 	object_put(object);
 }
 

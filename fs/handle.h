@@ -6,10 +6,12 @@
 #define FS_HANDLE_H
 
 #include "fs/object.h"
+#include "fs/prefetch.h"
 
 struct handle {
 	struct object *object;
-	struct readahead readahead; /* protected by the object's lock */
+	uint64_t node; /* that was opened, set by whoever opened it */
+	struct prefetch *prefetch; /* protected by the object's lock; NULL: nothing cold was read yet */
 	uint32_t next_free;
 };
 

@@ -12,6 +12,7 @@ static const struct command commands[] = {
 	{ "add", "FILE...", "put files (- is stdin) into the store, print their digests",
 	  command_add },
 	{ "ls", "[--json] [DIGEST...]", "list what the store knows", command_ls },
+	{ "status", "[--json]", "how the daemon is", command_status },
 	{ "verify", "[--json] [DIGEST...]", "read the stored bytes again and check them",
 	  command_verify },
 	{ "tree", "FILE...", "write FILE.vtree, print both digests", command_tree },

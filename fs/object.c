@@ -4,7 +4,6 @@
 #include <assert.h>
 #include <string.h>
 #include "common/log.h"
-#include "fs/flight.h"
 
 struct objects {
 	pthread_mutex_t lock;
@@ -33,9 +32,9 @@ void objects_free(struct objects *objects)
 
 static void destroy(struct object *object)
 {
-	flight_free_kept(object);
 	store_object_close(object->store);
 	verify_tree_free(atomic_load(&object->tree));
+	layout_clear(&object->layout);
 	pthread_mutex_destroy(&object->lock);
 	free(object->last_error);
 	free(object);
@@ -69,6 +68,7 @@ static int load(struct weightfs *fs, uint64_t id, struct object **out)
 	object->fs = fs;
 	object->id = id;
 	atomic_init(&object->references, 1);
+	layout_init(&object->layout);
 	pthread_mutex_init(&object->lock, NULL);
 	r = store_object_open(fs->store, id, &object->store);
 	if (r < 0) {

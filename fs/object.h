@@ -17,8 +17,9 @@
 #include <pthread.h>
 #include <uthash.h>
 #include "fs/fs.h"
+#include "fs/layout.h"
 #include "fs/parking.h"
-#include "fs/readahead.h"
+#include "fs/streams.h"
 #include "verify/verify.h"
 
 struct flight;
@@ -32,9 +33,14 @@ struct object {
 	atomic_uint handles;     /* open files: readahead is for them */
 	_Atomic(struct verify_tree *) tree; /* NULL: unattested; set once, lives as long as the object */
 	atomic_bool uncached;    /* the store has no room: said once */
+	struct layout layout;    /* the tensors in it */
 	pthread_mutex_t lock;
 	struct flight *flights;  /* protected by lock: by chunk */
-	struct flight *kept;     /* protected by lock: those of them whose bytes are here only */
+	unsigned int asked;      /* protected by lock: those that have not landed */
+	atomic_uint in_memory;   /* those that have */
+	struct flight *unwritten; /* protected by lock: landed, to be written, by chunk */
+	bool writing;            /* protected by lock: write_work is on the writers' queue, and holds a reference */
+	struct work write_work;
 	struct whole *whole;     /* protected by lock: the fetch that opens wait for */
 	bool finishing;          /* protected by lock: a job makes it complete, or audits it */
 	char *last_error;        /* protected by lock: what sources said last; NULL: nothing */
@@ -62,11 +68,15 @@ char *object_last_error(struct weightfs *fs, uint64_t id);
 /* ---- pipeline.c: bytes of attested objects ---- */
 
 /*
- * Answer REQUEST with LENGTH bytes at OFFSET (inside the object), now or when they have come. READAHEAD
- * is the handle's.
+ * Answer REQUEST with LENGTH bytes at OFFSET (inside the object), now or when they have come. The N RUNS are
+ * to be fetched ahead (fs/prefetch.h).
  */
-void pipeline_read(struct object *object, struct readahead *readahead, fuse_req_t request,
-		   uint64_t offset, size_t length);
+void pipeline_read(struct object *object, fuse_req_t request, uint64_t offset, size_t length,
+		   const struct chunk_run *runs, size_t n);
+/* How many chunks may be fetched ahead of one reader. */
+uint64_t pipeline_ahead_max(const struct object *object);
+/* Fetch RUN, what is absent of it, for nobody in particular. Without the object's lock, any thread. */
+void pipeline_fetch(struct object *object, struct chunk_run run);
 
 /* ---- whole.c: unattested objects ---- */
 

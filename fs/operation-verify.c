@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include "fs/operations.h"
+#include "fs/session.h"
 #include "verify/verify.h"
 
 struct outcome {
@@ -120,8 +121,12 @@ static int each(struct operation *operation, const struct store_info *info)
 	store_object_close(object);
 	if (r != 0)
 		return r;
-	if (outcome.wrong > 0 && complete)
+	if (outcome.wrong > 0 && complete) {
 		r = store_remove(operation->store, info->id);
+		/* Who has it open keeps it; its name must not lead others there. */
+		if (operation->fs)
+			session_forget_names(operation->fs);
+	}
 	return r < 0 ? r : report(operation, info, &outcome);
 }
 

@@ -14,6 +14,7 @@ static const struct {
 	{ "add", operation_add, true },
 	{ "verify", operation_verify, true },
 	{ "explain", operation_explain, false },
+	{ "status", operation_status, false },
 };
 
 int operation_fail(struct operation *operation, int error, const char *format, ...)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include "common/log.h"
 #include "fs/handle.h"
+#include "fs/opening.h"
 #include "fs/ops.h"
+#include "fs/passthrough.h"
 #include "fs/reading.h"
 
 /* May it be opened at all, as things are? */
@@ -48,18 +51,83 @@ void ops_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(request, -r);
 		return;
 	}
+	handle_get(fi->fh)->node = ino;
 	r = store_touch(fs->store, node.object, node.view);
-	if (r < 0)
+	/* -ENOENT: it left the store, and who had it open opens it once more. */
+	if (r < 0 && r != -ENOENT)
 		log_warning_errno(r, "the time of an open cannot be recorded");
-	/* What was read once stays right for ever. */
-	fi->keep_cache = 1;
 	if (!store_object_complete(object->store) && !atomic_load(&object->tree)) {
 		whole_open(object, request, fi);
 		return;
 	}
 	finish_if_due(object);
-	if (fuse_reply_open(request, fi) < 0)
-		handle_close(fi->fh); /* interrupted: no RELEASE will come */
+	if (opening_reply(request, fi) < 0)
+		handle_close(fi->fh);
+}
+
+/*
+ * Without passthrough the bytes are in the page cache twice after the reply, once here and once in the mount's own:
+ * give up the former, chunk by chunk. (Smaller pieces cost more than they bring.)
+ */
+static void drop_stored(struct object *object, uint64_t offset, size_t size)
+{
+	uint64_t begin = offset / CHUNK_SIZE * CHUNK_SIZE, end = offset + size;
+
+	if (end != store_object_size(object->store))
+		end = end / CHUNK_SIZE * CHUNK_SIZE;
+	if (end > begin)
+		posix_fadvise(store_object_fd(object->store), (off_t)begin, (off_t)(end - begin),
+			      POSIX_FADV_DONTNEED);
+}
+
+/* Handles that are passed through come here, too: readahead(2) and posix_fadvise(WILLNEED). */
+static void read_complete(struct object *object, fuse_req_t request, uint64_t offset, size_t size)
+{
+	object_ref(object); /* once replied, the handle may be gone */
+	/* A complete object lacks nothing. */
+	if (reading_try(object, request, offset, size) == -EAGAIN)
+		fuse_reply_err(request, EIO);
+	if (!passthrough_active(object->fs->passthrough))
+		drop_stored(object, offset, size);
+	object_put(object);
+}
+
+/*
+ * What to fetch ahead because of this read. Before the request can be answered: then the handle may be
+ * closed at any time.
+ */
+static size_t plan_ahead(struct handle *handle, uint64_t offset, size_t length,
+			 struct chunk_run runs[PREFETCH_RUNS_MAX])
+{
+	struct object *object = handle->object;
+	uint64_t most = pipeline_ahead_max(object);
+	struct prefetch_read read = {
+		.offset = offset,
+		.length = length,
+		.size = store_object_size(object->store),
+		.max = most,
+		/* A full window is refilled by whole requests: many small ones leave the wire idle in between. */
+		.step = fetch_run_chunks(object->fs->fetch, most),
+		.tensors = layout_tensors(&object->layout),
+	};
+	size_t n = 0;
+
+	layout_consider(object);
+	pthread_mutex_lock(&object->lock);
+	if (!handle->prefetch)
+		handle->prefetch = calloc(1, sizeof(*handle->prefetch));
+	if (handle->prefetch)
+		n = prefetch_advance(handle->prefetch, &read, runs);
+	pthread_mutex_unlock(&object->lock);
+	return n;
+}
+
+static void read_partial(struct handle *handle, fuse_req_t request, uint64_t offset, size_t length)
+{
+	struct chunk_run runs[PREFETCH_RUNS_MAX];
+	size_t n = plan_ahead(handle, offset, length, runs);
+
+	pipeline_read(handle->object, request, offset, length, runs, n);
 }
 
 void ops_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
@@ -76,13 +144,13 @@ void ops_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
 	if (size > end - (uint64_t)offset)
 		size = (size_t)(end - (uint64_t)offset);
 	if (store_object_complete(object->store))
-		reading_reply_stored(object, request, (uint64_t)offset, size);
+		read_complete(object, request, (uint64_t)offset, size);
 	else
-		pipeline_read(object, &handle->readahead, request, (uint64_t)offset, size);
+		read_partial(handle, request, (uint64_t)offset, size);
 }
 
 void ops_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	handle_close(fi->fh);
+	opening_end(fuse_req_userdata(request), fi->fh);
 	fuse_reply_err(request, 0);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading attested objects, on FUSE threads: what is present is answered at once, for the rest the read is
+ * Reading attested objects, on FUSE threads: what is here is answered at once, for the rest the read is
  * parked and joins the flights of its chunks (fs/flight.h); what the reader will want next is asked for
  * in the same breath, so that neighbours go into one transfer.
  */
@@ -10,13 +10,9 @@
 struct batch {
 	struct transfer *first, **last;
 	struct transfer *open; /* the one that the next chunk may join */
+	uint64_t most;         /* chunks of a transfer */
+	bool hurry;            /* a transfer of an earlier call became demanded */
 	struct work *rechecks; /* chained, not submitted yet */
-	/* Waiters of chunks that are kept in memory: served when the lock is dropped. */
-	struct {
-		struct flight *flight;
-		struct waiter *waiter;
-	} kept[READING_CHUNKS_MAX];
-	size_t n_kept;
 };
 
 /* With the lock held. */
@@ -24,7 +20,7 @@ static int batch_add(struct batch *batch, struct object *object, uint64_t chunk)
 {
 	if (batch->open && transfer_extend(batch->open, chunk))
 		return 0;
-	batch->open = transfer_new(object, chunk, 0);
+	batch->open = transfer_new(object, chunk, 0, batch->most);
 	if (!batch->open)
 		return -ENOMEM;
 	transfer_chain(batch->open, &batch->last);
@@ -32,7 +28,7 @@ static int batch_add(struct batch *batch, struct object *object, uint64_t chunk)
 }
 
 /*
- * See to it that CHUNK is present or flying, with the lock held. FLIGHT is NULL when it is present. DEMANDED
+ * See to it that CHUNK is here or flying, with the lock held. FLIGHT is NULL when it is here. DEMANDED
  * chunks that another boot wrote are looked at again; ahead of the reader they can wait.
  */
 static int want_chunk(struct batch *batch, struct object *object, uint64_t chunk, bool demanded,
@@ -44,9 +40,11 @@ static int want_chunk(struct batch *batch, struct object *object, uint64_t chunk
 	*flight = NULL;
 	if (presence == STORE_PRESENT || (presence == STORE_HINT && !demanded))
 		return 0;
-	*flight = flight_find(object, chunk);
-	if (*flight)
+	made = flight_find(object, chunk);
+	if (made) {
+		*flight = made->state == FLIGHT_ASKED ? made : NULL;
 		return 0;
+	}
 	if (presence == STORE_ABSENT && object->fs->offline)
 		return -ENODATA;
 	made = calloc(1, sizeof(*made));
@@ -55,6 +53,7 @@ static int want_chunk(struct batch *batch, struct object *object, uint64_t chunk
 		return -ENOMEM;
 	}
 	flight_add(made, object, chunk);
+	made->transfer = presence == STORE_ABSENT ? batch->open : NULL;
 	if (presence == STORE_HINT) {
 		made->work.run = flight_recheck;
 		made->work.next = batch->rechecks;
@@ -64,15 +63,27 @@ static int want_chunk(struct batch *batch, struct object *object, uint64_t chunk
 	return 0;
 }
 
-/*
- * How far ahead one reader may be served: half of the memory leaves room for others. What the store does
- * not take has to stay in memory until it is read.
- */
-static uint64_t readahead_max(const struct object *object)
-{
-	size_t buffers = pool_count(object->fs->pool);
+#define AHEAD_MAX 4 /* times the memory */
 
-	return atomic_load(&object->uncached) ? buffers / 8 : buffers / 2;
+/*
+ * How far ahead one reader may be served: half of the memory, for all objects that are being fetched together. (All that
+ * could be kept is not better: what has lain for long is not in the processor's cache when it is copied.) More where
+ * a long link needs it, since what is asked for takes memory only from when it comes until it is written. Of
+ * what the store does not take less: it is in memory only.
+ */
+uint64_t pipeline_ahead_max(const struct object *object)
+{
+	struct weightfs *fs = object->fs;
+	uint64_t buffers = pool_count(fs->pool), objects = atomic_load(&fs->fetching);
+	uint64_t window = fetch_window_chunks(fs->fetch);
+
+	if (window > AHEAD_MAX * buffers)
+		window = AHEAD_MAX * buffers;
+	if (atomic_load(&object->uncached))
+		window = buffers / 8;
+	else if (window < buffers / 2)
+		window = buffers / 2;
+	return objects > 1 ? window / objects : window;
 }
 
 static void want_ahead(struct batch *batch, struct object *object, struct chunk_run run)
@@ -96,30 +107,16 @@ static void submit_batch(struct weightfs *fs, struct batch *batch)
 		work = next;
 	}
 	transfer_submit(batch->first);
-	for (size_t i = 0; i < batch->n_kept; i++) {
-		struct flight *flight = batch->kept[i].flight;
-
-		waiter_landed(batch->kept[i].waiter, flight->chunk, flight->buffer, flight->length,
-			      false);
-		flight_release(flight);
-	}
-}
-
-/* Are all chunks from FIRST up to END here already? Lock-free. */
-static bool all_present(struct object *object, uint64_t first, uint64_t end)
-{
-	for (uint64_t chunk = first; chunk < end; chunk++) {
-		if (store_object_presence(object->store, chunk) != STORE_PRESENT)
-			return false;
-	}
-	return true;
+	if (batch->hurry)
+		fetch_hurry(fs->fetch);
 }
 
 /* Join or make the flights that READING misses, with the lock held. */
-static int want_reading(struct batch *batch, struct object *object, struct reading *reading,
-			uint64_t first, uint64_t end)
+static int want_reading(struct batch *batch, struct object *object, struct reading *reading)
 {
-	for (uint64_t chunk = first; chunk < end; chunk++) {
+	uint64_t chunk, end;
+
+	for (reading_span(reading, &chunk, &end); chunk < end; chunk++) {
 		struct flight *flight;
 		struct waiter *waiter;
 		int r = want_chunk(batch, object, chunk, true, &flight);
@@ -129,51 +126,72 @@ static int want_reading(struct batch *batch, struct object *object, struct readi
 		if (!flight)
 			continue;
 		waiter = reading_wait_for(reading, chunk);
-		if (flight->kept) {
-			flight->users++;
-			batch->kept[batch->n_kept].flight = flight;
-			batch->kept[batch->n_kept++].waiter = waiter;
-			continue;
-		}
+		if (flight->transfer && transfer_demand(flight->transfer))
+			batch->hurry = true;
 		waiter->next = flight->waiters;
 		flight->waiters = waiter;
 	}
 	return 0;
 }
 
-void pipeline_read(struct object *object, struct readahead *readahead, fuse_req_t request,
-		   uint64_t offset, size_t length)
+/* READING (NULL: answered already), and ahead of it the N RUNS. */
+static void want(struct object *object, struct reading *reading, const struct chunk_run *runs,
+		 size_t n)
 {
 	struct weightfs *fs = object->fs;
-	uint64_t first = offset / CHUNK_SIZE, end = chunk_count(offset + length);
 	struct batch batch = { .last = &batch.first };
-	struct reading *reading = NULL;
-	struct chunk_run run;
+	uint64_t first = 0, end = 0;
 	int r = 0;
 
-	if (!all_present(object, first, end)) {
+	if (reading)
+		reading_span(reading, &first, &end);
+	for (size_t i = 0; i < n; i++)
+		end += runs[i].count;
+	batch.most = fetch_run_chunks(fs->fetch, end - first);
+	pthread_mutex_lock(&object->lock);
+	if (reading)
+		r = want_reading(&batch, object, reading);
+	for (size_t i = 0; i < n && !fs->offline; i++)
+		want_ahead(&batch, object, runs[i]);
+	pthread_mutex_unlock(&object->lock);
+	submit_batch(fs, &batch);
+	if (!reading)
+		return;
+	if (r < 0 && unpark(fs->parking, reading_parked(reading)))
+		fuse_reply_err(reading_parked(reading)->request, -r);
+	reading_begin(reading);
+}
+
+void pipeline_resume(struct reading *reading)
+{
+	want(reading_object(reading), reading, NULL, 0);
+}
+
+void pipeline_fetch(struct object *object, struct chunk_run run)
+{
+	want(object, NULL, &run, 1);
+}
+
+void pipeline_read(struct object *object, fuse_req_t request, uint64_t offset, size_t length,
+		   const struct chunk_run *runs, size_t n)
+{
+	struct weightfs *fs = object->fs;
+	struct reading *reading = NULL;
+	int r;
+
+	/* Nothing to be done ahead: the rule, where the reader goes through what is here. */
+	if (n == 0 && reading_try(object, request, offset, length) == 0)
+		return;
+	object_ref(object); /* once replied, the handle may be gone */
+	if (n == 0 || reading_try(object, request, offset, length) == -EAGAIN) {
 		r = reading_new(object, request, offset, length, &reading);
 		if (r < 0) {
 			fuse_reply_err(request, -r);
+			object_put(object);
 			return;
 		}
 		park(fs->parking, reading_parked(reading), fs_deadline(fs));
 	}
-	pthread_mutex_lock(&object->lock);
-	run = readahead_advance(readahead, offset, length, store_object_size(object->store),
-				readahead_max(object));
-	if (reading)
-		r = want_reading(&batch, object, reading, first, end);
-	if (!fs->offline)
-		want_ahead(&batch, object, run);
-	pthread_mutex_unlock(&object->lock);
-	submit_batch(fs, &batch);
-
-	if (!reading) {
-		reading_reply_stored(object, request, offset, length);
-		return;
-	}
-	if (r < 0 && unpark(fs->parking, reading_parked(reading)))
-		fuse_reply_err(request, -r);
-	reading_begin(reading);
+	want(object, reading, runs, n);
+	object_put(object);
 }

@@ -9,6 +9,12 @@
 #include <assert.h>
 #include <string.h>
 #include "common/log.h"
+#include "fs/flight.h"
+
+static uint64_t min(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
 
 struct reading {
 	struct parked parked;
@@ -17,7 +23,7 @@ struct reading {
 	size_t length;
 	uint64_t first; /* chunk */
 	atomic_uint missing;
-	_Atomic(char *) data;     /* made by the first chunk that was not stored */
+	_Atomic(char *) data;     /* made by the first chunk that was copied */
 	_Atomic uint64_t copied;  /* bit N: chunk first + N is in data */
 	struct waiter waiters[];
 };
@@ -62,25 +68,131 @@ static int log_read_error(struct object *object, int error)
 	return log_error_errno(error, "%s: stored bytes cannot be read", name);
 }
 
-void reading_reply_stored(struct object *object, fuse_req_t request, uint64_t offset,
-			  size_t length)
+/* ---- a reply of several pieces ---- */
+
+/* One piece a chunk at most: its buffer, which is pinned, or the scratch, where stored neighbours lie together. */
+struct pieces {
+	struct iovec parts[READING_CHUNKS_MAX];
+	size_t n;
+	struct {
+		struct flight *flight;
+		bool to_end;
+	} pinned[READING_CHUNKS_MAX];
+	size_t n_pinned;
+	void *scratch, *large; /* as long as the read; made when the store is asked for the first time */
+};
+
+static void pieces_free(struct pieces *pieces)
 {
-	_cleanup_free_ void *large = NULL;
-	void *buffer;
+	for (size_t i = 0; i < pieces->n_pinned; i++)
+		flight_unpin(pieces->pinned[i].flight, pieces->pinned[i].to_end);
+	free(pieces->large);
+}
+#define _cleanup_pieces_ _cleanup_(pieces_free)
+
+static bool pieces_add_pinned(struct pieces *pieces, struct object *object, uint64_t chunk,
+			      uint64_t begin, uint64_t end)
+{
+	struct flight *flight = flight_pin(object, chunk);
+	uint64_t at = chunk * CHUNK_SIZE;
+
+	if (!flight)
+		return false;
+	assert(end - at <= flight->length);
+	pieces->pinned[pieces->n_pinned].flight = flight;
+	pieces->pinned[pieces->n_pinned++].to_end = end - at == flight->length;
+	pieces->parts[pieces->n++] =
+		(struct iovec){ (char *)flight->buffer + (begin - at), (size_t)(end - begin) };
+	return true;
+}
+
+/* From the store, [BEGIN, END) of a read of LENGTH bytes at OFFSET: to the scratch, in its place. */
+static int pieces_add_stored(struct pieces *pieces, struct object *object, uint64_t begin,
+			     uint64_t end, uint64_t offset, size_t length)
+{
+	struct iovec *last = pieces->n ? &pieces->parts[pieces->n - 1] : NULL;
+	char *to;
 	int r;
 
-	buffer = length <= SCRATCH_SIZE ? scratch() : (large = malloc(length));
-	if (!buffer) {
-		fuse_reply_err(request, ENOMEM);
-		return;
+	if (!pieces->scratch)
+		pieces->scratch = length <= SCRATCH_SIZE ? scratch() :
+							   (pieces->large = malloc(length));
+	if (!pieces->scratch)
+		return -ENOMEM;
+	to = (char *)pieces->scratch + (begin - offset);
+	r = store_object_read(object->store, begin, to, (size_t)(end - begin));
+	if (r < 0)
+		return log_read_error(object, r);
+	if (last && (char *)last->iov_base + last->iov_len == to)
+		last->iov_len += (size_t)(end - begin);
+	else
+		pieces->parts[pieces->n++] = (struct iovec){ to, (size_t)(end - begin) };
+	return 0;
+}
+
+/* The chunks from CHUNK up to END that the store has, and memory has not: at least CHUNK, or none. */
+static uint64_t stored_until(struct object *object, uint64_t chunk, uint64_t end)
+{
+	uint64_t until = chunk;
+
+	while (until < end && store_object_presence(object->store, until) == STORE_PRESENT)
+		until++;
+	return atomic_load(&object->in_memory) && until > chunk ? chunk + 1 : until;
+}
+
+/* DATA holds the parts of the chunks in COPIED. -EAGAIN: a chunk is nowhere. */
+static int pieces_gather(struct pieces *pieces, struct object *object, uint64_t offset,
+			 size_t length, char *data, uint64_t copied)
+{
+	uint64_t first = offset / CHUNK_SIZE, end = chunk_count(offset + length), next;
+	int r = 0;
+
+	for (uint64_t chunk = first; chunk < end && r == 0; chunk = next) {
+		uint64_t from = chunk * CHUNK_SIZE < offset ? offset : chunk * CHUNK_SIZE, to;
+
+		next = chunk + 1;
+		to = min(next * CHUNK_SIZE, offset + length);
+		if (copied >> (chunk - first) & 1) {
+			pieces->parts[pieces->n++] =
+				(struct iovec){ data + (from - offset), (size_t)(to - from) };
+			continue;
+		}
+		if (pieces_add_pinned(pieces, object, chunk, from, to))
+			continue;
+		/* Memory first: what leaves it is in the store by then. */
+		next = stored_until(object, chunk, copied ? chunk + 1 : end);
+		if (next == chunk)
+			return -EAGAIN;
+		to = min(next * CHUNK_SIZE, offset + length);
+		r = pieces_add_stored(pieces, object, from, to, offset, length);
 	}
-	r = store_object_read(object->store, offset, buffer, length);
-	if (r < 0) {
-		log_read_error(object, r);
-		fuse_reply_err(request, EIO);
-		return;
-	}
-	fuse_reply_buf(request, buffer, length);
+	return r;
+}
+
+static void pieces_reply(const struct pieces *pieces, fuse_req_t request)
+{
+	if (pieces->n == 1)
+		fuse_reply_buf(request, pieces->parts[0].iov_base, pieces->parts[0].iov_len);
+	else
+		fuse_reply_iov(request, pieces->parts, (int)pieces->n);
+}
+
+int reading_try(struct object *object, fuse_req_t request, uint64_t offset, size_t length)
+{
+	_cleanup_pieces_ struct pieces pieces = { .n = 0 };
+	int r;
+
+	if (chunk_count(offset + length) - offset / CHUNK_SIZE > READING_CHUNKS_MAX)
+		r = -EINVAL;
+	else
+		r = pieces_gather(&pieces, object, offset, length, NULL, 0);
+	if (r == -EAGAIN)
+		return r;
+	if (r < 0)
+		fuse_reply_err(request, r == -ENOMEM || r == -EINVAL ? -r : EIO);
+	else
+		pieces_reply(&pieces, request);
+	return 0;
 }
 
 /* ---- life ---- */
@@ -131,6 +243,17 @@ bool reading_waits(const struct reading *reading)
 	return parked_waits(&reading->parked);
 }
 
+struct object *reading_object(const struct reading *reading)
+{
+	return reading->object;
+}
+
+void reading_span(const struct reading *reading, uint64_t *first, uint64_t *end)
+{
+	*first = reading->first;
+	*end = chunk_count(reading->offset + reading->length);
+}
+
 bool reading_is_single(const struct reading *reading)
 {
 	return (reading->offset + reading->length - 1) / CHUNK_SIZE == reading->first;
@@ -161,40 +284,28 @@ static size_t part(const struct reading *reading, uint64_t chunk, uint64_t *offs
 	return (size_t)(end - begin);
 }
 
-/* Some chunks are in `data` only: fill in the others from the store. */
-static int assemble(struct reading *reading, char *data)
-{
-	uint64_t copied = atomic_load(&reading->copied);
-	uint64_t last = (reading->offset + reading->length - 1) / CHUNK_SIZE;
-
-	for (uint64_t chunk = reading->first; chunk <= last; chunk++) {
-		uint64_t offset;
-		size_t length = part(reading, chunk, &offset);
-		int r;
-
-		if (copied >> (chunk - reading->first) & 1)
-			continue;
-		r = store_object_read(reading->object->store, offset,
-				      data + (offset - reading->offset), length);
-		if (r < 0)
-			return log_read_error(reading->object, r);
-	}
-	return 0;
-}
-
 static void answer(struct reading *reading)
 {
+	_cleanup_pieces_ struct pieces pieces = { .n = 0 };
 	fuse_req_t request = reading->parked.request;
-	char *data = atomic_load(&reading->data);
+	int r;
 
+	if (!reading_waits(reading))
+		return;
+	r = pieces_gather(&pieces, reading->object, reading->offset, reading->length,
+			  atomic_load(&reading->data), atomic_load(&reading->copied));
+	if (r == -EAGAIN) {
+		parked_ref(&reading->parked);
+		atomic_store(&reading->missing, 1);
+		pipeline_resume(reading);
+		return;
+	}
 	if (!unpark(reading->object->fs->parking, &reading->parked))
 		return;
-	if (!data)
-		reading_reply_stored(reading->object, request, reading->offset, reading->length);
-	else if (assemble(reading, data) < 0)
-		fuse_reply_err(request, EIO);
+	if (r < 0)
+		fuse_reply_err(request, r == -ENOMEM ? ENOMEM : EIO);
 	else
-		fuse_reply_buf(request, data, reading->length);
+		pieces_reply(&pieces, request);
 }
 
 static void landed_one(struct reading *reading)
@@ -209,7 +320,7 @@ void reading_begin(struct reading *reading)
 	landed_one(reading);
 }
 
-/* The store has no room for CHUNK: keep the reading's own part of it. */
+/* The store has no room: keep the reading's own part of CHUNK. */
 static int copy_part(struct reading *reading, uint64_t chunk, const char *chunk_data)
 {
 	char *data = atomic_load(&reading->data), *none = NULL;
@@ -231,28 +342,35 @@ static int copy_part(struct reading *reading, uint64_t chunk, const char *chunk_
 	return 0;
 }
 
-void waiter_landed(struct waiter *waiter, uint64_t chunk, const void *data, size_t length,
-		   bool stored)
+bool waiter_landed(struct waiter *waiter, uint64_t chunk, const void *data, size_t length)
 {
 	struct reading *reading = waiter->reading;
-	int r;
+	bool to_end = false;
+	int r = 0;
 
 	if (reading_is_single(reading)) {
 		size_t skip = (size_t)(reading->offset - chunk * CHUNK_SIZE);
 
 		assert(skip + reading->length <= length);
 		if (unpark(reading->object->fs->parking, &reading->parked))
-			fuse_reply_buf(reading->parked.request, (const char *)data + skip,
-				       reading->length);
+			to_end = fuse_reply_buf(reading->parked.request, (const char *)data + skip,
+						reading->length) == 0 &&
+				 skip + reading->length == length;
 		/* The count that reading_begin() holds may still come: it finds that nobody waits. */
 		landed_one(reading);
-		return;
+		return to_end;
 	}
-	r = stored || !reading_waits(reading) ? 0 : copy_part(reading, chunk, data);
+	if (atomic_load(&reading->object->uncached) && reading_waits(reading)) {
+		uint64_t end = reading->offset + reading->length;
+
+		r = copy_part(reading, chunk, data);
+		to_end = end >= chunk * CHUNK_SIZE + length;
+	}
 	if (r < 0)
 		waiter_failed(waiter, r);
 	else
 		landed_one(reading);
+	return to_end;
 }
 
 void waiter_failed(struct waiter *waiter, int error)

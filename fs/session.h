@@ -35,10 +35,16 @@ void session_end(struct weightfs *fs);
 /* The mount's device number, 0 if there is none: whoever must not wait for files of the own mount asks. */
 dev_t session_device(void);
 
+/* Where it is mounted, canonical; NULL: not yet. Any thread. */
+const char *session_mountpoint(void);
+
 /* The operation `init`. */
 void session_init(void *userdata, struct fuse_conn_info *conn);
 
-/* A new policy is in force: the kernel must not answer from what it learned under the old one. */
+/*
+ * A new policy is in force, or an object left the store because it is damaged: the kernel must not answer from what it
+ * learned before. Any thread.
+ */
 void session_forget_names(struct weightfs *fs);
 
 #endif

@@ -57,13 +57,22 @@ int settings_set(struct settings *settings, const char *name, const char *value)
 		{ "policy", &settings->policy },
 		{ "store", &settings->store },
 	};
+	const struct {
+		const char *name;
+		bool *out;
+	} words[] = {
+		{ "nopassthrough", &settings->nopassthrough },
+		{ "offline", &settings->offline },
+	};
 
-	if (!strcmp(name, "offline")) {
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		if (strcmp(name, words[i].name))
+			continue;
 		if (value) {
 			log_error("%s takes no value", name);
 			return -EINVAL;
 		}
-		settings->offline = true;
+		*words[i].out = true;
 		return 0;
 	}
 	if (!strcmp(name, "origin"))

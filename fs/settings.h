@@ -16,7 +16,7 @@ struct settings {
 	char *policy; /* the policy file */
 	char *store;  /* the store's directory */
 	char *origin; /* canonical: the whole mount is this origin's view */
-	bool offline;
+	bool offline, nopassthrough;
 	/* Set by settings_resolve(): the control socket, and the one to try next (NULL: none). */
 	char *socket, *system_socket;
 	bool daemon_only; /* there is a daemon to be asked, and nothing else will do */

@@ -7,19 +7,22 @@
 struct transfer {
 	struct fetch_request request;
 	struct object *object;
+	uint64_t most;      /* chunks that it may have */
 	uint64_t delivered; /* chunks, from the first; fetch thread */
 	struct transfer *next;
 };
 
 static const struct fetch_ops transfer_ops;
 
-struct transfer *transfer_new(struct object *object, uint64_t chunk, uint64_t excluded)
+struct transfer *transfer_new(struct object *object, uint64_t chunk, uint64_t excluded,
+			      uint64_t most)
 {
 	struct transfer *transfer = calloc(1, sizeof(*transfer));
 
 	if (!transfer)
 		return NULL;
 	transfer->object = object_ref(object);
+	transfer->most = most;
 	transfer->request = (struct fetch_request){
 		.kind = FETCH_CHUNKS,
 		.ops = &transfer_ops,
@@ -34,10 +37,15 @@ bool transfer_extend(struct transfer *transfer, uint64_t chunk)
 {
 	struct fetch_request *request = &transfer->request;
 
-	if (request->first + request->count != chunk || request->count == FETCH_CHUNKS_MAX)
+	if (request->first + request->count != chunk || request->count >= transfer->most)
 		return false;
 	request->count++;
 	return true;
+}
+
+bool transfer_demand(struct transfer *transfer)
+{
+	return fetch_demand(&transfer->request);
 }
 
 void transfer_chain(struct transfer *transfer, struct transfer ***last)
@@ -61,13 +69,19 @@ void transfer_submit(struct transfer *list)
 
 void flight_ask(struct flight *flight)
 {
-	struct transfer *transfer =
-		transfer_new(flight->object, flight->chunk, flight->excluded);
+	struct object *object = flight->object;
+	struct transfer *transfer = transfer_new(object, flight->chunk, flight->excluded, 1);
 
-	if (transfer)
-		transfer_submit(transfer);
-	else
+	if (!transfer) {
 		flight_fail(flight, -ENOMEM);
+		return;
+	}
+	pthread_mutex_lock(&object->lock);
+	flight->transfer = transfer;
+	if (flight->waiters)
+		(void)!transfer_demand(transfer); /* it is submitted below */
+	pthread_mutex_unlock(&object->lock);
+	transfer_submit(transfer);
 }
 
 static void transfer_free(struct transfer *transfer)
@@ -87,6 +101,7 @@ static void transfer_chunk(struct fetch_request *request, uint64_t index, void *
 
 	pthread_mutex_lock(&object->lock);
 	flight = flight_find(object, index);
+	flight->transfer = NULL;
 	pthread_mutex_unlock(&object->lock);
 	transfer->delivered = index - request->first + 1;
 	flight->buffer = buffer;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include "common/log.h"
 #include "fs/handle.h"
+#include "fs/opening.h"
 #include "fs/whole.h"
 
 struct opening {
@@ -36,11 +37,10 @@ static void answer_opening(struct weightfs *fs, struct opening *opening, int err
 	if (unpark(fs->parking, &opening->parked)) {
 		fuse_req_t request = opening->parked.request;
 
-		/* A reply that finds nobody (-ENOENT) brings no RELEASE either. */
 		if (error < 0)
 			fuse_reply_err(request, -error);
 		else
-			opening->opened = fuse_reply_open(request, &opening->fi) == 0;
+			opening->opened = opening_reply(request, &opening->fi) == 0;
 	}
 	parked_unref(&opening->parked);
 }
