@@ -147,17 +147,29 @@ int fuse_reply_err(fuse_req_t req, int err)
 	return answered(req, err);
 }
 
-int fuse_reply_buf(fuse_req_t req, const char *buf, size_t size)
+int fuse_reply_iov(fuse_req_t req, const struct iovec *iov, int count)
 {
 	struct outcome *outcome = req->outcome;
-	char *data = malloc(size ? size : 1);
+	size_t size = 0;
+	char *data;
 
+	for (int i = 0; i < count; i++)
+		size += iov[i].iov_len;
+	data = malloc(size ? size : 1);
 	if (!data)
 		abort();
-	memcpy(data, buf, size);
+	for (int i = 0, at = 0; i < count; at += (int)iov[i++].iov_len)
+		memcpy(data + at, iov[i].iov_base, iov[i].iov_len);
 	/* Twice would be a failure of its own, counted below. */
 	free(outcome->data);
 	outcome->data = data;
 	outcome->length = size;
 	return answered(req, 0);
+}
+
+int fuse_reply_buf(fuse_req_t req, const char *buf, size_t size)
+{
+	const struct iovec one = {(void *)(uintptr_t)buf, size};
+
+	return fuse_reply_iov(req, &one, 1);
 }

@@ -8,8 +8,16 @@
 #include <pthread.h>
 #include <string.h>
 #include "fs/handle.h"
+#include "fs/kept.h"
 
-/* Stands in for fs/object.c: the reference that a handle takes over. */
+static struct weightfs fs;
+
+/* Stand-ins: for fs/kept.c, and for fs/object.c: the reference that a handle takes over. */
+void kept_drop(struct kept *kept, const struct object *object)
+{
+	assert_ptr_equal(kept, NULL);
+}
+
 void object_put(struct object *object)
 {
 	atomic_fetch_sub(&object->references, 1);
@@ -17,7 +25,7 @@ void object_put(struct object *object)
 
 static void test_reuse(void **state)
 {
-	struct object a = {.references = 3}, b = {.references = 1};
+	struct object a = {.fs = &fs, .references = 3}, b = {.fs = &fs, .references = 1};
 	uint64_t first, second, third;
 
 	assert_int_equal(handle_open(&a, &first), 0);
@@ -26,7 +34,7 @@ static void test_reuse(void **state)
 	assert_int_equal(atomic_load(&a.handles), 2);
 	assert_int_equal(atomic_load(&a.references), 3); /* taken over */
 	assert_ptr_equal(handle_get(first)->object, &a);
-	handle_get(first)->readahead = (struct readahead){1, 2, 3};
+	handle_get(first)->prefetch = calloc(1, sizeof(struct prefetch)); /* freed with it */
 	handle_close(first);
 	assert_int_equal(atomic_load(&a.handles), 1);
 	assert_int_equal(atomic_load(&a.references), 2);
@@ -35,8 +43,7 @@ static void test_reuse(void **state)
 	assert_int_equal(handle_open(&b, &third), 0);
 	assert_true(third == first);
 	assert_ptr_equal(handle_get(third)->object, &b);
-	assert_true(handle_get(third)->readahead.next == 0);
-	assert_true(handle_get(third)->readahead.window == 0);
+	assert_null(handle_get(third)->prefetch);
 	assert_ptr_equal(handle_get(second)->object, &a);
 	handle_close(second);
 	handle_close(third);
@@ -49,7 +56,7 @@ static void test_reuse(void **state)
 
 static void test_all(void **state)
 {
-	struct object object = {.references = MOST + 1};
+	struct object object = {.fs = &fs, .references = MOST + 1};
 	struct handle *first;
 	uint64_t fh = 0;
 
@@ -92,7 +99,15 @@ struct user {
 	unsigned int wrong;
 };
 
-/* Each handle is its opener's, with the readahead that its opener left in it. */
+static void leave_mark(struct handle *handle, uint64_t mark)
+{
+	handle->prefetch = calloc(1, sizeof(*handle->prefetch));
+	if (!handle->prefetch)
+		abort();
+	handle->prefetch->streams.last_span = mark;
+}
+
+/* Each handle is its opener's, with what its opener left in it. */
 static void *use_handles(void *arg)
 {
 	struct user *user = arg;
@@ -108,14 +123,14 @@ static void *use_handles(void *arg)
 			if (handle_open(&user->object, &open[n]) < 0)
 				abort();
 			marks[n] = user->seed;
-			user->wrong += handle_get(open[n])->readahead.next != 0;
-			handle_get(open[n])->readahead.next = marks[n];
+			user->wrong += handle_get(open[n])->prefetch != NULL;
+			leave_mark(handle_get(open[n]), marks[n]);
 			n++;
 			continue;
 		}
 		at = (user->seed >> 8) % n;
 		user->wrong += handle_get(open[at])->object != &user->object ||
-			       handle_get(open[at])->readahead.next != marks[at];
+			       handle_get(open[at])->prefetch->streams.last_span != marks[at];
 		handle_close(open[at]);
 		open[at] = open[--n];
 		marks[at] = marks[n];
@@ -129,12 +144,13 @@ static void test_threads(void **state)
 {
 	struct user users[THREADS];
 	pthread_t threads[THREADS];
-	struct object object = {.references = 1};
+	struct object object = {.fs = &fs, .references = 1};
 	uint64_t fh;
 
 	memset(users, 0, sizeof(users));
 	for (unsigned int i = 0; i < THREADS; i++) {
 		users[i].seed = i + 1;
+		users[i].object.fs = &fs;
 		assert_int_equal(pthread_create(&threads[i], NULL, use_handles, &users[i]), 0);
 	}
 	for (unsigned int i = 0; i < THREADS; i++) {

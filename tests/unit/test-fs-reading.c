@@ -3,149 +3,7 @@
  * Readings: what a parked READ is answered with, from buffers, from the store, or from both. The
  * store and libfuse are stand-ins, the parking lot is the real one.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <errno.h>
-#include <pthread.h>
-#include <string.h>
-#include "common/chunk.h"
-#include "common/clock.h"
-#include "common/log.h"
-#include "fs/reading.h"
-#include "tests/unit/fuse-standin.h"
-
-#define CHUNKS	64
-#define SIZE	(CHUNKS * CHUNK_SIZE - 1000)
-#define HOUR	3600000
-#define HALF	(CHUNK_SIZE / 2)
-#define NOWHERE ((char)0xee) /* what the store has where no chunk was put */
-
-/* ---- stand-ins for the store and for fs/object.c ---- */
-
-struct store_object {
-	_Atomic uint64_t stored; /* bit N: chunk N */
-	atomic_uint reads;
-	int error;
-};
-
-static char byte_at(uint64_t offset)
-{
-	return (char)(offset * 7 + (offset >> 8) * 3 + (offset >> 19));
-}
-
-int store_object_read(struct store_object *object, uint64_t offset, void *buf, size_t len)
-{
-	char *bytes = buf;
-
-	atomic_fetch_add(&object->reads, 1);
-	for (size_t i = 0; i < len; i++) {
-		uint64_t chunk = (offset + i) / CHUNK_SIZE;
-
-		bytes[i] = atomic_load_explicit(&object->stored, memory_order_relaxed) >> chunk & 1
-				   ? byte_at(offset + i)
-				   : NOWHERE;
-	}
-	return object->error;
-}
-
-struct object *object_ref(struct object *object)
-{
-	atomic_fetch_add(&object->references, 1);
-	return object;
-}
-
-void object_put(struct object *object)
-{
-	atomic_fetch_sub(&object->references, 1);
-}
-
-void object_name(struct object *object, char out[DIGEST_NAME_SIZE])
-{
-	strcpy(out, "test");
-}
-
-/* ---- what each test has ---- */
-
-struct scene {
-	struct weightfs fs;
-	struct object object;
-	struct store_object store;
-	char *bytes; /* of the whole object */
-};
-
-static int setup(void **state)
-{
-	struct scene *scene = calloc(1, sizeof(*scene));
-
-	if (!scene || !(scene->bytes = malloc(SIZE)))
-		return -1;
-	for (uint64_t i = 0; i < SIZE; i++)
-		scene->bytes[i] = byte_at(i);
-	scene->object.fs = &scene->fs;
-	scene->object.store = &scene->store;
-	*state = scene;
-	return parking_new(&scene->fs.parking);
-}
-
-static int teardown(void **state)
-{
-	struct scene *scene = *state;
-	unsigned int references;
-
-	parking_free(scene->fs.parking);
-	references = atomic_load(&scene->object.references);
-	free(scene->bytes);
-	free(scene);
-	return references == 0 ? 0 : -1; /* a reading that was forgotten */
-}
-
-static struct reading *begin(struct scene *scene, uint64_t offset, size_t length,
-			     struct outcome *outcome)
-{
-	fuse_req_t request = standin_request(&scene->fs, 0, outcome);
-	struct reading *reading;
-
-	assert_int_equal(reading_new(&scene->object, request, offset, length, &reading), 0);
-	park(scene->fs.parking, reading_parked(reading), clock_ms() + HOUR);
-	return reading;
-}
-
-/* CHUNK has come, and verified; STORED: the store had room for it. */
-static void land(struct scene *scene, struct waiter *waiter, uint64_t chunk, bool stored)
-{
-	size_t length = chunk_length(SIZE, chunk);
-	/* A copy that goes afterwards, like the buffer that it came in. */
-	char *data = malloc(length);
-
-	if (!data)
-		abort();
-	memcpy(data, scene->bytes + chunk * CHUNK_SIZE, length);
-	if (stored)
-		atomic_fetch_or(&scene->store.stored, (uint64_t)1 << chunk);
-	waiter_landed(waiter, chunk, data, length, stored);
-	free(data);
-}
-
-static void assert_error(struct outcome *outcome, int error)
-{
-	assert_int_equal(atomic_load(&outcome->answers), 1);
-	assert_int_equal(atomic_load(&outcome->error), error);
-	assert_null(outcome->data);
-}
-
-static void assert_bytes(struct scene *scene, struct outcome *outcome, uint64_t offset,
-			 size_t length)
-{
-	assert_int_equal(atomic_load(&outcome->answers), 1);
-	assert_int_equal(atomic_load(&outcome->error), 0);
-	assert_int_equal(outcome->length, length);
-	assert_true(memcmp(outcome->data, scene->bytes + offset, length) == 0);
-	free(outcome->data);
-	outcome->data = NULL;
-}
+#include "tests/unit/reading-scene.h"
 
 /* ---- one chunk ---- */
 
@@ -168,6 +26,7 @@ static void test_single(void **state)
 		uint64_t offset = reads[i / 4].offset, chunk = offset / CHUNK_SIZE;
 		size_t length = reads[i / 4].length;
 		bool stored = i & 1, early = i & 2;
+		bool to_end = (offset + length) % CHUNK_SIZE == 0 || offset + length == SIZE;
 		struct outcome outcome;
 		struct reading *reading = begin(scene, offset, length, &outcome);
 		struct waiter *waiter = reading_wait_for(reading, chunk);
@@ -176,12 +35,12 @@ static void test_single(void **state)
 		assert_true(reading_waits(reading));
 		/* It may land before all was said. */
 		if (early)
-			land(scene, waiter, chunk, stored);
+			assert_int_equal(land(scene, waiter, chunk, stored), to_end);
 		assert_int_equal(atomic_load(&outcome.answers), early);
 		assert_int_equal(reading_waits(reading), !early);
 		reading_begin(reading);
 		if (!early)
-			land(scene, waiter, chunk, stored);
+			assert_int_equal(land(scene, waiter, chunk, stored), to_end);
 		assert_bytes(scene, &outcome, offset, length);
 	}
 	/* From the buffer, never from the store. */
@@ -234,25 +93,29 @@ static void test_stored(void **state)
 	assert_int_equal(atomic_load(&scene->store.reads), 1);
 }
 
-/* Every way in which four chunks are there already, land in the store, or land without room for
- * them. */
+/* Every way in which four chunks are in the store already, in memory, land in the store, or land without room
+ * for them. */
 static void test_mixed(void **state)
 {
 	struct scene *scene = *state;
 	const uint64_t first = CHUNKS - 4, offset = first * CHUNK_SIZE + HALF;
 	const size_t length = (size_t)(SIZE - offset);
 
-	for (unsigned int way = 0; way < 3 * 3 * 3 * 3; way++) {
-		unsigned int kinds[] = {way % 3, way / 3 % 3, way / 9 % 3, way / 27};
+	for (unsigned int way = 0; way < 4 * 4 * 4 * 4; way++) {
+		unsigned int kinds[] = {way % 4, way / 4 % 4, way / 16 % 4, way / 64};
 		struct waiter *waiters[4] = {NULL};
 		struct reading *reading;
 		struct outcome outcome;
 
 		atomic_store(&scene->store.stored, 0);
+		atomic_store(&scene->object.uncached, kinds[0] == 2 || kinds[1] == 2 ||
+							      kinds[2] == 2 || kinds[3] == 2);
 		reading = begin(scene, offset, length, &outcome);
 		for (uint64_t i = 0; i < 4; i++) {
-			if (kinds[i] > 0)
+			if (kinds[i] == 1 || kinds[i] == 2)
 				waiters[i] = reading_wait_for(reading, first + i);
+			else if (kinds[i] == 3)
+				keep(scene, first + i);
 			else
 				atomic_fetch_or(&scene->store.stored, (uint64_t)1 << (first + i));
 		}
@@ -261,7 +124,35 @@ static void test_mixed(void **state)
 			if (waiters[i])
 				land(scene, waiters[i], first + i, kinds[i] == 1);
 		assert_bytes(scene, &outcome, offset, length);
+		assert_int_equal(resumed, 0);
+		for (uint64_t i = 0; i < 4; i++) {
+			assert_int_equal(in_memory[first + i].users, 0);
+			assert_int_equal(in_memory[first + i].consumed, kinds[i] == 3);
+			free(in_memory[first + i].buffer);
+			in_memory[first + i] = (struct flight){0};
+		}
+		atomic_store(&scene->object.in_memory, 0);
 	}
+}
+
+/* Landed when the store still took chunks, and gone from memory before the rest came. */
+static void test_resumed(void **state)
+{
+	struct scene *scene = *state;
+	struct outcome outcome;
+	struct reading *reading = begin(scene, HALF, 2 * CHUNK_SIZE, &outcome);
+	struct waiter *waiters[3];
+
+	for (uint64_t chunk = 0; chunk < 3; chunk++)
+		waiters[chunk] = reading_wait_for(reading, chunk);
+	reading_begin(reading);
+	for (uint64_t chunk = 0; chunk < 3; chunk++) {
+		land(scene, waiters[chunk], chunk, true);
+		if (chunk < 2)
+			atomic_store(&scene->store.stored, 0);
+	}
+	assert_int_equal(resumed, 3);
+	assert_bytes(scene, &outcome, HALF, 2 * CHUNK_SIZE);
 }
 
 /* Answered by its deadline or an interrupt: what lands later is nobody's. */
@@ -300,16 +191,19 @@ static void test_store_fails(void **state)
 	reading_begin(reading);
 	assert_error(&outcome, EIO);
 
+	atomic_store(&scene->store.stored, 2);
 	reading = begin(scene, 0, 2 * CHUNK_SIZE, &outcome);
 	land(scene, reading_wait_for(reading, 0), 0, false);
 	reading_begin(reading);
 	assert_error(&outcome, EIO);
 
-	reading_reply_stored(&scene->object, standin_request(&scene->fs, 0, &outcome), 0, 10);
+	atomic_store(&scene->store.stored, 1);
+	assert_int_equal(reading_try(&scene->object, standin_request(&scene->fs, 0, &outcome), 0, 10),
+			 0);
 	assert_error(&outcome, EIO);
 }
 
-static void test_reply_stored(void **state)
+static void test_try(void **state)
 {
 	/* The last one is larger than what a thread keeps for this. */
 	static const size_t lengths[] = {1, 4096, 1 << 20, (1 << 20) + 1, 5 << 20};
@@ -318,10 +212,19 @@ static void test_reply_stored(void **state)
 
 	atomic_store(&scene->store.stored, UINT64_MAX);
 	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
-		reading_reply_stored(&scene->object, standin_request(&scene->fs, 0, &outcome),
-				     12345, lengths[i]);
+		assert_int_equal(reading_try(&scene->object,
+					     standin_request(&scene->fs, 0, &outcome), 12345,
+					     lengths[i]),
+				 0);
 		assert_bytes(scene, &outcome, 12345, lengths[i]);
 	}
+	/* One is nowhere: not answered. */
+	atomic_store(&scene->store.stored, 5);
+	assert_int_equal(reading_try(&scene->object, standin_request(&scene->fs, 0, &outcome), 0,
+				     2 * CHUNK_SIZE),
+			 -EAGAIN);
+	assert_int_equal(atomic_load(&outcome.answers), 0);
+	fuse_reply_err(outcome.request, EAGAIN);
 }
 
 static void test_too_long(void **state)
@@ -337,6 +240,7 @@ static void test_too_long(void **state)
 	fuse_reply_err(request, EINVAL);
 	/* As many as can be. */
 	reading = begin(scene, 0, SIZE, &outcome);
+	atomic_store(&scene->object.uncached, true);
 	for (uint64_t chunk = 0; chunk < CHUNKS; chunk++)
 		land(scene, reading_wait_for(reading, chunk), chunk, chunk % 2);
 	reading_begin(reading);
@@ -388,6 +292,7 @@ static void test_race(void **state)
 		struct reading *reading;
 
 		atomic_store(&scene->store.stored, 0);
+		atomic_store(&scene->object.uncached, true);
 		pthread_barrier_init(&race.barrier, NULL, THREADS + 1);
 		reading = begin(scene, offset, length, &outcome);
 		if (round % 7 == 0)
@@ -416,7 +321,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 		TEST(single),	   TEST(failed),       TEST(stored),   TEST(mixed), TEST(gave_up),
-		TEST(store_fails), TEST(reply_stored), TEST(too_long), TEST(race),
+		TEST(store_fails), TEST(try),	       TEST(too_long), TEST(race),  TEST(resumed),
 	};
 
 	log_set_level(LOG_EMERG); /* the failures are meant */
