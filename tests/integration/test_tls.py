@@ -29,8 +29,19 @@ def test_https_with_its_authority(medium, nginx, certificate, mount, http2):
     assert reader.whole(mounted.object(medium.attested)) == \
         {"sha256": medium.sha256, "size": medium.size}
     assert server.body_bytes(medium.blob_uri("attested")) == medium.size
-    protocols = {r["protocol"] for r in server.requests()}
-    assert protocols == {"HTTP/2.0" if http2 else "HTTP/1.1"}
+    # Also where HTTP/2 is offered: all transfers would share one connection, and its rate.
+    assert {r["protocol"] for r in server.requests(probes=True)} == {"HTTP/1.1"}
+
+
+def test_several_connections_each_used_again(medium, nginx, certificate, mount):
+    # Slow enough for requests to be under way side by side.
+    server = nginx(certificate=certificate, http2=True, rate="8m")
+    mounted = mount(Source("tls", server.url, ca_file=certificate.ca))
+    assert reader.whole(mounted.object(medium.attested))["sha256"] == medium.sha256
+    requests = server.requests()
+    connections = {r["connection"] for r in requests}
+    assert 2 <= len(connections) <= 16
+    assert len(requests) > len(connections)
 
 
 def test_https_of_an_unknown_authority(small, nginx, certificate, mount):

@@ -8,10 +8,11 @@
 Prints one line, `port N`, when it is ready; ends when its standard input is closed, or on SIGTERM.
 A request for /MANNER/PATH is answered with the file DIR/PATH in that manner: see MANNERS in manners.py.
 `GET /log` gives one JSON object a line for every request so far, `POST /reset` forgets them and
-everything that was counted per path. Neither is in the log.
+everything that was counted per path, `POST /open` opens the gate of the manner "gated". None is in the log.
 
 Parameters in the query: ?to=BASE for redirect-other, ?status=N for fail and redirects, ?length=N for
-endless, ?times=N for flaky and throttle, ?after=SECONDS for throttle, ?rate=N for slow.
+endless, ?times=N for flaky, throttle and hang, ?after=SECONDS for throttle, ?rate=N for slow,
+?most=N for limited.
 """
 
 import argparse
@@ -39,12 +40,14 @@ class State:
 
     def __init__(self):
         self.lock = threading.Lock()
+        self.gate = threading.Event()
         self.reset()
 
     def reset(self):
         with self.lock:
             self.log = []
             self.counts = {}
+            self.gate.clear()
 
     def count(self, key):
         """How often was this called with KEY before?"""
@@ -203,6 +206,9 @@ class Server:
             x.answer(200, text, Content_Type="application/jsonl")
         elif x.target == "/reset":
             self.state.reset()
+            x.answer(200)
+        elif x.target == "/open":
+            self.state.gate.set()
             x.answer(200)
         else:
             self.answer(x)

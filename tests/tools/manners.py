@@ -185,6 +185,43 @@ def stallhead(x):
     raise Close
 
 
+def hang(x):
+    """Never answers the first ?times= requests for a path."""
+    if x.server.state.count(x.key) < int(x.query.get("times", 1)):
+        stallhead(x)
+    honest(x)
+
+
+def gated(x):
+    """Honest, but for a body nobody moves before the gate is open. (A question for the size is none.)"""
+    while x.headers.get("range") != "bytes=0-0" and not x.server.state.gate.wait(0.2):
+        if x.server.stopped.is_set():
+            raise Close
+    honest(x)
+
+
+def limited(x):
+    """Serves ?most= at a time, each for a while, and sends the others away."""
+    state, key = x.server.state, ("serving",) + x.key
+    with state.lock:
+        serving = state.counts.get(key, 0)
+        refused = serving >= int(x.query.get("most", 2))
+        state.counts[key] = serving + (not refused)
+    if refused:
+        x.answer(429, "too many\n")
+        return
+    try:
+        part = x.part()
+        if part:
+            x.head(part[1], part[2])
+            for at in range(0, len(part[0]), PIECE):
+                x.body(part[0][at:at + PIECE])
+                x.server.stopped.wait(0.01)
+    finally:
+        with state.lock:
+            state.counts[key] = state.counts.get(key, 1) - 1
+
+
 def stallhalf(x):
     """Half of the body, then nothing."""
     part = x.part()
@@ -283,6 +320,9 @@ MANNERS = {
     "uneven": uneven,                          # right, in odd pieces
     "stall": stall,                            # headers, then nothing
     "stall-head": stallhead,                   # nothing
+    "hang": hang,                              # nothing for the first request (?times=), then honest
+    "gated": gated,                            # nothing before POST /open, then honest
+    "limited": limited,                        # two at a time (?most=), 429 for the others
     "stall-half": stallhalf,                   # half of the body, then nothing
     "early": simple(early),                    # closes after half of the body
     "early-chunks": simple(early_chunks),      # closes after one chunk (512 KiB) and a little

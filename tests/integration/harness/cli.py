@@ -22,6 +22,11 @@ def bare(digest):
     return digest.rsplit("-", 1)[-1].rsplit(":", 1)[-1]
 
 
+def status(store, **kwargs):
+    """`status --json` of the daemon that has STORE."""
+    return json.loads(ok("status", "--json", "--store", store, **kwargs))
+
+
 def listed(store, **kwargs):
     """`ls --json` as a list of records, digests as bare hex digits."""
     records = [json.loads(line)

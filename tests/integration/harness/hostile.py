@@ -24,10 +24,17 @@ class Hostile:
         with urllib.request.urlopen(self.url + "/log", timeout=10) as reply:
             return [json.loads(line) for line in reply.read().decode().splitlines()]
 
-    def reset(self):
-        request = urllib.request.Request(self.url + "/reset", method="POST", data=b"")
+    def post(self, what):
+        request = urllib.request.Request(f"{self.url}/{what}", method="POST", data=b"")
         with urllib.request.urlopen(request, timeout=10) as reply:
             reply.read()
+
+    def reset(self):
+        self.post("reset")
+
+    def open_gate(self):
+        """Let all go on who wait in the manner "gated"."""
+        self.post("open")
 
     def stop(self):
         self.child.stdin.close()

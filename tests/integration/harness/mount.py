@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 from . import process
-from .paths import SOON, WEIGHTFS
+from .paths import MOUNT_OPTIONS, SOON, WEIGHTFS
 from .poll import wait_until
 
 
@@ -46,7 +46,7 @@ class Mount:
         self.conf, self.policy = conf, policy
         self.log_path = os.path.join(folder, "daemon.log")
         self.child = None
-        options = list(options)
+        options = MOUNT_OPTIONS + list(options)
         source = "none"
         if conf and conf_as_source:
             source = conf

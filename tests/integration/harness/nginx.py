@@ -22,7 +22,7 @@ worker_rlimit_nofile 4096;
 events {{ worker_connections 2048; }}
 http {{
 	log_format line escape=json '{{"method":"$request_method","uri":"$uri","status":$status,'
-		'"body":$body_bytes_sent,"range":"$http_range","protocol":"$server_protocol",'
+		'"connection":$connection,"body":$body_bytes_sent,"range":"$http_range","protocol":"$server_protocol",'
 		'"authorization":"$http_authorization","host":"$host","agent":"$http_user_agent",'
 		'"referer":"$http_referer","origin":"$http_origin","encoding":"$http_accept_encoding"}}';
 	access_log {folder}/access.log line;

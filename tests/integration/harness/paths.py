@@ -18,6 +18,9 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 CHUNK = 512 * KIB
 BLOCK = 4 * KIB
 
+# Words for -o of every mount: "nopassthrough".
+MOUNT_OPTIONS = [word for word in os.environ.get("WEIGHTFS_MOUNT_OPTIONS", "").split(",") if word]
+
 UNITS = {"": 1, "K": KIB, "M": MIB, "G": GIB}
 
 

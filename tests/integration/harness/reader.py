@@ -11,16 +11,18 @@ from .poll import wait_until
 
 MAIN = os.path.join(os.path.dirname(os.path.realpath(__file__)), "reader_main.py")
 
+MAPPING_MAIN = os.path.join(os.path.dirname(MAIN), "mapping_main.py")
+
 READ_TIMEOUT = 240
 
 
 class Reader:
     """A reader at work. Its own errors go to the test's output."""
 
-    def __init__(self, *args, uid=None):
+    def __init__(self, *args, uid=None, main=MAIN):
         self.output = tempfile.TemporaryFile("w+")
         self.args = args
-        self.child = process.spawn(process.as_user(uid, process.python(MAIN, *args)),
+        self.child = process.spawn(process.as_user(uid, process.python(main, *args)),
                                    stdin=subprocess.DEVNULL, stdout=self.output)
 
     def lines(self):
@@ -53,6 +55,13 @@ class Reader:
 
     def kill(self):
         process.kill_group(self.child)
+
+
+class Mapping(Reader):
+    """mapping_main.py at work: PATH, HOW, LENGTH, an OFFSET for each piece; THREADS at a time."""
+
+    def __init__(self, path, how, length, *offsets, threads=None):
+        super().__init__(path, how, length, threads or len(offsets), *offsets, main=MAPPING_MAIN)
 
 
 def whole(path, way="read", uid=None, timeout=READ_TIMEOUT):
