@@ -5,8 +5,10 @@
 #
 #	./check.sh [--strict]          all stages
 #	./check.sh [--strict] quick    one build, its unit and integration tests, and the lints
-#	./check.sh [--strict] STAGE…   some: build unit integration lint quickstart asan tsan fuzz
-#	                               distcheck bench
+#	./check.sh [--strict] STAGE…   some: build unit integration nopassthrough lint quickstart
+#	                               asan tsan fuzz distcheck bench
+#
+# The bench stage is a short form of `make bench`: it fails because of wrong bytes, never of speed.
 #
 # Builds out of tree in build/ ($WEIGHTFS_BUILD), with the sanitizers' builds in folders below it; logs
 # are in build/logs/. The last line is `N passed, N failed, N skipped`; the status tells whether
@@ -14,6 +16,7 @@
 # tests/skip-allowed.txt knows it.
 #
 # WEIGHTFS_LONG=1   the long forms of the outage and crash tests
+# WEIGHTFS_BENCH_SIZE, WEIGHTFS_BENCH_ROUNDS   of the bench stage (64M, 1)
 # FUZZ_RUNS=N       executions of each fuzz target (50000)
 # JOBS=N            parallel compilations (2)
 # KEEP_GOING=no     stop at the first stage that fails
@@ -27,13 +30,13 @@ build=${WEIGHTFS_BUILD:-$top/build}
 jobs=${JOBS:-2}
 strict=
 [ "${CI:-}" = true ] && strict=yes
-all=(build unit integration lint quickstart asan tsan fuzz distcheck)
+all=(build unit integration nopassthrough lint quickstart asan tsan fuzz distcheck bench)
 stages=()
 for arg; do
 	case $arg in
 	--strict) strict=yes ;;
 	quick) stages+=(build unit integration lint) ;;
-	build | unit | integration | lint | quickstart | asan | tsan | fuzz | distcheck | bench) stages+=("$arg") ;;
+	build | unit | integration | nopassthrough | lint | quickstart | asan | tsan | fuzz | distcheck | bench) stages+=("$arg") ;;
 	*)
 		sed -n '3,/^$/{/^#/s/^# \{0,1\}//p}' "$0" >&2
 		exit 2
@@ -150,11 +153,13 @@ unit_tests() { # NAME FOLDER
 }
 
 # Three files at a time: most of their time is spent waiting for somebody's deadline.
-integration_tests() { # NAME FOLDER SANITIZER MODEL-SIZE MARKERS
+integration_tests() { # NAME FOLDER SANITIZER MODEL-SIZE MARKERS [TEST…]
 	local log=$logs/$1.log xml=$logs/$1.xml begin=$SECONDS counts status=0
+	local tests=("${@:6}")
+	[ ${#tests[@]} -gt 0 ] || tests=("$top/tests/integration")
 	rm -f "$xml"
 	WEIGHTFS=$2/weightfs WEIGHTFS_SANITIZER=$3 WEIGHTFS_MODEL_SIZE=${WEIGHTFS_MODEL_SIZE:-$4} \
-		"$python" -m pytest "$top/tests/integration" -q --color=no -m "$5" --durations=15 \
+		"$python" -m pytest "${tests[@]}" -q --color=no -m "$5" --durations=15 \
 		-n 3 --dist loadfile --junitxml="$xml" >"$log" 2>&1 </dev/null || status=$?
 	counts="0 0 0"
 	[ ! -f "$xml" ] || counts=$(tally "$xml" 2>>"$log")
@@ -237,6 +242,11 @@ leftovers() {
 stage_build() { check build build_in "$build" --enable-werror; }
 stage_unit() { unit_tests unit "$build"; }
 stage_integration() { integration_tests integration "$build" "" 1G ""; }
+# Once more where complete objects take the other way to their readers.
+stage_nopassthrough() {
+	WEIGHTFS_MOUNT_OPTIONS=nopassthrough integration_tests nopassthrough "$build" "" 96M "not heavy" \
+		"$top"/tests/integration/test_{abuse,crash,nodes,read}.py
+}
 
 stage_lint() {
 	check lint-shell lint_shell || :
@@ -277,8 +287,10 @@ stage_distcheck() {
 }
 
 stage_bench() {
-	check bench "$top/tests/bench/cold.sh" || :
-	cat "$logs/bench.log"
+	check bench-build build_in "$build" --enable-werror || return 0
+	check bench env WEIGHTFS_BENCH_SIZE="${WEIGHTFS_BENCH_SIZE:-64M}" \
+		WEIGHTFS_BENCH_ROUNDS="${WEIGHTFS_BENCH_ROUNDS:-1}" \
+		make -C "$build" bench BENCH_JSON=bench-short.json || :
 }
 
 check deps "$top/deps.sh" || finish
