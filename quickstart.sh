@@ -229,8 +229,7 @@ say "" "The size is known, and nothing of the model is here yet."
 title "The editor (uid $alice) reads 4 KiB in the middle"
 run as $alice dd if="$path" of=/dev/null bs=4k count=1 skip=$((size / 8192))
 lazily=$(sent)
-say "" "nginx has sent $lazily bytes, of $size: one chunk, the front of the tree, and a byte to" \
-	"learn the size."
+say "" "nginx has sent $lazily bytes, of $size: one chunk, and the front of the tree."
 [ "$lazily" -le $((1 << 20)) ] || fail "that is more than 1 MiB"
 [ "$lazily" -gt 0 ] || fail "nothing was fetched: that is not lazy, that is magic"
 

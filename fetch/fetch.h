@@ -83,7 +83,7 @@ void fetch_free(struct fetch *fetch);
 
 enum fetch_kind {
 	FETCH_SIZE,   /* how long is the object? One ranged GET of its first byte (HEAD is often not allowed) */
-	FETCH_FRONT,  /* the first SIZE bytes of the tree */
+	FETCH_FRONT,  /* the first SIZE bytes of the tree file, or all of it if it is shorter */
 	FETCH_CHUNKS, /* chunks FIRST … FIRST + COUNT - 1 of an object of SIZE bytes, in order */
 };
 
@@ -93,7 +93,8 @@ struct fetch_result {
 	const char *message;   /* "source lab: HTTP 503": the last failure; "" if none. Valid in done() */
 	unsigned int source;   /* FETCH_SIZE, FETCH_FRONT: who answered */
 	uint64_t size;         /* FETCH_SIZE */
-	const void *front;     /* FETCH_FRONT: request->size bytes, valid in done() */
+	const void *front;     /* FETCH_FRONT: valid in done(); NULL without a byte */
+	size_t front_len;      /* <= request->size */
 };
 
 struct fetch_request;
@@ -120,7 +121,7 @@ struct fetch_request {
 	enum fetch_kind kind;
 	const struct fetch_ops *ops;
 	struct digest_pair digests; /* a source whose template needs an unknown one is not asked */
-	uint64_t size;              /* FETCH_FRONT: bytes, <= FETCH_FRONT_MAX; FETCH_CHUNKS: of the object */
+	uint64_t size;              /* FETCH_FRONT: bytes at most, <= FETCH_FRONT_MAX; FETCH_CHUNKS: of the object */
 	uint64_t first, count;      /* FETCH_CHUNKS: 1 … FETCH_CHUNKS_MAX of them */
 	uint64_t excluded;          /* bit N: do not ask source N */
 	atomic_bool demanded;       /* a reader is blocked on it: see fetch_demand() */

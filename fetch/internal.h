@@ -109,7 +109,7 @@ struct reply {
 
 enum verdict_kind {
 	VERDICT_BODY,	   /* read BODY bytes */
-	VERDICT_ENOUGH,	   /* all that was asked is in SIZE */
+	VERDICT_ENOUGH,	   /* all that was asked is known: SIZE, or that there is no body */
 	VERDICT_REDIRECT,  /* to reply->location */
 	VERDICT_MISSING,   /* 404, 410 */
 	VERDICT_TRANSIENT, /* 408, 425, 429, 5xx */
@@ -121,6 +121,7 @@ struct verdict {
 	uint64_t size; /* FETCH_SIZE */
 	uint64_t body; /* bytes that must come */
 	bool close;    /* more may follow BODY and is not wanted */
+	bool open;     /* its end tells how many there are, BODY at most */
 	char message[FETCH_MESSAGE_SIZE];
 };
 
@@ -288,6 +289,7 @@ struct job {
 	uint64_t failed;    /* of those, the ones for which -ENOENT would be a lie */
 	uint64_t size;	    /* FETCH_SIZE: the answer */
 	void *front;	    /* FETCH_FRONT */
+	size_t front_len;
 	char message[FETCH_MESSAGE_SIZE];
 	struct attempt attempts[]; /* one a source */
 };

@@ -125,8 +125,10 @@ void job_end(struct fetch *fetch, struct job *job, int error, unsigned int sourc
 		job->message[0] = '\0';
 	if (error == 0 && request->kind == FETCH_SIZE)
 		result.size = job->size;
-	if (error == 0 && request->kind == FETCH_FRONT)
+	if (error == 0 && request->kind == FETCH_FRONT && job->front_len > 0) {
 		result.front = job->front;
+		result.front_len = job->front_len;
+	}
 	request->ops->done(request, &result);
 	free(job->front);
 	free(job);

@@ -75,8 +75,10 @@ static void end_transfer(struct fetch *fetch, struct transfer *transfer, CURLcod
 			return;
 		outcome.kind = OUTCOME_NO_MEMORY;
 	}
-	if (outcome.kind == OUTCOME_DONE)
+	if (outcome.kind == OUTCOME_DONE) {
 		job->size = transfer->verdict.size;
+		job->front_len = (size_t)transfer->taken;
+	}
 	transfer_stop(transfer);
 	fetch->schedule_at = 0;
 	if (outcome.sent_away)

@@ -109,7 +109,7 @@ void transfer_outcome(struct transfer *transfer, CURLcode code, struct outcome *
 		judge_code(transfer, code, out);
 	} else if (verdict->kind != VERDICT_BODY) {
 		judge_verdict(transfer, out);
-	} else if (transfer->taken < verdict->body) {
+	} else if (transfer->taken < verdict->body && !(verdict->open && code == CURLE_OK)) {
 		judge_code(transfer, code, out);
 	} else {
 		out->kind = OUTCOME_DONE;

@@ -259,11 +259,11 @@ static void check_whole(const struct reply *reply, const struct ask *ask, struct
 	uint64_t wanted = ask->last - ask->first + 1;
 
 	if (ask->kind == FETCH_FRONT) {
-		/* A server that cannot cut gives the whole tree: its front comes first. */
-		if (reply->has_length && reply->length < wanted)
-			say(out, VERDICT_REFUSED, "%" PRIu64 " bytes instead of %" PRIu64,
-			    reply->length, wanted);
+		/* A server that cannot cut gives the whole file: what was asked for comes first. */
+		out->open = !reply->has_length;
 		out->close = !reply->has_length || reply->length > wanted;
+		if (reply->has_length && reply->length < wanted)
+			out->body = reply->length;
 		return;
 	}
 	if (ask->first != 0 || ask->last != ask->size - 1)
@@ -276,11 +276,22 @@ static void check_whole(const struct reply *reply, const struct ask *ask, struct
 		    wanted);
 }
 
+/* Where a 206 has to end: with the file, if that is a tree file shorter than it might have been. */
+static uint64_t last_of(const struct reply *reply, const struct ask *ask)
+{
+	const struct content_range *range = &reply->range;
+
+	if (ask->kind == FETCH_FRONT && range->complete_known && range->complete > 0 &&
+	    range->complete <= ask->last)
+		return range->complete - 1;
+	return ask->last;
+}
+
 static void check_part(const struct reply *reply, const struct ask *ask, struct verdict *out)
 {
 	const struct content_range *range = &reply->range;
 
-	if (!range->satisfied || range->first != ask->first || range->last != ask->last)
+	if (!range->satisfied || range->first != ask->first || range->last != last_of(reply, ask))
 		say(out, VERDICT_REFUSED, "another Content-Range than asked for");
 	else if (ask->kind == FETCH_CHUNKS && !range->complete_known)
 		say(out, VERDICT_REFUSED, "Content-Range does not tell the size");
@@ -293,7 +304,7 @@ static void check_part(const struct reply *reply, const struct ask *ask, struct 
 static void check_success(const struct reply *reply, const struct ask *ask, struct verdict *out)
 {
 	out->kind = VERDICT_BODY;
-	out->body = ask->last - ask->first + 1;
+	out->body = (reply->status == 206 ? last_of(reply, ask) : ask->last) - ask->first + 1;
 	if (reply->coded) {
 		say(out, VERDICT_REFUSED, "content coding although none was asked for");
 		return;
@@ -334,9 +345,9 @@ void reply_check(const struct reply *reply, const struct ask *ask, struct verdic
 		say(out, VERDICT_MISSING, "HTTP %d", status);
 	else if (status == 408 || status == 425 || status == 429 || status / 100 == 5)
 		say(out, VERDICT_TRANSIENT, "HTTP %d", status);
-	else if (status == 416 && ask->kind == FETCH_SIZE && reply->has_range &&
+	else if (status == 416 && ask->kind != FETCH_CHUNKS && reply->has_range &&
 		 !reply->range.satisfied && reply->range.complete == 0)
-		out->kind = VERDICT_ENOUGH; /* no first byte: an empty object */
+		out->kind = VERDICT_ENOUGH; /* no first byte: an empty object or file */
 	else
 		say(out, VERDICT_REFUSED, "HTTP %d", status);
 }

@@ -78,11 +78,12 @@ static size_t on_header(char *line, size_t one, size_t len, void *arg)
 	reply_check(reply, &transfer->ask, verdict);
 	pace_round_trip(&transfer->fetch->sources[transfer->source].pace,
 			clock_us() - transfer->asked_at);
-	/* The memory for a front is asked for only when somebody has one. */
-	if (verdict->kind == VERDICT_BODY && transfer->ask.kind == FETCH_FRONT && !job->front)
-		job->front = malloc(job->request->size);
-	transfer->no_memory =
-		verdict->kind == VERDICT_BODY && transfer->ask.kind == FETCH_FRONT && !job->front;
+	/* The memory for a front is asked for only when somebody has one, and no more than that. */
+	if (verdict->kind == VERDICT_BODY && transfer->ask.kind == FETCH_FRONT && verdict->body > 0) {
+		free(job->front);
+		job->front = malloc(verdict->body);
+		transfer->no_memory = !job->front;
+	}
 	if (transfer->no_memory || reply->bytes > FETCH_HEADERS_MAX)
 		return 0;
 	/* A known answer with a body that nobody needs. */

@@ -14,8 +14,9 @@ static int show(void *arg, uint64_t done)
 }
 
 /* Written beside and renamed, so that a web server never serves half of one. */
-static int write_front(const char *path, const struct verify_tree *tree)
+static int write_tree_file(const char *path, const struct verify_result *result)
 {
+	uint8_t descriptor[VERIFY_DESCRIPTOR_SIZE];
 	_cleanup_free_ char *temporary = NULL;
 	_cleanup_close_ int fd = -1;
 	const void *front;
@@ -24,11 +25,14 @@ static int write_front(const char *path, const struct verify_tree *tree)
 
 	if (asprintf(&temporary, "%s.XXXXXX", path) < 0)
 		return -ENOMEM;
-	front = verify_tree_front(tree, &len);
+	front = verify_tree_front(result->tree, &len);
+	verify_descriptor_make(result->size, &result->root, descriptor);
 	fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd < 0)
 		return log_error_errno(-errno, "%s", temporary);
 	r = io_write(fd, front, len);
+	if (r == 0)
+		r = io_write(fd, descriptor, sizeof(descriptor));
 	if (r == 0 && (fchmod(fd, 0644) < 0 || rename(temporary, path) < 0))
 		r = -errno;
 	if (r < 0) {
@@ -58,7 +62,7 @@ static int make_tree(const char *file)
 	if (asprintf(&path, "%s.vtree", file) < 0)
 		r = -ENOMEM;
 	else
-		r = write_front(path, result.tree);
+		r = write_tree_file(path, &result);
 	if (r == 0) {
 		digest_to_hex(&result.sha256, sha256);
 		digest_to_hex(verify_tree_fsverity(result.tree), fsverity);

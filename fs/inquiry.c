@@ -2,13 +2,20 @@
 #include "fs/inquiry.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include "common/log.h"
 #include "fs/object.h"
 
 #define BIG_FRONT ((uint64_t)1 << 20) /* of 16 GiB; only one such is in memory at a time */
+#define TREE_MAX  (BIG_FRONT + VERIFY_DESCRIPTOR_SIZE)
+#define HELD_MAX  ((size_t)8 << 20)
 
+/* Bytes of bare trees that are kept while their objects' sizes are asked for. */
+static atomic_size_t held;
+
+static void tree_done(struct fetch_request *request, const struct fetch_result *result);
 static void size_done(struct fetch_request *request, const struct fetch_result *result);
 static void proof_chunk(struct fetch_request *request, uint64_t index, void *buffer, size_t len,
 			unsigned int source);
@@ -21,6 +28,7 @@ static bool wanted(struct fetch_request *request)
 	return inquiry->wanted(inquiry);
 }
 
+static const struct fetch_ops tree_ops = { .wanted = wanted, .done = tree_done };
 static const struct fetch_ops size_ops = { .wanted = wanted, .done = size_done };
 static const struct fetch_ops proof_ops = {
 	.chunk = proof_chunk,
@@ -47,6 +55,15 @@ static void ask_size(struct inquiry *inquiry)
 	ask(inquiry, FETCH_SIZE, 0, &size_ops);
 }
 
+static void begin(struct inquiry *inquiry)
+{
+	inquiry->certified = false;
+	if (inquiry->name.kind == DIGEST_FSVERITY)
+		ask(inquiry, FETCH_FRONT, TREE_MAX, &tree_ops);
+	else
+		ask_size(inquiry);
+}
+
 /* Whose answers did not fit together? Both are left out, and asked again if it was the same one. */
 static void reject(struct inquiry *inquiry)
 {
@@ -54,11 +71,13 @@ static void reject(struct inquiry *inquiry)
 
 	digest_name_format(&inquiry->name, name);
 	snprintf(what, sizeof(what), "%s size and tree", name);
+	if (inquiry->certified)
+		inquiry->size_source = inquiry->proof_source;
 	if (inquiry->size_source == inquiry->proof_source)
 		fetch_blame(inquiry->fs->fetch, inquiry->size_source, what);
 	inquiry->excluded |= (uint64_t)1 << inquiry->size_source | (uint64_t)1 << inquiry->proof_source;
 	snprintf(inquiry->message, sizeof(inquiry->message), "size or tree do not fit the digest");
-	ask_size(inquiry);
+	begin(inquiry);
 }
 
 static int fetch_failure(struct inquiry *inquiry, const struct fetch_result *result)
@@ -81,7 +100,7 @@ static int keep_chunk(struct inquiry *inquiry, const struct store_info *info)
 	if (r < 0)
 		return r;
 	/* No room for it, say: then it will be fetched again, which is no reason to fail here. */
-	if (store_object_put(object->store, 0, inquiry->proof, (size_t)inquiry->size) == 0)
+	if (store_object_put(object->store, 0, inquiry->chunk, (size_t)inquiry->size) == 0)
 		finish_if_due(object);
 	object_put(object);
 	return 0;
@@ -94,10 +113,10 @@ static int check_proof(struct inquiry *inquiry, struct verify_tree **tree)
 	size_t len = small ? 0 : (size_t)verify_front_size(inquiry->size);
 	int r;
 
-	r = verify_tree_new(inquiry->size, &inquiry->name.digest, small ? NULL : inquiry->proof, len,
+	r = verify_tree_new(inquiry->size, &inquiry->name.digest, small ? NULL : inquiry->tree, len,
 			    tree);
 	if (r == 0 && small && inquiry->size > 0) {
-		r = verify_tree_check(*tree, 0, inquiry->proof, (size_t)inquiry->size);
+		r = verify_tree_check(*tree, 0, inquiry->chunk, (size_t)inquiry->size);
 		if (r < 0)
 			verify_tree_free(steal_pointer(*tree));
 	}
@@ -155,13 +174,37 @@ static void pass_turn(struct inquiry *inquiry)
 		ask_big(next);
 }
 
+/* False: there is no memory, or, with a BOUND to what inquiries hold together, no more of it. */
+static bool take_tree(struct inquiry *inquiry, const struct fetch_result *result, bool bound)
+{
+	inquiry->proof_source = result->source;
+	if (result->front_len == 0)
+		return true;
+	if (bound && atomic_fetch_add(&held, result->front_len) + result->front_len > HELD_MAX) {
+		atomic_fetch_sub(&held, result->front_len);
+		return false;
+	}
+	inquiry->held = bound ? result->front_len : 0;
+	inquiry->tree = malloc(result->front_len);
+	if (!inquiry->tree)
+		return false;
+	memcpy(inquiry->tree, result->front, result->front_len);
+	inquiry->tree_len = result->front_len;
+	return true;
+}
+
+static void drop_tree(struct inquiry *inquiry)
+{
+	atomic_fetch_sub(&held, inquiry->held);
+	inquiry->held = 0;
+	free(steal_pointer(inquiry->tree));
+	inquiry->tree_len = 0;
+}
+
 static void drop_proof(struct inquiry *inquiry)
 {
-	if (inquiry->size <= CHUNK_SIZE)
-		pool_put(inquiry->fs->pool, inquiry->proof);
-	else
-		free(inquiry->proof);
-	inquiry->proof = NULL;
+	drop_tree(inquiry);
+	pool_put(inquiry->fs->pool, steal_pointer(inquiry->chunk));
 	pass_turn(inquiry);
 }
 
@@ -193,23 +236,21 @@ static void keep(struct work *work)
 
 /* ---- on the fetch thread ---- */
 
-static void size_done(struct fetch_request *request, const struct fetch_result *result)
+/* The size is known: is there all that proves it? */
+static void prove(struct inquiry *inquiry)
 {
-	struct inquiry *inquiry = container_of(request, struct inquiry, request);
-	uint64_t front;
+	uint64_t front = verify_front_size(inquiry->size);
+	bool here = inquiry->tree_len >= front;
 
-	if (result->error < 0) {
-		inquiry->ended(inquiry, fetch_failure(inquiry, result), NULL);
-		return;
-	}
-	inquiry->size = result->size;
-	inquiry->size_source = inquiry->proof_source = result->source;
 	inquiry->proof_error = 0;
-	front = verify_front_size(result->size);
-	if (inquiry->name.kind == DIGEST_SHA256 || result->size == 0)
+	if (!here || front == 0)
+		drop_tree(inquiry);
+	if (inquiry->name.kind == DIGEST_SHA256 || inquiry->size == 0)
 		workqueue_submit(inquiry->fs->verifiers, &inquiry->work);
-	else if (result->size <= CHUNK_SIZE)
-		ask(inquiry, FETCH_CHUNKS, result->size, &proof_ops);
+	else if (inquiry->size <= CHUNK_SIZE)
+		ask(inquiry, FETCH_CHUNKS, inquiry->size, &proof_ops);
+	else if (here)
+		workqueue_submit(inquiry->fs->verifiers, &inquiry->work);
 	else if (front > BIG_FRONT && front <= FETCH_FRONT_MAX)
 		take_turn(inquiry);
 	else if (front <= FETCH_FRONT_MAX)
@@ -218,12 +259,57 @@ static void size_done(struct fetch_request *request, const struct fetch_result *
 		reject(inquiry);
 }
 
+/* Does it end with the descriptor? */
+static bool certify(struct inquiry *inquiry, const struct fetch_result *result)
+{
+	const uint8_t *bytes = result->front;
+
+	return result->front_len >= VERIFY_DESCRIPTOR_SIZE &&
+	       verify_descriptor_check(bytes + result->front_len - VERIFY_DESCRIPTOR_SIZE,
+				       &inquiry->name.digest, &inquiry->size) == 0;
+}
+
+static void tree_done(struct fetch_request *request, const struct fetch_result *result)
+{
+	struct inquiry *inquiry = container_of(request, struct inquiry, request);
+
+	if (result->error < 0 && result->error != -ENOENT && result->error != -EIO) {
+		inquiry->ended(inquiry, fetch_failure(inquiry, result), NULL);
+		return;
+	}
+	/* Without a tree file it may be a small object yet. */
+	if (result->error == 0) {
+		inquiry->certified = certify(inquiry, result);
+		(void)take_tree(inquiry, result, !inquiry->certified);
+	}
+	if (inquiry->certified)
+		prove(inquiry);
+	else
+		ask_size(inquiry);
+}
+
+static void size_done(struct fetch_request *request, const struct fetch_result *result)
+{
+	struct inquiry *inquiry = container_of(request, struct inquiry, request);
+
+	if (result->error < 0) {
+		drop_tree(inquiry);
+		inquiry->ended(inquiry, fetch_failure(inquiry, result), NULL);
+		return;
+	}
+	inquiry->size = result->size;
+	inquiry->size_source = result->source;
+	if (!inquiry->tree)
+		inquiry->proof_source = result->source;
+	prove(inquiry);
+}
+
 static void proof_chunk(struct fetch_request *request, uint64_t index, void *buffer, size_t len,
 			unsigned int source)
 {
 	struct inquiry *inquiry = container_of(request, struct inquiry, request);
 
-	inquiry->proof = buffer;
+	inquiry->chunk = buffer;
 	inquiry->proof_source = source;
 }
 
@@ -234,20 +320,16 @@ static void proof_done(struct fetch_request *request, const struct fetch_result 
 	if (result->error < 0) {
 		drop_proof(inquiry);
 		/* A size that no source has bytes for was a lie: is there another one? */
-		if (result->error == -EIO && inquiry->size <= CHUNK_SIZE)
+		if (result->error == -EIO && inquiry->size <= CHUNK_SIZE && !inquiry->certified)
 			reject(inquiry);
 		else
 			inquiry->ended(inquiry, fetch_failure(inquiry, result), NULL);
 		return;
 	}
-	if (request->kind == FETCH_FRONT) {
-		inquiry->proof_source = result->source;
-		inquiry->proof = malloc((size_t)request->size);
-		if (inquiry->proof)
-			memcpy(inquiry->proof, result->front, (size_t)request->size);
-		else
-			inquiry->proof_error = -ENOMEM;
-	}
+	if (request->kind == FETCH_FRONT && !take_tree(inquiry, result, false))
+		inquiry->proof_error = -ENOMEM;
+	else if (request->kind == FETCH_FRONT && result->front_len < request->size)
+		inquiry->proof_error = -EBADMSG;
 	workqueue_submit(inquiry->fs->verifiers, &inquiry->work);
 }
 
@@ -256,5 +338,5 @@ void inquiry_begin(struct inquiry *inquiry)
 	inquiry->work.run = keep;
 	inquiry->excluded = 0;
 	inquiry->message[0] = '\0';
-	ask_size(inquiry);
+	begin(inquiry);
 }

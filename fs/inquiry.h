@@ -2,6 +2,9 @@
 /*
  * Asking the sources about one digest: is there such an object, how long is it, and, for an fs-verity digest, what
  * proves that? A source whose answers do not fit the digest is left out, and all is asked again.
+ *
+ * A tree file as `weightfs tree` writes it answers all of it at once. Of a bare tree the beginning is kept while the
+ * size is asked for.
  */
 #ifndef FS_INQUIRY_H
 #define FS_INQUIRY_H
@@ -27,7 +30,11 @@ struct inquiry {
 	struct work work;
 	uint64_t size, excluded;
 	unsigned int size_source, proof_source;
-	void *proof; /* the front (malloc) or the only chunk (pool) */
+	bool certified;   /* the size is, by a descriptor */
+	void *tree;       /* malloc: what came of the tree file, which begins with the front */
+	size_t tree_len;
+	size_t held;      /* of that, what counts as held without being known to be right */
+	void *chunk;      /* pool: of an object that has one only */
 	int proof_error;
 	bool has_turn;        /* it is the one that has a big front in memory */
 	struct inquiry *next; /* waits for its turn behind this one */

@@ -98,9 +98,10 @@ static int make_front(struct verify_builder *builder, struct digest *root)
 	return verify_front_fill(builder->hasher, &shape, front, root);
 }
 
-int verify_builder_finish(struct verify_builder *builder, struct verify_tree **out)
+int verify_builder_finish(struct verify_builder *builder, struct digest *root,
+			  struct verify_tree **out)
 {
-	struct digest root = {0}, fsverity;
+	struct digest fsverity;
 	int r = 0;
 
 	if (builder->block_fill > 0) {
@@ -113,14 +114,15 @@ int verify_builder_finish(struct verify_builder *builder, struct verify_tree **o
 	if (r < 0)
 		return r;
 
+	memset(root, 0, sizeof(*root)); /* of an empty file */
 	if (builder->n_chunks > 1)
-		r = make_front(builder, &root);
+		r = make_front(builder, root);
 	else if (builder->size > VERIFY_BLOCK_SIZE)
-		root = builder->chunks[0];
+		*root = builder->chunks[0];
 	else if (builder->size > 0)
-		root = builder->level1[0]; /* one block: its hash is the root */
+		*root = builder->level1[0]; /* one block: its hash is the root */
 	if (r == 0)
-		r = verify_hash_descriptor(builder->hasher, builder->size, &root, &fsverity);
+		r = verify_hash_descriptor(builder->hasher, builder->size, root, &fsverity);
 	if (r == 0)
 		r = verify_tree_assemble(builder->size, &fsverity,
 					 builder->n_chunks > 1 ? builder->chunks : NULL, out);

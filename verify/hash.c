@@ -131,26 +131,3 @@ int verify_hash_block(EVP_MD_CTX *hasher, const void *data, size_t len, struct d
 		r = verify_hash_end(hasher, out);
 	return r;
 }
-
-/*
- * struct fsverity_descriptor (linux/Documentation/filesystems/fsverity.rst): version, hash
- * algorithm, log2 of the block size, salt size, 4 reserved bytes, le64 data size, root hash in a
- * field of 64 bytes; salt and the rest, all zero here.
- */
-int verify_hash_descriptor(EVP_MD_CTX *hasher, uint64_t size, const struct digest *root,
-			   struct digest *out)
-{
-	uint8_t descriptor[256] = {1, 1, 12, 0};
-	int r;
-
-	for (size_t i = 0; i < 8; i++)
-		descriptor[8 + i] = (uint8_t)(size >> 8 * i);
-	memcpy(descriptor + 16, root->bytes, DIGEST_SIZE);
-
-	r = verify_hash_begin(hasher);
-	if (r == 0)
-		r = verify_hash_add(hasher, descriptor, sizeof(descriptor));
-	if (r == 0)
-		r = verify_hash_end(hasher, out);
-	return r;
-}

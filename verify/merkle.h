@@ -34,14 +34,16 @@ int must_check verify_hash_end(EVP_MD_CTX *hasher, struct digest *out);
 /* A block of LEN bytes, zeros behind them. */
 int must_check verify_hash_block(EVP_MD_CTX *hasher, const void *data, size_t len,
 				 struct digest *out);
-/* The fs-verity digest: the hash of the descriptor. */
-int must_check verify_hash_descriptor(EVP_MD_CTX *hasher, uint64_t size, const struct digest *root,
-				      struct digest *out);
-
 static inline void verify_cleanup_hasher(EVP_MD_CTX **hasher)
 {
 	EVP_MD_CTX_free(*hasher);
 }
+
+/* ---- descriptor.c ---- */
+
+/* The fs-verity digest: the hash of the descriptor. */
+int must_check verify_hash_descriptor(EVP_MD_CTX *hasher, uint64_t size, const struct digest *root,
+				      struct digest *out);
 
 /* ---- front.c: the levels of a front ---- */
 
@@ -91,7 +93,8 @@ int must_check verify_builder_init(struct verify_builder *builder);
 void verify_builder_release(struct verify_builder *builder);
 /* After an error the builder can only be released. */
 int must_check verify_builder_add(struct verify_builder *builder, const void *data, size_t len);
-int must_check verify_builder_finish(struct verify_builder *builder, struct verify_tree **out);
+int must_check verify_builder_finish(struct verify_builder *builder, struct digest *root,
+				     struct verify_tree **out);
 
 /* ---- helper.c: a thread that does one job at a time ---- */
 

@@ -107,7 +107,7 @@ int verify_stream_finish(struct verify_stream *stream, struct verify_result *out
 	stream->refusal = -EINVAL;
 	r = verify_hash_end(stream->sha256, &result.sha256);
 	if (r == 0)
-		r = verify_builder_finish(&stream->builder, &result.tree);
+		r = verify_builder_finish(&stream->builder, &result.root, &result.tree);
 	if (r < 0)
 		return r;
 	*out = result;

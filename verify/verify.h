@@ -16,6 +16,9 @@
  * front, so the front is all that has to be kept or fetched. The height of the tree follows from the
  * size, and the size is part of the descriptor: no inner node can pass for a leaf.
  *
+ * A *tree file* is the front with the descriptor behind it: all that has to be known of an object whose
+ * fs-verity digest is known, its size included.
+ *
  * Everything returns 0 or -errno and sets outputs on success only. Nothing here logs.
  */
 #ifndef VERIFY_VERIFY_H
@@ -28,11 +31,25 @@
 #include "common/digest.h"
 
 #define VERIFY_BLOCK_SIZE ((size_t)4096)
+#define VERIFY_DESCRIPTOR_SIZE ((size_t)256)
 /* Larger objects are refused everywhere (-EFBIG): keeps every offset inside a signed 64-bit one. */
 #define VERIFY_SIZE_MAX ((uint64_t)1 << 62)
 
 /* Bytes of the front of the tree of an object of SIZE bytes; 0 for one chunk or less. */
 uint64_t verify_front_size(uint64_t size);
+
+/* ---- the descriptor ---- */
+
+/* What the fs-verity digest is the hash of: `fsverity digest --out-descriptor` writes the same. */
+void verify_descriptor_make(uint64_t size, const struct digest *root,
+			    uint8_t out[VERIFY_DESCRIPTOR_SIZE]);
+/*
+ * The size of the object with the digest FSVERITY, by its DESCRIPTOR (VERIFY_DESCRIPTOR_SIZE bytes). 0, or
+ * -EBADMSG: it is not that object's, or of parameters other than those above; -EIO or -ENOMEM when
+ * OpenSSL fails. Any thread; one hash of 256 bytes.
+ */
+int must_check verify_descriptor_check(const void *descriptor, const struct digest *fsverity,
+				       uint64_t *size);
 
 /* ---- the tree ---- */
 
@@ -69,6 +86,7 @@ const void *verify_tree_front(const struct verify_tree *tree, size_t *len);
 struct verify_result {
 	uint64_t size;
 	struct digest sha256;
+	struct digest root;       /* of the tree, all zero for an empty file */
 	struct verify_tree *tree; /* the caller's to free; holds the fs-verity digest */
 };
 

@@ -37,11 +37,18 @@ static void check_verdict(const struct reply *reply, const struct ask *ask)
 		must(!reply->malformed &&
 		     (reply->status == 200 || reply->status == 206 || reply->status == 416));
 	if (verdict.kind == VERDICT_BODY)
-		must(!reply->coded && verdict.body == ask->last - ask->first + 1);
+		must(!reply->coded && verdict.body <= ask->last - ask->first + 1);
+	if (verdict.kind == VERDICT_BODY && ask->kind != FETCH_FRONT)
+		must(verdict.body == ask->last - ask->first + 1 && !verdict.open);
 	if (verdict.kind == VERDICT_BODY && reply->status == 206)
-		must(reply->range.first == ask->first && reply->range.last == ask->last);
+		must(reply->range.first == ask->first &&
+		     reply->range.last == ask->first + verdict.body - 1);
+	/* Less than what was asked for is all that there is. */
+	if (verdict.kind == VERDICT_BODY && verdict.body < ask->last - ask->first + 1)
+		must(verdict.body ==
+		     (reply->status == 206 ? reply->range.complete : reply->length));
 	if (verdict.kind == VERDICT_ENOUGH)
-		must(ask->kind == FETCH_SIZE && verdict.size <= FETCH_SIZE_MAX);
+		must(ask->kind != FETCH_CHUNKS && verdict.size <= FETCH_SIZE_MAX);
 }
 
 static void try_line(const char *line)

@@ -22,7 +22,7 @@ def test_tree_equals_fsverity(models, folder, size):
     printed = cli.ok("tree", path).split()
     assert printed == [f"sha256-{model.sha256}", f"fsverity-{model.fsverity}", path]
     with open(path + ".vtree", "rb") as file:
-        assert file.read() == model.front
+        assert file.read() == model.tree_file
 
 
 def test_tree_of_several_files_and_a_missing_one(models, folder):
@@ -41,7 +41,7 @@ def test_tree_of_the_large_model(big, folder):
     os.link(big.path, path)
     assert f"fsverity-{big.fsverity}" in cli.ok("tree", path)
     with open(path + ".vtree", "rb") as file:
-        assert file.read() == big.front
+        assert file.read() == big.tree_file
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def site(folder, models, medium):
     os.link(medium.path, os.path.join(root, "f", medium.fsverity))
     tree = os.path.join(root, "f", medium.fsverity + ".vtree")
     with open(tree, "wb") as file:
-        file.write(medium.front)
+        file.write(medium.tree_file)
     server = Nginx(os.path.join(folder, "nginx-site"), root)
     server.start()
     server.tree = tree
@@ -63,31 +63,76 @@ def site(folder, models, medium):
 FETCH = {"read-deadline": "5s", "stall-timeout": "2s", "connect-timeout": "2s"}
 
 
-def test_the_whole_tree_file_serves_as_well(site, medium, folder, mount):
-    """`fsverity digest --out-merkle-tree` begins with the front: a Range request takes just that."""
-    process.run(["fsverity", "digest", f"--out-merkle-tree={site.tree}", medium.path], check=True)
-    assert os.path.getsize(site.tree) > medium.front_size
-    mounted = mount(Source("site", site.url))
-    assert reader.whole(mounted.object(medium.attested))["sha256"] == medium.sha256
-    sent = site.body_bytes(f"/f/{medium.fsverity}.vtree")
-    assert sent == medium.front_size
+def asked(server):
+    """What was asked for, as (URI's end, bytes of the body)."""
+    return [("tree" if request["uri"].endswith(".vtree") else "object", request["body"])
+            for request in server.requests(probes=True)]
 
 
-@pytest.mark.parametrize("damage", ["flip", "empty", "short", "missing", "zeros"])
-def test_a_damaged_tree_releases_nothing(site, medium, mount, damage):
+def test_a_stat_asks_for_the_tree_file_alone(site, medium, mount):
+    """And a first read, then, for the chunk."""
+    path = mount(Source("site", site.url)).object(medium.attested)
+    assert os.stat(path).st_size == medium.size
+    assert asked(site) == [("tree", len(medium.tree_file))]
+    with open(path, "rb", buffering=0) as file:
+        assert os.pread(file.fileno(), BLOCK, 20 * MIB) == medium.read(20 * MIB, BLOCK)
+    assert asked(site) == [("tree", len(medium.tree_file)), ("object", CHUNK)]
+
+
+@pytest.mark.parametrize("size", [0, 1, BLOCK, CHUNK - 1, CHUNK, CHUNK + 1])
+def test_small_objects_and_their_tree_files(models, server, mount, size):
+    model = models.blob(size, "tree file")
+    path = mount(server).object(model.attested)
+    assert os.stat(path).st_size == size
+    fetched = {0: []}.get(size, [("object", size)]) if size <= CHUNK else []
+    assert asked(server) == [("tree", len(model.tree_file))] + fetched
+    assert reader.whole(path)["sha256"] == model.sha256
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_bare_tree_serves_as_well(site, medium, mount, whole):
+    """Its front, or all that `fsverity digest --out-merkle-tree` writes: the size is asked for, then."""
+    if whole:
+        process.run(["fsverity", "digest", f"--out-merkle-tree={site.tree}", medium.path], check=True)
+    else:
+        with open(site.tree, "wb") as file:
+            file.write(medium.front)
+    bytes_there = os.path.getsize(site.tree)
+    path = mount(Source("site", site.url)).object(medium.attested)
+    assert os.stat(path).st_size == medium.size
+    assert asked(site) == [("tree", min(bytes_there, 1 * MIB + 256)), ("object", 1)]
+    assert reader.whole(path)["sha256"] == medium.sha256
+
+
+@pytest.mark.parametrize("damage", ["flip", "empty", "short", "missing", "zeros", "bare", "bare flip",
+                                    "descriptor only", "other descriptor", "no front block"])
+def test_a_damaged_tree_releases_nothing(site, medium, small, mount, damage):
     front = bytearray(medium.front)
+    front[len(front) // 3] ^= 4
+    content = {"flip": bytes(front) + medium.descriptor, "empty": b"", "short": medium.front[:-1],
+               "zeros": bytes(len(front)), "bare flip": bytes(front),
+               "bare": medium.front[:-BLOCK], "descriptor only": medium.descriptor,
+               "other descriptor": bytes(front) + small.descriptor,
+               "no front block": medium.front[:-BLOCK] + medium.descriptor}
     if damage == "missing":
         os.unlink(site.tree)
     else:
-        front[len(front) // 3] ^= 4
-        content = {"flip": bytes(front), "empty": b"", "short": medium.front[:-1],
-                   "zeros": bytes(len(front))}[damage]
         with open(site.tree, "wb") as file:
-            file.write(content)
+            file.write(content[damage])
     mounted = mount(Source("site", site.url), fetch=FETCH)
     outcome = reader.whole(mounted.object(medium.attested), timeout=40)
     assert outcome["errno"] in ("EIO", "ENOENT", "ETIMEDOUT") and outcome["offset"] == 0
     assert mounted.alive()
+
+
+def test_a_descriptor_that_is_wrong_is_as_good_as_none(site, medium, mount):
+    """The size is asked for, and the front proves it."""
+    descriptor = bytearray(medium.descriptor)
+    descriptor[9] ^= 1
+    with open(site.tree, "wb") as file:
+        file.write(medium.front + descriptor)
+    path = mount(Source("site", site.url)).object(medium.attested)
+    assert reader.whole(path)["sha256"] == medium.sha256
 
 
 @pytest.mark.parametrize("damage", ["first byte", "last byte", "inside", "shorter", "longer"])

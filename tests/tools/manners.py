@@ -342,6 +342,7 @@ MANNERS = {
     "gzip": simple(coded),                     # Content-Encoding although nobody asked
     "lengthlie": simple(lengthlie),            # Content-Length and Content-Range disagree
     "nolength": simple(nolength),              # right, but without Content-Length
+    "norange-nolength": simple(nolength, whole=True),  # 200, the whole file, ended by closing
     "unknown-size": simple(unknownsize),       # Content-Range: bytes a-b/*
     "no-content-range": simple(halfrange),
     "missing": lambda x: x.answer(404, "no such file\n"),

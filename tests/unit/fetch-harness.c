@@ -267,7 +267,8 @@ static void on_done(struct fetch_request *request, const struct fetch_result *re
 	sink->result = *result;
 	snprintf(sink->message, sizeof(sink->message), "%s", result->message);
 	if (result->front)
-		sink->front_right = !memcmp(result->front, world.tree, request->size);
+		sink->front_right = result->front_len <= TREE_SIZE &&
+				    !memcmp(result->front, world.tree, result->front_len);
 	sink->done = true;
 	pthread_cond_broadcast(&sink->changed);
 	pthread_mutex_unlock(&sink->lock);

@@ -142,11 +142,20 @@ static void test_reply_check(void **state)
 		 "the object has 301 bytes there instead of 300"},
 		{&ask_front, PART("bytes 0-99/5000") "\n", VERDICT_BODY, ""},
 		{&ask_front, PART("bytes 0-99/*") "\n", VERDICT_BODY, ""},
-		{&ask_front, PART("bytes 0-98/99") "\n", VERDICT_REFUSED,
+		{&ask_front, PART("bytes 0-98/99") "\n", VERDICT_BODY, ""},
+		{&ask_front, PART("bytes 0-98/99") "Content-Length: 100\n\n", VERDICT_REFUSED,
+		 "Content-Length is not that of the range"},
+		{&ask_front, PART("bytes 0-98/100") "\n", VERDICT_REFUSED,
 		 "another Content-Range than asked for"},
+		{&ask_front, PART("bytes 0-98/*") "\n", VERDICT_REFUSED,
+		 "another Content-Range than asked for"},
+		{&ask_front, PART("bytes 0-97/99") "\n", VERDICT_REFUSED,
+		 "another Content-Range than asked for"},
+		{&ask_front, "HTTP/1.1 416 x\nContent-Range: bytes */0\n\n", VERDICT_ENOUGH, ""},
+		{&ask_front, "HTTP/1.1 416 x\nContent-Range: bytes */9\n\n", VERDICT_REFUSED,
+		 "HTTP 416"},
 		{&ask_front, "HTTP/1.1 200 OK\n\n", VERDICT_BODY, ""},
-		{&ask_front, "HTTP/1.1 200 OK\nContent-Length: 99\n\n", VERDICT_REFUSED,
-		 "99 bytes instead of 100"},
+		{&ask_front, "HTTP/1.1 200 OK\nContent-Length: 0\n\n", VERDICT_BODY, ""},
 		{&ask_size, PART("bytes 0-0/*") "\n", VERDICT_REFUSED, "does not tell the size"},
 		{&ask_size, PART("bytes 0-1/5") "\n", VERDICT_REFUSED,
 		 "another Content-Range than asked for"},
@@ -198,6 +207,13 @@ static void test_reply_details(void **state)
 	assert_true(verdict.kind == VERDICT_BODY && verdict.body == 100 && verdict.close);
 	verdict = judge(&ask_front, "HTTP/1.1 200 OK\nContent-Length: 100\n\n");
 	assert_true(verdict.kind == VERDICT_BODY && verdict.body == 100 && !verdict.close);
+	assert_false(verdict.open);
+	verdict = judge(&ask_front, "HTTP/1.1 200 OK\nContent-Length: 99\n\n");
+	assert_true(verdict.kind == VERDICT_BODY && verdict.body == 99 && !verdict.close);
+	verdict = judge(&ask_front, "HTTP/1.1 200 OK\n\n");
+	assert_true(verdict.body == 100 && verdict.close && verdict.open);
+	verdict = judge(&ask_front, PART("bytes 0-98/99") "\n");
+	assert_true(verdict.body == 99 && !verdict.close && !verdict.open);
 	verdict = judge(&ask_part, PART("bytes 100-199/300") "\n");
 	assert_true(verdict.body == 100 && !verdict.close);
 }

@@ -257,9 +257,53 @@ static void test_front(void **state)
 		if (bed_ask(&bed, FETCH_FRONT, &sink))
 			fail_msg("%s: %s", manners[i], sink.message);
 		assert_true(sink.front_right);
+		assert_int_equal(sink.result.front_len, TREE_SIZE / 2);
 		assert_int_equal(sink.result.source, 1);
 		bed_end(&bed);
 	}
+}
+
+/* A tree file that is shorter than it might have been is all that there is of it. */
+static void test_whole_tree_file(void **state)
+{
+	static const char *const manners[] = {"honest", "norange", "norange-nolength", "nolength",
+					      "flaky",	"short",   "unknown-size"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(manners); i++) {
+		/* Cut short; or a range of what has no known length, which may be too little. */
+		bool refused = !strcmp(manners[i], "short") || !strcmp(manners[i], "unknown-size");
+		struct sink sink;
+		struct bed bed;
+
+		server_reset(&world.server);
+		bed_init(&bed, 1);
+		bed_add(&bed, &world.server, manners[i]);
+		bed_start(&bed);
+		sink_init(&sink, &bed, FETCH_FRONT);
+		sink.request.size = 100 * TREE_SIZE;
+		sink_run(&sink);
+		if (sink.result.error != (refused ? -EIO : 0))
+			fail_msg("%s: %d %s", manners[i], sink.result.error, sink.message);
+		assert_int_equal(sink.front_right, !refused);
+		assert_int_equal(sink.result.front_len, refused ? 0 : TREE_SIZE);
+		sink_destroy(&sink);
+		bed_end(&bed);
+	}
+}
+
+static void test_empty_tree_file(void **state)
+{
+	struct sink sink;
+	struct bed bed;
+
+	bed_init(&bed, 1);
+	bed_add(&bed, &world.server, "honest");
+	snprintf(bed.trees[0], sizeof(bed.trees[0]), "%s/honest/empty", world.server.base);
+	bed_start(&bed);
+	assert_int_equal(bed_ask(&bed, FETCH_FRONT, &sink), 0);
+	assert_null(sink.result.front);
+	assert_int_equal(sink.result.front_len, 0);
+	bed_end(&bed);
 }
 
 static void test_nobody_to_ask(void **state)
@@ -369,6 +413,8 @@ int main(void)
 		cmocka_unit_test(test_resume),
 		cmocka_unit_test(test_size),
 		cmocka_unit_test(test_front),
+		cmocka_unit_test(test_whole_tree_file),
+		cmocka_unit_test(test_empty_tree_file),
 		cmocka_unit_test(test_nobody_to_ask),
 		cmocka_unit_test(test_other_source_at_once),
 		cmocka_unit_test(test_blame),

@@ -107,6 +107,47 @@ static void literal_front(void **state)
 	verify_tree_free(result.tree);
 }
 
+/* What hashes to the known digest tells the size, and nothing else does. */
+static void descriptors_tell_the_size(void **state)
+{
+	_cleanup_free_ uint8_t *data = malloc(67108865);
+
+	assert_non_null(data);
+	fill_yes(data, 67108865);
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+		uint8_t descriptor[VERIFY_DESCRIPTOR_SIZE], hash[DIGEST_SIZE];
+		struct verify_result result = compute(data, known[i].size);
+		struct digest fsverity = *verify_tree_fsverity(result.tree);
+		uint64_t size = 1;
+
+		verify_tree_free(result.tree);
+		verify_descriptor_make(result.size, &result.root, descriptor);
+		assert_int_equal(EVP_Digest(descriptor, sizeof(descriptor), hash, NULL,
+					    EVP_sha256(), NULL),
+				 1);
+		assert_memory_equal(hash, fsverity.bytes, DIGEST_SIZE);
+		assert_hex(&fsverity, known[i].fsverity);
+		assert_int_equal(verify_descriptor_check(descriptor, &fsverity, &size), 0);
+		assert_int_equal(size, known[i].size);
+		for (size_t at = 0; at < sizeof(descriptor); at++) {
+			descriptor[at] ^= 0x10;
+			assert_int_equal(verify_descriptor_check(descriptor, &fsverity, &size),
+					 -EBADMSG);
+			/* With its own digest, too: other parameters are none of ours. */
+			if (at < 8 || at >= 48) {
+				EVP_Digest(descriptor, sizeof(descriptor), hash, NULL,
+					   EVP_sha256(), NULL);
+				memcpy(result.root.bytes, hash, DIGEST_SIZE);
+				assert_int_equal(verify_descriptor_check(descriptor, &result.root,
+									 &size),
+						 -EBADMSG);
+			}
+			descriptor[at] ^= 0x10;
+		}
+		assert_int_equal(size, known[i].size);
+	}
+}
+
 #ifdef HAVE_LIBFSVERITY
 
 /* The file that the library reads and the tree file that it makes. */
@@ -241,6 +282,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(literals),
 		cmocka_unit_test(literal_front),
+		cmocka_unit_test(descriptors_tell_the_size),
 		cmocka_unit_test(oracle_sizes),
 	};
 

@@ -10,7 +10,7 @@ from .paths import BLOCK, CHUNK, PYTHON, TOOLS
 
 
 def front_size(size):
-    """Bytes of the Merkle tree above level 1: what `weightfs tree` writes."""
+    """Bytes of the Merkle tree above level 1."""
     hashes_a_block = BLOCK // 32
     blocks = -(-size // BLOCK)
     if blocks <= 1:
@@ -31,14 +31,22 @@ class Model:
         self.size = os.stat(path).st_size
         run = lambda *args: subprocess.run(args, check=True, capture_output=True, text=True).stdout
         self.sha256 = run("openssl", "dgst", "-sha256", "-r", path).split()[0]
-        full_tree = path + ".tree"
+        full_tree, descriptor = path + ".tree", path + ".descriptor"
         self.fsverity = run("fsverity", "digest", "--compact", f"--out-merkle-tree={full_tree}",
-                            path).strip()
+                            f"--out-descriptor={descriptor}", path).strip()
         self.front_size = front_size(self.size)
         with open(full_tree, "rb") as tree:
             self.front = tree.read(self.front_size)
+        with open(descriptor, "rb") as file:
+            self.descriptor = file.read()
         os.unlink(full_tree)
+        os.unlink(descriptor)
         assert len(self.front) == self.front_size
+
+    @property
+    def tree_file(self):
+        """What `weightfs tree` writes."""
+        return self.front + self.descriptor
 
     @property
     def attested(self):
@@ -63,7 +71,7 @@ class Model:
 class Models:
     """Makes each model once and serves all of them from one folder:
 
-    s/<sha256>, f/<fs-verity digest>, and f/<fs-verity digest>.vtree, the front of the tree.
+    s/<sha256>, f/<fs-verity digest>, and f/<fs-verity digest>.vtree, the tree file.
     """
 
     def __init__(self, folder):
@@ -96,7 +104,7 @@ class Models:
         fsverity = os.path.join(self.root, "f", model.fsverity)
         os.link(model.path, fsverity)
         with open(fsverity + ".vtree", "wb") as file:
-            file.write(model.front)
+            file.write(model.tree_file)
         return model
 
     def unpublish(self, model):
