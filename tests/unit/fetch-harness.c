@@ -360,6 +360,35 @@ int bed_ask(struct bed *bed, enum fetch_kind kind, struct sink *sink)
 	return sink->result.error;
 }
 
+void sink_assert_good(const struct sink *sink)
+{
+	const struct fetch_request *request = &sink->request;
+	uint64_t last = request->first + request->count - 1;
+	size_t len = (request->count - 1) * CHUNK_SIZE + chunk_length(request->size, last);
+
+	assert_int_equal(sink->result.error, 0);
+	assert_int_equal(sink->wrong, 0);
+	assert_int_equal(sink->chunks, request->count);
+	assert_memory_equal(sink->bytes, world.object + request->first * CHUNK_SIZE, len);
+}
+
+void bed_get_parts(struct bed *bed, size_t n)
+{
+	struct sink *sinks = calloc(n, sizeof(*sinks));
+
+	assert_non_null(sinks);
+	for (size_t i = 0; i < n; i++) {
+		sink_chunks(&sinks[i], bed, i % 3, 3);
+		fetch_submit(bed->fetch, &sinks[i].request);
+	}
+	for (size_t i = 0; i < n; i++) {
+		sink_wait(&sinks[i]);
+		sink_assert_good(&sinks[i]);
+		sink_destroy(&sinks[i]);
+	}
+	free(sinks);
+}
+
 int bed_get(struct bed *bed, char message[FETCH_MESSAGE_SIZE])
 {
 	struct sink sink;

@@ -90,9 +90,13 @@ void sink_wait(struct sink *sink);
 void sink_wait_chunks(struct sink *sink, unsigned int chunks);
 void sink_release(struct sink *sink);
 void sink_run(struct sink *sink);
+/* It ended well, with every chunk that was asked for. */
+void sink_assert_good(const struct sink *sink);
 void sink_destroy(struct sink *sink);
 /* Gets the whole object through BED; returns the error. All bytes must be right if it is 0. */
 int bed_get(struct bed *bed, char message[FETCH_MESSAGE_SIZE]);
+/* N requests at once, of three chunks each that others ask for, too. All bytes of all must be right. */
+void bed_get_parts(struct bed *bed, size_t n);
 int bed_ask(struct bed *bed, enum fetch_kind kind, struct sink *sink);
 
 #endif

@@ -19,6 +19,7 @@
 #include "common/log.h"
 #include "fs/flight.h"
 #include "tests/unit/fuse-standin.h"
+#include "tests/unit/object-standin.h"
 
 #define CHUNKS	64
 #define SIZE	(CHUNKS * CHUNK_SIZE - 1000)
@@ -102,22 +103,6 @@ void pipeline_resume(struct reading *reading)
 		free(data);
 	}
 	reading_begin(reading);
-}
-
-struct object *object_ref(struct object *object)
-{
-	atomic_fetch_add(&object->references, 1);
-	return object;
-}
-
-void object_put(struct object *object)
-{
-	atomic_fetch_sub(&object->references, 1);
-}
-
-void object_name(struct object *object, char out[DIGEST_NAME_SIZE])
-{
-	strcpy(out, "test");
 }
 
 /* ---- what each test has ---- */

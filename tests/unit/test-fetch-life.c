@@ -58,25 +58,13 @@ static void test_no_buffers(void **state)
 /* Many requests, three buffers, eight connections: every one gets all its bytes. */
 static void test_contention(void **state)
 {
-	struct sink sinks[24];
 	struct bed bed;
 
 	bed_init(&bed, 3);
 	bed.options.connections = 8;
 	bed_add(&bed, &world.server, "honest");
 	bed_start(&bed);
-	for (size_t i = 0; i < ARRAY_SIZE(sinks); i++) {
-		sink_chunks(&sinks[i], &bed, i % 3, 3);
-		fetch_submit(bed.fetch, &sinks[i].request);
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(sinks); i++) {
-		sink_wait(&sinks[i]);
-		assert_int_equal(sinks[i].result.error, 0);
-		assert_int_equal(sinks[i].wrong, 0);
-		assert_memory_equal(sinks[i].bytes, world.object + (i % 3) * CHUNK_SIZE,
-				    3 * CHUNK_SIZE);
-		sink_destroy(&sinks[i]);
-	}
+	bed_get_parts(&bed, 24);
 	bed_end(&bed);
 }
 

@@ -63,15 +63,6 @@ static bool is_done(struct sink *sink)
 	return done;
 }
 
-static void assert_good(struct sink *sink)
-{
-	assert_int_equal(sink->result.error, 0);
-	assert_int_equal(sink->wrong, 0);
-	assert_int_equal(sink->chunks, sink->request.count);
-	assert_memory_equal(sink->bytes, world.object + sink->request.first * CHUNK_SIZE,
-			    (sink->request.count - 1) * CHUNK_SIZE);
-}
-
 /* Where in the server's log the request for CHUNK alone stands. */
 static const char *asked_for(const char *log, uint64_t chunk)
 {
@@ -125,7 +116,7 @@ static void test_demanded_first(void **state)
 	sink_wait(&holder);
 	for (unsigned int i = 0; i < N; i++) {
 		sink_wait(&sinks[i]);
-		assert_good(&sinks[i]);
+		sink_assert_good(&sinks[i]);
 	}
 	log = server_log(&world.server);
 	assert_true(asked_for(log, 1 + PROMOTED) < asked_for(log, 1 + DEMANDED));
@@ -167,7 +158,7 @@ static void test_connections_kept(void **state)
 		sink_chunks(&demanded, &bed, 2, 1);
 		assert_true(fetch_demand(&demanded.request));
 		sink_run(&demanded);
-		assert_good(&demanded);
+		sink_assert_good(&demanded);
 		sink_init(&size, &bed, FETCH_SIZE);
 		sink_run(&size);
 		assert_int_equal(size.result.error, 0);
@@ -203,7 +194,7 @@ static void test_buffers_kept(void **state)
 	sink_init(&demanded, &bed, FETCH_CHUNKS);
 	assert_true(fetch_demand(&demanded.request));
 	sink_run(&demanded);
-	assert_good(&demanded);
+	sink_assert_good(&demanded);
 	assert_int_equal(kept_by(sinks, n), 30);
 
 	/* One of those that wait becomes demanded: it takes what is left. */
@@ -223,7 +214,7 @@ static void test_buffers_kept(void **state)
 	for (size_t i = 0; i < n; i++) {
 		sink_wait(&sinks[i]);
 		sink_release(&sinks[i]);
-		assert_good(&sinks[i]);
+		sink_assert_good(&sinks[i]);
 		sink_destroy(&sinks[i]);
 	}
 	sink_destroy(&demanded);
@@ -234,7 +225,6 @@ static void test_buffers_kept(void **state)
 static void test_sent_away(void **state)
 {
 	struct fetch_source_state record;
-	struct sink sinks[40];
 	struct bed bed;
 	char *log;
 
@@ -243,17 +233,9 @@ static void test_sent_away(void **state)
 	bed.options.connections = 16;
 	bed_add(&bed, &world.server, "limited?most=2");
 	bed_start(&bed);
-	for (size_t i = 0; i < ARRAY_SIZE(sinks); i++) {
-		sink_chunks(&sinks[i], &bed, i % 3, 3);
-		fetch_submit(bed.fetch, &sinks[i].request);
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(sinks); i++) {
-		sink_wait(&sinks[i]);
-		assert_good(&sinks[i]);
-		sink_destroy(&sinks[i]);
-	}
+	bed_get_parts(&bed, 40);
 	log = server_log(&world.server);
-	assert_int_equal(count(log, "\"status\": 206"), ARRAY_SIZE(sinks));
+	assert_int_equal(count(log, "\"status\": 206"), 40);
 	assert_in_range(count(log, "\"status\": 429"), 1, 10);
 	free(log);
 	fetch_source_state(bed.fetch, 0, &record);

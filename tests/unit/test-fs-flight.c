@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "fs/flight.h"
 #include "fs/kept.h"
+#include "tests/unit/object-standin.h"
 
 #define BUFFERS 16
 #define SPARE	4
@@ -46,22 +47,6 @@ int store_object_put_run(struct store_object *store, uint64_t first, const struc
 	}
 	pthread_mutex_unlock(&store->gate);
 	return store->error;
-}
-
-struct object *object_ref(struct object *object)
-{
-	atomic_fetch_add(&object->references, 1);
-	return object;
-}
-
-void object_put(struct object *object)
-{
-	atomic_fetch_sub(&object->references, 1);
-}
-
-void object_name(struct object *object, char out[DIGEST_NAME_SIZE])
-{
-	strcpy(out, "test");
 }
 
 static atomic_uint finishes;
