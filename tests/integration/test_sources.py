@@ -38,3 +38,19 @@ def test_a_source_that_takes_two_at_a_time(medium, hostile, mount):
     served = [entry for entry in log
               if entry["status"] == 206 and entry["path"].endswith(medium.blob_uri("attested"))]
     assert sum(entry["sent"] for entry in served) == medium.size
+
+
+def test_a_lookup_does_not_wait_for_readahead(models, nginx, mount):
+    # The one chunk of a small object proves its size: who looks it up waits for that, some seconds at most.
+    big, little = models.blob(96 * MIB, "readahead"), models.blob(10007, "little")
+    server = nginx(rate="192k")
+    mounted = mount(server, fetch={"connections": 4})
+    stream = Reader("whole", mounted.object(big.attested), "read")
+    try:
+        # By then more is asked for ahead of the reader than three connections bring in a minute.
+        wait_until(lambda: server.logged_so_far(big.blob_uri("attested")) >= 8 * MIB,
+                   "the stream has readahead")
+        got = reader.whole(mounted.object(little.attested))
+        assert got["sha256"] == little.sha256
+    finally:
+        stream.kill()
