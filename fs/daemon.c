@@ -25,9 +25,12 @@ int64_t fs_deadline(const struct weightfs *fs)
 	return limit ? clock_ms() + limit : 0;
 }
 
+/* One at least: with a pool of less than four, chunks that are kept would otherwise be all there is, for ever. */
 size_t fs_spare(const struct weightfs *fs)
 {
-	return pool_count(fs->pool) / 4;
+	size_t spare = pool_count(fs->pool) / 4;
+
+	return spare > 0 ? spare : 1;
 }
 
 /* One verifier a core: they do nothing but hash and copy. */

@@ -228,3 +228,18 @@ def test_memory_and_descriptors_stay_bounded(big, server, mount):
         assert reader.part(mounted.object(big.attested), 12345, 10)["size"] == 10
     assert mounted.memory_peak() <= 64 * MIB + 16 * MIB
     assert mounted.descriptors() <= before + 16 + 8, "connections that are kept, no more"
+
+
+@pytest.mark.parametrize("buffers", [1, 2, 3])
+def test_the_least_memory_is_enough(buffers, medium, server, mount):
+    # What is kept in memory for readers to come must not be all the memory there is.
+    mounted = mount(server, fetch={"connections": buffers, "memory": f"{buffers * 512}K",
+                                   "read_deadline": "10s"})
+    handle = os.open(mounted.object(medium.attested), os.O_RDONLY)
+    try:
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_RANDOM)
+        for chunk in (3, 9, 5, 20, 40, 60):
+            assert os.pread(handle, 4096, chunk * CHUNK) == medium.read(chunk * CHUNK, 4096)
+        assert reader.whole(mounted.object(medium.unattested))["sha256"] == medium.sha256
+    finally:
+        os.close(handle)
