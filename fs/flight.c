@@ -134,6 +134,12 @@ void flight_free(struct flight *flight)
 	free(flight);
 }
 
+void flight_end(struct flight *flight, struct waiter *waiters, int error)
+{
+	fail_waiters(waiters, error);
+	flight_free(flight);
+}
+
 void flight_fail(struct flight *flight, int error)
 {
 	struct object *object = flight->object;
@@ -142,6 +148,5 @@ void flight_fail(struct flight *flight, int error)
 	pthread_mutex_lock(&object->lock);
 	waiters = flight_remove(flight);
 	pthread_mutex_unlock(&object->lock);
-	fail_waiters(waiters, error);
-	flight_free(flight);
+	flight_end(flight, waiters, error);
 }

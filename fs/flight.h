@@ -66,6 +66,8 @@ void flight_unpin(struct flight *flight, bool consumed);
 void flight_leave(struct flight *flight);
 /* Its chunk cannot be had: out of the table, its waiters fail, it is gone. */
 void flight_fail(struct flight *flight, int error);
+/* The same of one that flight_remove() took out of the table, with its WAITERS. */
+void flight_end(struct flight *flight, struct waiter *waiters, int error);
 /* One that is in no table any more. */
 void flight_free(struct flight *flight);
 

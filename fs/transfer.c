@@ -156,18 +156,22 @@ static void transfer_done(struct fetch_request *request, const struct fetch_resu
 			  request->first + transfer->delivered, result->message);
 	}
 	for (uint64_t i = transfer->delivered; i < request->count; i++) {
+		struct waiter *waiters = NULL;
 		struct flight *flight;
-		bool joined;
+		bool again;
 
 		pthread_mutex_lock(&object->lock);
 		flight = flight_find(object, request->first + i);
-		joined = readers_wait(object, flight->chunk, flight->chunk + 1);
+		/* Somebody came after wanted() said that nobody was there. Until the flight leaves, one still may. */
+		again = error == -ECANCELED && !atomic_load(&object->fs->stopping) &&
+			readers_wait(object, flight->chunk, flight->chunk + 1);
+		if (!again)
+			waiters = flight_remove(flight);
 		pthread_mutex_unlock(&object->lock);
-		/* Somebody came after wanted() said that nobody was there. */
-		if (error == -ECANCELED && joined && !atomic_load(&object->fs->stopping))
+		if (again)
 			flight_ask(flight);
 		else
-			flight_fail(flight, error == -ECANCELED ? -EIO : error);
+			flight_end(flight, waiters, error == -ECANCELED ? -EIO : error);
 	}
 	transfer_free(transfer);
 }
