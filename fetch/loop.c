@@ -83,10 +83,12 @@ static void end_transfer(struct fetch *fetch, struct transfer *transfer, CURLcod
 	fetch->schedule_at = 0;
 	if (outcome.sent_away)
 		note_refusal(&fetch->sources[source]);
-	if (job_book(fetch, job, source, progress, &outcome, &error))
+	if (job_book(fetch, job, source, progress, &outcome, &error)) {
 		job_end(fetch, job, error, source);
-	else
-		schedule_add(fetch, job);
+		return;
+	}
+	free(steal_pointer(job->front)); /* half of one takes no memory while it waits */
+	schedule_add(fetch, job);
 }
 
 static struct transfer *transfer_of(CURL *easy)

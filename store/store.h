@@ -157,9 +157,10 @@ int must_check store_object_put(struct store_object *object, uint64_t chunk, con
 				size_t len);
 /*
  * The same for N (1 … STORE_RUN_MAX) chunks in a row from FIRST, each in a buffer of its own: written together,
- * past the page cache where buffers are page-aligned and the filesystem can (O_DIRECT), and recorded together.
+ * past the page cache where buffers are page-aligned and the filesystem can (O_DIRECT), and recorded together; around
+ * chunks that are present already, in several steps.
  * For who serves readers from the buffers; store_object_put() leaves the bytes in the page cache, for
- * those who read them back soon. After an error all chunks that were absent are still.
+ * those who read them back soon. After an error the chunks of the step that failed are still absent.
  */
 #define STORE_RUN_MAX 8
 int must_check store_object_put_run(struct store_object *object, uint64_t first,
