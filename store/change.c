@@ -16,11 +16,14 @@
 int object_reserve(struct store_object *object, uint64_t size, bool written)
 {
 	_cleanup_batch_ struct db_batch batch = db_batch();
+	struct schema_key opened = schema_key_id(SCHEMA_OPENED, object->id);
 	struct store *store = object->store;
 	struct record record = object->record;
+	int64_t now = (int64_t)time(NULL);
+	uint8_t value[SCHEMA_TIME_SIZE];
 	int r;
 
-	r = room_reserve(store, object->id, &object->name, size, written);
+	r = room_reserve(object, size, written);
 	if (r == -ENOSPC && !atomic_exchange(&object->refused, true))
 		log_warning("%s: no room for the %llu bytes of %s", store->path,
 			    (unsigned long long)size, object_label(object).text);
@@ -29,9 +32,14 @@ int object_reserve(struct store_object *object, uint64_t size, bool written)
 	record.file = true;
 	record.size = size;
 	record_put(&batch, object->id, &record);
+	/* What nobody has opened yet is as old as its file. */
+	if (atomic_load(&object->last_open) == 0) {
+		schema_put_time(value, now);
+		db_batch_put(&batch, &opened, value, sizeof(value));
+	}
 	r = db_write(store->db, &batch, false);
 	if (r < 0) {
-		room_release(store, object->id, size);
+		room_release(store, object->id);
 		return r;
 	}
 	object_set_record(object, &record);
@@ -214,6 +222,40 @@ int store_object_resize(struct store_object *object, uint64_t size)
 	return r;
 }
 
+static int pin(struct store_object *object, bool pinned)
+{
+	_cleanup_batch_ struct db_batch batch = db_batch();
+	struct store *store = object->store;
+	struct record record = object->record;
+	struct resident *resident;
+	int r;
+
+	if (object->removed)
+		return -ENOENT;
+	record.pinned = pinned;
+	record_put(&batch, object->id, &record);
+	r = db_write(store->db, &batch, true);
+	if (r < 0)
+		return r;
+	object_set_record(object, &record);
+	pthread_mutex_lock(&store->lock);
+	resident = resident_find(store, object->id);
+	if (resident)
+		resident_set(store, resident, resident->size, resident->open, pinned);
+	pthread_mutex_unlock(&store->lock);
+	return 0;
+}
+
+int store_object_pin(struct store_object *object, bool pinned)
+{
+	int r;
+
+	object_claim(object);
+	r = pin(object, pinned);
+	object_unclaim(object);
+	return r;
+}
+
 static int set_sha256(struct store_object *object, const struct digest *sha256)
 {
 	_cleanup_batch_ struct db_batch batch = db_batch();
@@ -300,7 +342,7 @@ static void erase_all(struct db_batch *batch, uint64_t id, const struct record *
 }
 
 /* Claimed: the object, naming: its name is free for another when the file is gone. */
-static int erase(struct store_object *object)
+static int erase_named(struct store_object *object)
 {
 	_cleanup_batch_ struct db_batch batch = db_batch(), after = db_batch();
 	struct schema_key doomed = schema_key_digest(SCHEMA_DOOMED, &object->name);
@@ -319,7 +361,7 @@ static int erase(struct store_object *object)
 	pthread_mutex_unlock(&store->lock);
 	if (!object->record.file)
 		return 0;
-	room_release(store, object->id, object->record.size);
+	room_release(store, object->id);
 	store_file_path(&object->name, path);
 	if (unlinkat(store->objects_fd, path, 0) < 0 && errno != ENOENT) {
 		log_error_errno(-errno, "%s/objects/%s stays until the store is opened again",
@@ -332,6 +374,17 @@ static int erase(struct store_object *object)
 	return 0;
 }
 
+int object_erase(struct store_object *object)
+{
+	struct store *store = object->store;
+	int r;
+
+	store_claim(store, &store->naming);
+	r = object->removed ? -ENOENT : erase_named(object);
+	store_unclaim(store, &store->naming);
+	return r;
+}
+
 int store_remove(struct store *store, uint64_t id)
 {
 	struct store_object *object;
@@ -341,9 +394,7 @@ int store_remove(struct store *store, uint64_t id)
 	if (r < 0)
 		return r;
 	object_claim(object);
-	store_claim(store, &store->naming);
-	r = object->removed ? -ENOENT : erase(object);
-	store_unclaim(store, &store->naming);
+	r = object_erase(object);
 	object_unclaim(object);
 	store_object_close(object);
 	return r;

@@ -7,6 +7,7 @@
  *
  *	object claim, shared     put, confirm, drop, touch: any number at once, none waits for another
  *	object claim, exclusive  whatever changes the record, the size or the file
+ *	evicting                 who goes next? One goes at a time
  *	naming                   making a record and removing one with its file: whose names are free?
  *	reserving                the sum of what objects take is compared with the limit
  *
@@ -78,6 +79,15 @@ struct filling {
 	UT_hash_handle hh;
 };
 
+/* An object that has a file. */
+struct resident {
+	uint64_t id, size;
+	int64_t last_use;  /* seconds since the epoch */
+	bool open, pinned; /* it may not go */
+	struct resident *prev, *next;
+	UT_hash_handle hh;
+};
+
 /* Opens that are recorded: times are in seconds, so more of them in the same one change nothing. */
 #define STORE_TOUCHES 64
 struct touch {
@@ -98,9 +108,10 @@ struct store {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;	      /* a claim was given back, an object was loaded */
 	struct store_object *objects; /* protected by lock: the open ones, by id */
-	bool naming, reserving;	      /* protected by lock: claims */
+	bool naming, reserving, evicting; /* protected by lock: claims */
 	struct touch touches[STORE_TOUCHES]; /* protected by lock: the last ones, by id and view */
-	uint64_t used, count;	 /* protected by lock: sizes and number of objects with a file */
+	struct resident *residents, *oldest; /* protected by lock: by id; by last use */
+	uint64_t used, held;	 /* protected by lock: see resident.c */
 	struct filling *filling; /* protected by lock; removed from by whoever claims reserving */
 
 	struct sequence object_ids, view_ids;
@@ -134,20 +145,41 @@ int must_check store_file_sync_name(struct store *store, const struct digest_nam
 int must_check store_file_take(struct store *store, const char *tmp,
 			       const struct digest_name *name);
 
-/* ---- room.c: what fits ---- */
+/* ---- resident.c: what is here; all with the lock ---- */
+
+struct resident *resident_find(struct store *store, uint64_t id);
+/* As the last one used. RESIDENT is the store's until it is removed. */
+void resident_add(struct store *store, struct resident *resident);
+/* NULL: there is none. To be freed. */
+struct resident *resident_remove(struct store *store, uint64_t id);
+void resident_set(struct store *store, struct resident *resident, uint64_t size, bool open,
+		  bool pinned);
+void resident_set_open(struct store *store, uint64_t id, bool open);
+void resident_touch(struct store *store, uint64_t id, int64_t now);
+void residents_sort(struct store *store);
+void residents_free(struct store *store);
+
+/* ---- evict.c: who goes ---- */
+
+/*
+ * One object goes, or was about to and is used again. -ENOSPC: none may. Claims evicting, an object that nobody
+ * else has, naming and reserving.
+ */
+int must_check evict_oldest(struct store *store);
+
+/* ---- room.c: what fits, if need be after others went ---- */
 
 int must_check room_load(struct store *store, uint64_t size_option);
-/* SIZE bytes more? WRITTEN: they are on the disk already. -ENOSPC. Claims nothing. */
+/* SIZE bytes more? WRITTEN: they are on the disk already. -ENOSPC. */
 int must_check room_check(struct store *store, uint64_t size, bool written);
-/* Check and take. */
-int must_check room_reserve(struct store *store, uint64_t id, const struct digest_name *name,
-			    uint64_t size, bool written);
+/* Check and take, for an object that is claimed. */
+int must_check room_reserve(struct store_object *object, uint64_t size, bool written);
 /* A reserved object's size becomes TO. */
 int must_check room_resize(struct store *store, uint64_t id, uint64_t from, uint64_t to);
 /* It is complete, it was found not to be, it is gone. */
 void room_settle(struct store *store, uint64_t id);
 void room_unsettle(struct store *store, uint64_t id, const struct digest_name *name, uint64_t size);
-void room_release(struct store *store, uint64_t id, uint64_t size);
+void room_release(struct store *store, uint64_t id);
 
 /* ---- write.c: chunks into an object's file ---- */
 
@@ -235,6 +267,8 @@ int must_check object_set_fd(struct store_object *object, int fd);
 int must_check object_make_file(struct store_object *object);
 int must_check object_reserve(struct store_object *object, uint64_t size, bool written);
 int must_check object_forget(struct store_object *object);
+/* Out of the store. -ENOENT: it was. */
+int must_check object_erase(struct store_object *object);
 int must_check object_commit(struct store_object *object, const struct record *record,
 			     const void *front, size_t len);
 

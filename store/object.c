@@ -246,6 +246,7 @@ static bool unref(struct store_object *object)
 	if (--object->refs > 0)
 		return false;
 	HASH_DEL(object->store->objects, object);
+	resident_set_open(object->store, object->id, false);
 	return true;
 }
 
@@ -291,10 +292,12 @@ int store_object_open(struct store *store, uint64_t id, struct store_object **ou
 		return -ENOMEM;
 	pthread_mutex_lock(&store->lock);
 	HASH_FIND(hh, store->objects, &id, sizeof(id), object);
-	if (object)
+	if (object) {
 		object->refs++;
-	else
+	} else {
 		HASH_ADD(hh, store->objects, id, sizeof(id), fresh);
+		resident_set_open(store, id, true);
+	}
 	pthread_mutex_unlock(&store->lock);
 	if (object) {
 		free(fresh);
@@ -341,6 +344,7 @@ static void describe(struct store_object *object, struct store_info *out)
 		.digests = object->record.digests,
 		.name = object->name,
 		.complete = object->record.complete,
+		.pinned = object->record.pinned,
 		.present =
 			object->record.complete ? object->record.size : atomic_load(&map->recorded),
 		.last_open = atomic_load(&object->last_open),

@@ -216,6 +216,7 @@ static int describe(struct store *store, uint64_t id, const struct record *recor
 		.digests = record->digests,
 		.name = record_name(record),
 		.complete = record->complete,
+		.pinned = record->pinned,
 	};
 	int r = 0;
 
@@ -372,6 +373,8 @@ static bool is_touched(struct store *store, uint64_t id, uint32_t view, int64_t 
 
 	pthread_mutex_lock(&store->lock);
 	touched = touch->id == id && touch->view == view && touch->time == now;
+	if (touched)
+		resident_touch(store, id, now); /* behind those of the same second */
 	pthread_mutex_unlock(&store->lock);
 	return touched;
 }
@@ -380,6 +383,7 @@ static void set_touched(struct store *store, uint64_t id, uint32_t view, int64_t
 {
 	pthread_mutex_lock(&store->lock);
 	*touch_slot(store, id, view) = (struct touch){id, view, now};
+	resident_touch(store, id, now);
 	pthread_mutex_unlock(&store->lock);
 }
 

@@ -3,30 +3,34 @@
  * What fits. The room of an object is its size, taken whole before its file is made and given
  * back when the object is removed.
  *
- *	used = sum of the sizes of the records that have a file
- *
- * `used` is not kept on disk: it is summed over the records at open (100,000 of them take about 0.1
- * s), so no crash can make it wrong. Files are sparse, so what the disk says is free has been
- * promised in part to objects still being filled: the difference of size and st_blocks is asked for
- * when the next one wants to begin, which is seldom.
+ * Files are sparse, so what the disk says is free has been promised in part to objects still being
+ * filled: the difference of size and st_blocks is asked for when the next one wants to begin, which is
+ * seldom.
  */
 #include "store/internal.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include "common/log.h"
+
+static struct filling *filling_new(uint64_t id, const struct digest_name *name, uint64_t size)
+{
+	struct filling *filling = calloc(1, sizeof(*filling));
+
+	if (filling)
+		*filling = (struct filling){.id = id, .size = size, .name = *name};
+	return filling;
+}
 
 static int add_filling(struct store *store, uint64_t id, const struct digest_name *name,
 		       uint64_t size)
 {
-	struct filling *filling = calloc(1, sizeof(*filling));
+	struct filling *filling = filling_new(id, name, size);
 
 	if (!filling)
 		return -ENOMEM;
-	filling->id = id;
-	filling->size = size;
-	filling->name = *name;
 	pthread_mutex_lock(&store->lock);
 	HASH_ADD(hh, store->filling, id, sizeof(filling->id), filling);
 	pthread_mutex_unlock(&store->lock);
@@ -37,21 +41,34 @@ static int count_record(void *arg, const uint8_t *key, size_t key_len, const uin
 			size_t len)
 {
 	struct store *store = arg;
+	struct resident *resident;
 	struct record record;
 	struct digest_name name;
-	int r;
 
 	if (key_len != 9 || schema_get_record(value, len, &record) < 0)
 		return log_error_errno(-EIO, "%s: a record cannot be understood", store->path);
 	if (!record.file)
 		return 0;
-	store->used += record.size;
-	store->count++;
+	resident = calloc(1, sizeof(*resident));
+	if (!resident)
+		return -ENOMEM;
+	resident->id = schema_get_u64(key + 1);
+	resident->size = record.size;
+	resident->pinned = record.pinned;
+	resident_add(store, resident);
 	name = record_name(&record);
-	if (record.complete)
-		return 0;
-	r = add_filling(store, schema_get_u64(key + 1), &name, record.size);
-	return r;
+	return record.complete ? 0 : add_filling(store, resident->id, &name, record.size);
+}
+
+static int count_use(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
+		     size_t len)
+{
+	struct store *store = arg;
+	struct resident *resident = key_len == 9 ? resident_find(store, schema_get_u64(key + 1)) : NULL;
+
+	if (resident && schema_get_time(value, len, &resident->last_use) < 0)
+		return log_error_errno(-EIO, "%s: a time cannot be understood", store->path);
+	return 0;
 }
 
 /* Bytes that objects being filled will still want of the disk. Claimed: reserving. */
@@ -89,16 +106,31 @@ static int disk_free(struct store *store, uint64_t *free_bytes, uint64_t *promis
 	return 0;
 }
 
-int room_load(struct store *store, uint64_t size_option)
+/* Nobody else is here yet. */
+static int load_residents(struct store *store)
 {
-	struct schema_key objects = schema_key(SCHEMA_OBJECT);
-	uint64_t free_bytes, promises;
+	struct schema_key objects = schema_key(SCHEMA_OBJECT), opened = schema_key(SCHEMA_OPENED);
 	int r;
 
 	r = db_scan(store->db, &objects, objects.len, count_record, store);
+	if (r == 0)
+		r = db_scan(store->db, &opened, opened.len, count_use, store);
+	residents_sort(store);
+	return r;
+}
+
+int room_load(struct store *store, uint64_t size_option)
+{
+	uint64_t free_bytes, promises;
+	int r;
+
+	r = load_residents(store);
 	if (r < 0)
 		return r;
 	store->limit = size_option;
+	/* It may have been more the last time. */
+	while (size_option && store->used > store->limit && evict_oldest(store) == 0)
+		;
 	if (size_option)
 		return 0;
 	/*
@@ -112,82 +144,122 @@ int room_load(struct store *store, uint64_t size_option)
 	return 0;
 }
 
-/* Claimed: reserving. */
-static int fits(struct store *store, uint64_t size, bool written)
+/* Do SIZE bytes fit, or would they, if ALL_GONE, without all that may go? Claimed: reserving. */
+static int fits(struct store *store, uint64_t size, bool written, bool all_gone)
 {
-	uint64_t free_bytes, promises;
-	bool within;
+	uint64_t free_bytes, promises, used, gone;
 	int r;
 
 	pthread_mutex_lock(&store->lock);
-	within = store->used <= store->limit && size <= store->limit - store->used;
+	gone = all_gone ? store->used - store->held : 0;
+	used = store->used - gone;
 	pthread_mutex_unlock(&store->lock);
-	if (!within)
+	if (used > store->limit || size > store->limit - used)
 		return -ENOSPC;
 	r = disk_free(store, &free_bytes, &promises);
 	if (r < 0)
 		return r;
+	free_bytes += gone;
 	if (free_bytes < store->keep_free)
 		return -ENOSPC;
 	return written || size <= free_bytes - store->keep_free ? 0 : -ENOSPC;
 }
 
+/*
+ * TAKE the room for SIZE bytes, of which the claim keeps others off; objects go until it fits. Nothing goes for
+ * what would not fit even then.
+ */
+static int take_room(struct store *store, uint64_t size, bool written,
+		     void (*take)(struct store *store, void *arg), void *arg)
+{
+	int r;
+
+	do {
+		store_claim(store, &store->reserving);
+		r = fits(store, size, written, false);
+		if (r == 0 && take) {
+			pthread_mutex_lock(&store->lock);
+			take(store, arg);
+			pthread_mutex_unlock(&store->lock);
+		} else if (r == -ENOSPC && fits(store, size, written, true) == 0) {
+			r = -EAGAIN;
+		}
+		store_unclaim(store, &store->reserving);
+		if (r == -EAGAIN && evict_oldest(store) < 0)
+			r = -ENOSPC;
+	} while (r == -EAGAIN);
+	return r;
+}
+
 int room_check(struct store *store, uint64_t size, bool written)
 {
-	int r;
+	return take_room(store, size, written, NULL, NULL);
+}
 
-	store_claim(store, &store->reserving);
-	r = fits(store, size, written);
-	store_unclaim(store, &store->reserving);
+struct newcomer {
+	struct resident *resident;
+	struct filling *filling;
+};
+
+static void take_in(struct store *store, void *arg)
+{
+	struct newcomer *newcomer = arg;
+
+	resident_add(store, steal_pointer(newcomer->resident));
+	HASH_ADD(hh, store->filling, id, sizeof(newcomer->filling->id), newcomer->filling);
+	newcomer->filling = NULL;
+}
+
+int room_reserve(struct store_object *object, uint64_t size, bool written)
+{
+	struct newcomer newcomer = {
+		.resident = calloc(1, sizeof(*newcomer.resident)),
+		.filling = filling_new(object->id, &object->name, size),
+	};
+	int r = -ENOMEM;
+
+	if (newcomer.resident && newcomer.filling) {
+		newcomer.resident->id = object->id;
+		newcomer.resident->size = size;
+		newcomer.resident->pinned = object->record.pinned;
+		newcomer.resident->last_use = (int64_t)time(NULL);
+		newcomer.resident->open = true;
+		r = take_room(object->store, size, written, take_in, &newcomer);
+	}
+	free(newcomer.resident);
+	free(newcomer.filling);
 	return r;
 }
 
-static int reserve(struct store *store, uint64_t id, const struct digest_name *name, uint64_t size,
-		   bool written)
+struct change {
+	uint64_t id, to;
+};
+
+static void resize(struct store *store, void *arg)
 {
-	int r = fits(store, size, written);
+	const struct change *change = arg;
+	struct resident *resident = resident_find(store, change->id);
+	struct filling *filling;
 
-	if (r < 0)
-		return r;
-	r = add_filling(store, id, name, size);
-	if (r < 0)
-		return r;
-	pthread_mutex_lock(&store->lock);
-	store->used += size;
-	store->count++;
-	pthread_mutex_unlock(&store->lock);
-	return 0;
-}
-
-int room_reserve(struct store *store, uint64_t id, const struct digest_name *name, uint64_t size,
-		 bool written)
-{
-	int r;
-
-	store_claim(store, &store->reserving);
-	r = reserve(store, id, name, size, written);
-	store_unclaim(store, &store->reserving);
-	return r;
+	if (resident)
+		resident_set(store, resident, change->to, resident->open, resident->pinned);
+	HASH_FIND(hh, store->filling, &change->id, sizeof(change->id), filling);
+	if (filling)
+		filling->size = change->to;
 }
 
 int room_resize(struct store *store, uint64_t id, uint64_t from, uint64_t to)
 {
-	struct filling *filling;
-	int r = 0;
+	struct change change = {id, to};
 
-	store_claim(store, &store->reserving);
 	if (to > from)
-		r = fits(store, to - from, false);
-	if (r == 0) {
-		pthread_mutex_lock(&store->lock);
-		store->used += to - from;
-		HASH_FIND(hh, store->filling, &id, sizeof(id), filling);
-		if (filling)
-			filling->size = to;
-		pthread_mutex_unlock(&store->lock);
-	}
+		return take_room(store, to - from, false, resize, &change);
+	store_claim(store, &store->reserving);
+	pthread_mutex_lock(&store->lock);
+	resize(store, &change);
+	pthread_mutex_unlock(&store->lock);
 	store_unclaim(store, &store->reserving);
-	return r;
+	return 0;
 }
 
 void room_settle(struct store *store, uint64_t id)
@@ -212,18 +284,20 @@ void room_unsettle(struct store *store, uint64_t id, const struct digest_name *n
 	store_unclaim(store, &store->reserving);
 }
 
-void room_release(struct store *store, uint64_t id, uint64_t size)
+void room_release(struct store *store, uint64_t id)
 {
+	struct resident *resident;
+
 	room_settle(store, id);
 	pthread_mutex_lock(&store->lock);
-	store->used -= size;
-	store->count--;
+	resident = resident_remove(store, id);
 	pthread_mutex_unlock(&store->lock);
+	free(resident);
 }
 
 void store_usage(struct store *store, struct store_usage *out)
 {
 	pthread_mutex_lock(&store->lock);
-	*out = (struct store_usage){store->used, store->limit, store->count};
+	*out = (struct store_usage){store->used, store->limit, HASH_COUNT(store->residents)};
 	pthread_mutex_unlock(&store->lock);
 }

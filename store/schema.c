@@ -12,7 +12,8 @@ enum record_flag {
 	FLAG_FILE = 2,
 	FLAG_SHA256 = 4,
 	FLAG_FSVERITY = 8,
-	FLAGS_ALL = 15,
+	FLAG_PINNED = 16,
+	FLAGS_ALL = 31,
 };
 
 static void append(struct schema_key *key, const void *bytes, size_t len)
@@ -113,7 +114,8 @@ void schema_put_record(uint8_t bytes[SCHEMA_RECORD_SIZE], const struct record *r
 	bytes[1] =
 		(uint8_t)((record->complete ? FLAG_COMPLETE : 0) | (record->file ? FLAG_FILE : 0) |
 			  (digests->has_sha256 ? FLAG_SHA256 : 0) |
-			  (digests->has_fsverity ? FLAG_FSVERITY : 0));
+			  (digests->has_fsverity ? FLAG_FSVERITY : 0) |
+			  (record->pinned ? FLAG_PINNED : 0));
 	bytes[2] = (uint8_t)record->name;
 	bytes[3] = 0;
 	schema_put_u64(bytes + 4, record->size);
@@ -131,6 +133,7 @@ int schema_get_record(const void *value, size_t len, struct record *out)
 		return -EIO;
 	record.complete = bytes[1] & FLAG_COMPLETE;
 	record.file = bytes[1] & FLAG_FILE;
+	record.pinned = bytes[1] & FLAG_PINNED;
 	record.name = bytes[2];
 	record.size = schema_get_u64(bytes + 4);
 	record.digests.has_sha256 = bytes[1] & FLAG_SHA256;

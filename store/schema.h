@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The on-disk format of meta/, version 1: keys and values in RocksDB's default column family.
+ * The on-disk format of meta/, version 2: keys and values in RocksDB's default column family.
  *
  * The first byte of a key is its type; integers are big-endian, so that keys sort by number. The
  * first byte of every value but the bare ones is the version of its layout. Digests are raw.
@@ -12,7 +12,7 @@
  *	a kind:u8 digest[32] id:u64     empty: object ID has this digest
  *	f id:u64                        1, the front of the tree
  *	p id:u64 chunk:u64              boot id[16]: the chunk was written in that boot
- *	t id:u64                        1, i64 last open, seconds since the epoch
+ *	t id:u64                        1, i64 last open, seconds since the epoch; before that: when it took its room
  *	u id:u64 view:u32               1, i64 last open by that view
  *	v view:u32                      1, uid:u32, origin
  *	w uid:u32 origin                1, view:u32
@@ -27,7 +27,8 @@
  * d  Written in the batch that deletes the record, deleted after the file is. What a crash leaves is
  *    finished at the next open.
  *
- * A reader refuses versions that it does not know: the whole format with -EPROTO, a value with -EIO.
+ * A reader refuses versions that it does not know: the whole format with -EPROTO, a value with -EIO. What an older
+ * one wrote is brought up to date when it is opened.
  */
 #ifndef STORE_SCHEMA_H
 #define STORE_SCHEMA_H
@@ -38,7 +39,7 @@
 #include "common/cleanup.h"
 #include "common/digest.h"
 
-#define STORE_FORMAT	   1
+#define STORE_FORMAT	   2 /* 2: records may be pinned */
 #define STORE_BOOT_ID_SIZE 16
 #define STORE_ORIGIN_MAX   1024 /* bytes of an origin's name; longer ones are refused */
 
@@ -83,6 +84,7 @@ struct record {
 	enum digest_kind name; /* which of the digests it was first known by */
 	bool complete;
 	bool file; /* it takes room: set before its file is made */
+	bool pinned; /* never evicted */
 };
 
 #define SCHEMA_RECORD_SIZE (4 + 8 + 2 * DIGEST_SIZE)

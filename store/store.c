@@ -87,19 +87,19 @@ static int check_format(struct store *store)
 	size_t len;
 	int r = db_get(store->db, &key, &value, &len);
 
-	if (r == -ENOENT) {
-		schema_put_u32(current, STORE_FORMAT);
-		db_batch_put(&batch, &key, current, sizeof(current));
-		return db_write(store->db, &batch, true);
-	}
-	if (r < 0)
+	if (r < 0 && r != -ENOENT)
 		return r;
-	if (len != sizeof(current))
+	if (r == 0 && len != sizeof(current))
 		return log_error_errno(-EIO, "%s: the format cannot be understood", store->path);
-	if (schema_get_u32(value) != STORE_FORMAT)
+	if (r == 0 && schema_get_u32(value) == STORE_FORMAT)
+		return 0;
+	if (r == 0 && schema_get_u32(value) > STORE_FORMAT)
 		return log_error_errno(-EPROTO, "%s: has format %u, this program knows %u",
 				       store->path, schema_get_u32(value), STORE_FORMAT);
-	return 0;
+	/* New, or of format 1, which lacks nothing. */
+	schema_put_u32(current, STORE_FORMAT);
+	db_batch_put(&batch, &key, current, sizeof(current));
+	return db_write(store->db, &batch, true);
 }
 
 /* The 32 hex digits of a UUID. */
@@ -242,6 +242,7 @@ void store_close(struct store *store)
 		HASH_DEL(store->filling, filling);
 		free(filling);
 	}
+	residents_free(store);
 	pthread_cond_destroy(&store->changed);
 	pthread_mutex_destroy(&store->lock);
 	free(store->path);

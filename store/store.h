@@ -18,6 +18,10 @@
  * mean "received", nobody may read them before store_object_complete(), and another boot forgets
  * them.
  *
+ * When there is no room for an object, others are evicted, as if by store_remove(), until there is: the one that
+ * was opened longest ago first, never one that is open or pinned. Nothing goes for an object that would not
+ * fit even then.
+ *
  * Ids of objects and views come from sequences that are never given out twice. Everything returns 0
  * or -errno and is safe on any thread; what happens to the disk is logged here, once, with the path
  * or digest.
@@ -72,8 +76,9 @@ struct store_info {
 	struct digest_name
 		name;	   /* first known as: the file's name, and where the inode number is from */
 	bool complete;	   /* every byte here and verified */
+	bool pinned;	   /* never evicted */
 	uint64_t present;  /* bytes whose presence is recorded (hints included) */
-	int64_t last_open; /* seconds since the epoch; 0: never */
+	int64_t last_open; /* seconds since the epoch; before the first: when it took room; 0: never */
 };
 
 /* By either digest; -ENOENT. */
@@ -149,7 +154,7 @@ int store_object_fd(const struct store_object *object);
 
 /*
  * Write a whole chunk, then record its presence. -ENOSPC: it does not fit (limit, keep-free or the
- * disk); the object's room is reserved at its first put, so a later put fails only if the disk
+ * disk), not even without all that may be evicted; the object's room is reserved at its first put, so a later put fails only if the disk
  * lies. After an error the chunk stays absent. A chunk that is present is left alone. Several
  * threads may put different chunks; the same one at most once at a time.
  */
@@ -169,6 +174,11 @@ int must_check store_object_put_run(struct store_object *object, uint64_t first,
 int must_check store_object_reserve(struct store_object *object);
 int must_check store_object_confirm(struct store_object *object, uint64_t chunk);
 void store_object_drop(struct store_object *object, uint64_t chunk);
+/*
+ * Keep it whatever room is wanted, or not any more. Also one that is not here yet. Durable when it returns; -ENOENT:
+ * it was removed.
+ */
+int must_check store_object_pin(struct store_object *object, bool pinned);
 /* Forget every chunk (an unattested object whose bytes had the wrong digest). */
 int must_check store_object_reset(struct store_object *object);
 /* Another size was claimed for an unattested object: resets it, too. */

@@ -4,7 +4,9 @@
 import pytest
 
 from harness import cli, reader
+from harness.mapping import Mapping
 from harness.paths import MIB
+from harness.poll import wait_until
 from harness.reader import Reader
 
 LITTLE = {"size": "2M"}
@@ -40,3 +42,51 @@ def test_what_fits_is_kept_beside_what_does_not(medium, small, server, mount):
     assert reader.whole(mounted.object(small.sha256))["sha256"] == small.sha256
     assert cli.record_of(mounted.store, small)["state"] == "complete"
     assert cli.record_of(mounted.store, medium)["present"] == 0
+
+
+# ---- making room -------------------------------------------------------------------------------------
+
+def kept(mounted, model):
+    record = cli.record_of(mounted.store, model)
+    return record and record["state"] == "complete"
+
+
+def is_stored(mounted, model):
+    record = cli.record_of(mounted.store, model)
+    return record is not None and record["present"] > 0
+
+
+def read_and_keep(mounted, model, kind="attested"):
+    assert reader.whole(mounted.object(model.name(kind)))["sha256"] == model.sha256
+    wait_until(lambda: kept(mounted, model), "it is kept")
+
+
+@pytest.mark.parametrize("kind", ["attested", "unattested"])
+def test_the_one_opened_longest_ago_makes_room(models, server, mount, kind):
+    first, second, third = (models.blob(8 * MIB, f"room {number}") for number in range(3))
+    mounted = mount(server, store_keys={"size": "20M"})
+    for model in (first, second, first, third):
+        read_and_keep(mounted, model, kind)
+    assert is_stored(mounted, first) and not is_stored(mounted, second)
+    # By the same path, though the kernel knows it.
+    server.mark()
+    read_and_keep(mounted, second, kind)
+    assert server.body_bytes(second.blob_uri(kind)) >= second.size
+    assert not is_stored(mounted, first)
+    assert mounted.log().count("made room") == 2
+
+
+def test_an_open_object_stays_and_a_mapped_one_can_be_read(models, server, mount):
+    first, second, third = (models.blob(8 * MIB, f"mapped {number}") for number in range(3))
+    mounted = mount(server, store_keys={"size": "10M"})
+    path = mounted.object(first.attested)
+    read_and_keep(mounted, first)
+    with open(path, "rb") as file:
+        assert file.read(10) == first.read(0, 10)
+        assert reader.whole(mounted.object(second.attested))["sha256"] == second.sha256
+        assert kept(mounted, first) and not is_stored(mounted, second)
+    with Mapping(path) as mapping:
+        wait_until(lambda: reader.whole(mounted.object(third.attested))["sha256"] == third.sha256
+                   and kept(mounted, third), "the third is kept")
+        assert not is_stored(mounted, first)
+        assert mapping.read() == first.read()

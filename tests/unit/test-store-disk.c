@@ -56,15 +56,17 @@ static void test_sync_fails(void **state)
 	free(path);
 }
 
-static void test_newer_format(void **state)
+static void test_formats(void **state)
 {
 	char *path = make_directory(), meta[200];
 	struct store_options options = {.path = path};
 	struct store *store = open_store(path, BOOT_A);
 	_cleanup_batch_ struct db_batch batch = db_batch();
 	struct schema_key key = schema_key(SCHEMA_FORMAT);
+	_cleanup_free_ uint8_t *found = NULL;
 	uint8_t value[4];
 	struct db *db;
+	size_t len;
 
 	store_close(store);
 	snprintf(meta, sizeof(meta), "%s/meta", path);
@@ -74,6 +76,20 @@ static void test_newer_format(void **state)
 	assert_int_equal(db_write(db, &batch, true), 0);
 	db_close(db);
 	assert_int_equal(store_open(&options, &store), -EPROTO);
+
+	/* An older one becomes a current one. */
+	assert_int_equal(db_open(meta, &db), 0);
+	schema_put_u32(value, 1);
+	db_batch_put(&batch, &key, value, sizeof(value));
+	assert_int_equal(db_write(db, &batch, true), 0);
+	db_close(db);
+	assert_int_equal(store_open(&options, &store), 0);
+	store_close(store);
+	assert_int_equal(db_open(meta, &db), 0);
+	assert_int_equal(db_get(db, &key, &found, &len), 0);
+	assert_int_equal(len, sizeof(value));
+	assert_int_equal(schema_get_u32(found), STORE_FORMAT);
+	db_close(db);
 	remove_tree(path);
 	free(path);
 }
@@ -183,11 +199,14 @@ static void test_keep_free(void **state)
 	store_object_close(b);
 	store_close(store);
 	store = open_on_disk(*state, 1 << 30, 8 << 20);
+	a = open_object(store, DIGEST_SHA256, 1, 20 << 20);
 	b = open_object(store, DIGEST_SHA256, 2, 20 << 20);
 	assert_int_equal(put_chunk(b, 2, 0), -ENOSPC);
-	a = open_object(store, DIGEST_SHA256, 1, 20 << 20);
 	put_all(a, 1);
 	store_object_close(a);
+	/* What was promised to the one that goes is free again, and so is what it took. */
+	put_all(b, 2);
+	assert_int_equal(used(store), 20 << 20);
 	store_object_close(b);
 	store_close(store);
 }
@@ -278,7 +297,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sync_fails),
-		cmocka_unit_test(test_newer_format),
+		cmocka_unit_test(test_formats),
 		cmocka_unit_test(test_damaged_record),
 		cmocka_unit_test_setup_teardown(test_keep_free, mount_disk, unmount_disk),
 		cmocka_unit_test_setup_teardown(test_full_disk, mount_disk, unmount_disk),

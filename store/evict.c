@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who goes when there is no room: the object that was used longest ago, as a whole, its name only (whoever
+ * still maps it keeps the bytes). Never one that is open, or pinned.
+ *
+ * Nobody waits for a victim: the one who evicts may hold the claim of an object of its own. An object that
+ * somebody opens in between is left alone.
+ */
+#include "store/internal.h"
+
+#include <utlist.h>
+#include "common/log.h"
+
+/* The oldest that may go. Claimed: evicting, so that it goes once. */
+static int choose(struct store *store, uint64_t *id)
+{
+	struct resident *resident;
+	int r = -ENOSPC;
+
+	pthread_mutex_lock(&store->lock);
+	DL_FOREACH (store->oldest, resident) {
+		if (resident->open || resident->pinned)
+			continue;
+		*id = resident->id;
+		r = 0;
+		break;
+	}
+	pthread_mutex_unlock(&store->lock);
+	return r;
+}
+
+/* Has nobody else opened or pinned it? Then it is claimed. */
+static bool claim_unused(struct store_object *object)
+{
+	struct store *store = object->store;
+	struct resident *resident;
+	bool alone;
+
+	pthread_mutex_lock(&store->lock);
+	resident = resident_find(store, object->id);
+	alone = object->refs == 1 && resident && !resident->pinned;
+	if (alone) {
+		object->exclusives++;
+		object->changing = true;
+	}
+	pthread_mutex_unlock(&store->lock);
+	return alone;
+}
+
+static int evict(struct store *store, uint64_t id)
+{
+	struct store_object *object;
+	int r;
+
+	r = store_object_open(store, id, &object);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if (claim_unused(object)) {
+		r = object_erase(object);
+		if (r == 0)
+			log_info("%s: %s (%llu bytes) made room", store->path,
+				 object_label(object).text,
+				 (unsigned long long)object->record.size);
+		object_unclaim(object);
+	}
+	store_object_close(object);
+	return r;
+}
+
+int evict_oldest(struct store *store)
+{
+	uint64_t id;
+	int r;
+
+	store_claim(store, &store->evicting);
+	r = choose(store, &id);
+	if (r == 0)
+		r = evict(store, id);
+	store_unclaim(store, &store->evicting);
+	return r;
+}
