@@ -28,6 +28,8 @@ int command_mount(const struct command *command, int argc, char **argv);
 int command_umount(const struct command *command, int argc, char **argv);
 int command_add(const struct command *command, int argc, char **argv);
 int command_ls(const struct command *command, int argc, char **argv);
+int command_keep(const struct command *command, int argc, char **argv);
+int command_gc(const struct command *command, int argc, char **argv);
 int command_verify(const struct command *command, int argc, char **argv);
 int command_tree(const struct command *command, int argc, char **argv);
 int command_policy(const struct command *command, int argc, char **argv);

@@ -50,9 +50,9 @@ static int each(struct operation *operation, const struct store_info *info)
 	json_t *line;
 
 	digest_name_format(&name, text);
-	line = json_pack("{s:s, s:I, s:I, s:s, s:o, s:o}", "name", text, "size",
+	line = json_pack("{s:s, s:I, s:I, s:s, s:b, s:o, s:o}", "name", text, "size",
 			 (json_int_t)info->size, "present", (json_int_t)info->present, "state",
-			 operation_state(info), "origins", users_value(operation->store, info->id),
+			 operation_state(info), "pinned", info->pinned, "origins", users_value(operation->store, info->id),
 			 "last_open", time_value(info->last_open));
 	if (!line)
 		return -ENOMEM;

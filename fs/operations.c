@@ -12,6 +12,10 @@ static const struct {
 } operations[] = {
 	{ "ls", operation_ls, true },
 	{ "add", operation_add, true },
+	{ "pin", operation_pin, true },
+	{ "unpin", operation_unpin, true },
+	{ "rm", operation_rm, true },
+	{ "gc", operation_gc, true },
 	{ "verify", operation_verify, true },
 	{ "explain", operation_explain, false },
 	{ "status", operation_status, false },

@@ -28,7 +28,7 @@ struct operation {
 };
 
 /*
- * Run the operation that the request's "op" names: ls, add, verify, explain, status. 0 or -errno; message may say more.
+ * Run the operation that the request's "op" names: ls, add, pin, unpin, rm, gc, verify, explain, status. 0 or -errno; message may say more.
  */
 int must_check operation_run(struct operation *operation);
 
@@ -36,6 +36,10 @@ int must_check operation_run(struct operation *operation);
 int operation_ls(struct operation *operation);
 int operation_add(struct operation *operation);
 int operation_verify(struct operation *operation);
+int operation_pin(struct operation *operation);
+int operation_unpin(struct operation *operation);
+int operation_rm(struct operation *operation);
+int operation_gc(struct operation *operation);
 int operation_explain(struct operation *operation);
 int operation_status(struct operation *operation);
 

@@ -129,8 +129,8 @@ int room_load(struct store *store, uint64_t size_option)
 		return r;
 	store->limit = size_option;
 	/* It may have been more the last time. */
-	while (size_option && store->used > store->limit && evict_oldest(store) == 0)
-		;
+	if (size_option && store_shrink(store, size_option) < 0)
+		log_warning("%s: what is pinned takes more than the store's size", store->path);
 	if (size_option)
 		return 0;
 	/*
@@ -293,6 +293,19 @@ void room_release(struct store *store, uint64_t id)
 	resident = resident_remove(store, id);
 	pthread_mutex_unlock(&store->lock);
 	free(resident);
+}
+
+int store_shrink(struct store *store, uint64_t bytes)
+{
+	struct store_usage usage;
+	int r = 0;
+
+	for (;;) {
+		store_usage(store, &usage);
+		if (r < 0 || usage.used <= bytes)
+			return r;
+		r = evict_oldest(store);
+	}
 }
 
 void store_usage(struct store *store, struct store_usage *out)

@@ -123,6 +123,8 @@ struct store_usage {
 	uint64_t used, limit, objects;
 };
 void store_usage(struct store *store, struct store_usage *out);
+/* Evict until no more than BYTES are used. -ENOSPC: what is left is open or pinned. */
+int must_check store_shrink(struct store *store, uint64_t bytes);
 
 /* ---- an object's bytes ---- */
 

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What does not fit into the store: attested objects are served all the same, unattested ones are not."""
 
+import json
+
 import pytest
 
+from conftest import NOBODY
 from harness import cli, reader
 from harness.mapping import Mapping
 from harness.paths import MIB
@@ -90,3 +93,48 @@ def test_an_open_object_stays_and_a_mapped_one_can_be_read(models, server, mount
                    and kept(mounted, third), "the third is kept")
         assert not is_stored(mounted, first)
         assert mapping.read() == first.read()
+
+
+@pytest.mark.parametrize("daemon", [False, True], ids=["alone", "daemon"])
+def test_pin_unpin_rm_gc(models, server, mount, daemon):
+    first, second, third = (models.blob(8 * MIB, f"pinned {number}") for number in range(3))
+    mounted = mount(server, store_keys={"size": "20M"})
+    for model in (first, second):
+        read_and_keep(mounted, model)
+
+    def weightfs(*args):
+        if not daemon:
+            mounted.stop()
+        result = cli.weightfs(*args, "--conf", mounted.conf, "--store", mounted.store)
+        if not daemon:
+            mounted.start()
+        return result
+
+    assert weightfs("pin", first.attested).stdout.split() == [first.sha256]
+    assert cli.record_of(mounted.store, first)["pinned"]
+    read_and_keep(mounted, third)
+    assert is_stored(mounted, first) and not is_stored(mounted, second)
+
+    refused = weightfs("rm", third.sha256, first.sha256)
+    assert refused.returncode == 1 and f"{first.sha256}: is pinned" in refused.stderr
+    assert is_stored(mounted, first) and not is_stored(mounted, third)
+    assert weightfs("rm", third.sha256).returncode == 1, "it is not there any more"
+    assert weightfs("rm").returncode == 2
+
+    assert "0 objects removed" in weightfs("gc").stdout
+    kept_back = weightfs("gc", "--json", "0")
+    assert json.loads(kept_back.stdout)["objects"] == 1, "what is pinned stays"
+    assert weightfs("unpin", first.sha256).returncode == 0
+    assert json.loads(weightfs("gc", "--json", "4M").stdout) == {
+        "objects": 0, "used": 0, "removed": 1, "freed": first.size}
+    assert weightfs("gc", "much").returncode == 2
+    assert reader.whole(mounted.object(first.attested))["sha256"] == first.sha256
+
+
+def test_only_the_owner_pins_and_removes(small, server, mount):
+    mounted = mount(server)
+    read_and_keep(mounted, small)
+    for operation in ("pin", "unpin", "rm"):
+        refused = cli.weightfs(operation, "--store", mounted.store, small.sha256, uid=NOBODY)
+        assert refused.returncode == 1
+    assert is_stored(mounted, small)

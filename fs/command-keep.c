@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pin, unpin, rm: objects by name, a line for each that it was done to; and gc. */
+#include <stdio.h>
+#include <string.h>
+#include "common/log.h"
+#include "fs/commands.h"
+#include "fs/config-value.h"
+#include "fs/control.h"
+
+struct printing {
+	bool json;
+	void (*print)(json_t *json);
+};
+
+static int line(void *arg, json_t *json)
+{
+	struct printing *printing = arg;
+
+	if (printing->json) {
+		json_dumpf(json, stdout, JSON_COMPACT);
+		printf("\n");
+	} else {
+		printing->print(json);
+	}
+	return 0;
+}
+
+/* Takes over REQUEST. */
+static int call(const struct settings *settings, const struct config *config, json_t *request,
+		struct printing *printing)
+{
+	int r = control_call(settings, config, request, -1, line, printing);
+
+	return fflush(stdout) == EOF || r < 0 ? EXIT_FAILED : EXIT_DONE;
+}
+
+static void print_name(json_t *json)
+{
+	printf("%s\n", json_string_value(json_object_get(json, "name")));
+}
+
+int command_keep(const struct command *command, int argc, char **argv)
+{
+	struct printing printing = {.print = print_name};
+	struct settings settings = {0};
+	struct config config;
+	int status;
+
+	status = command_begin(command, argc, argv, &settings, &config, &printing.json);
+	if (status != EXIT_DONE)
+		return status;
+	if (optind == argc)
+		status = command_usage(command);
+	else
+		status = call(&settings, &config,
+			      json_pack("{s:s, s:o}", "op", command->name, "digests",
+					command_digests(argc - optind, argv + optind)),
+			      &printing);
+	config_free(&config);
+	settings_free(&settings);
+	return status;
+}
+
+static void print_sums(json_t *json)
+{
+	printf("%" JSON_INTEGER_FORMAT " objects removed, %" JSON_INTEGER_FORMAT
+	       " bytes; %" JSON_INTEGER_FORMAT " objects stay, %" JSON_INTEGER_FORMAT " bytes\n",
+	       json_integer_value(json_object_get(json, "removed")),
+	       json_integer_value(json_object_get(json, "freed")),
+	       json_integer_value(json_object_get(json, "objects")),
+	       json_integer_value(json_object_get(json, "used")));
+}
+
+int command_gc(const struct command *command, int argc, char **argv)
+{
+	json_t *request = json_pack("{s:s}", "op", "gc");
+	struct printing printing = {.print = print_sums};
+	struct settings settings = {0};
+	struct config config;
+	uint64_t to;
+	int status;
+
+	status = command_begin(command, argc, argv, &settings, &config, &printing.json);
+	if (status != EXIT_DONE) {
+		json_decref(request);
+		return status;
+	}
+	if (argc - optind == 1 && config_value_size(argv[optind], &to) == 0 && to <= INT64_MAX)
+		json_object_set_new(request, "to", json_integer((json_int_t)to));
+	else if (optind < argc)
+		status = command_usage(command);
+	if (status == EXIT_DONE)
+		status = call(&settings, &config, json_incref(request), &printing);
+	json_decref(request);
+	config_free(&config);
+	settings_free(&settings);
+	return status;
+}
