@@ -32,7 +32,8 @@ struct object {
 	atomic_uint references;  /* the last one goes under the table's lock */
 	atomic_uint handles;     /* open files: readahead is for them */
 	_Atomic(struct verify_tree *) tree; /* NULL: unattested; set once, lives as long as the object */
-	atomic_bool uncached;    /* the store has no room: said once */
+	atomic_bool uncached;    /* the store did not take the last chunks */
+	atomic_bool said_uncached;
 	struct layout layout;    /* the tensors in it */
 	pthread_mutex_t lock;
 	struct flight *flights;  /* protected by lock: by chunk */

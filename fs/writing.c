@@ -50,7 +50,9 @@ static int store_run(struct object *object, const struct run *run)
 	int r;
 
 	r = store_object_put_run(object->store, run->flights[0]->chunk, run->buffers, run->n);
-	if (r < 0 && !atomic_exchange(&object->uncached, true)) {
+	/* Each run tries anew: there may be room again. */
+	atomic_store(&object->uncached, r < 0);
+	if (r < 0 && !atomic_exchange(&object->said_uncached, true)) {
 		char name[DIGEST_NAME_SIZE];
 
 		object_name(object, name);

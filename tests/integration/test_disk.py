@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A store on a disk of its own, of 256 MiB: smaller than what is read through it, and full for a while."""
+
+import os
+import threading
+
+import pytest
+
+from harness import cli, process, reader
+from harness.paths import MIB
+from harness.poll import wait_until
+
+DISK = 256 * MIB
+SIZE = 160 * MIB
+
+
+@pytest.fixture
+def disk(folder):
+    """An empty ext4."""
+    image, point = os.path.join(folder, "disk.img"), os.path.join(folder, "disk")
+    with open(image, "wb") as file:
+        file.truncate(DISK)
+    os.makedirs(point)
+    process.run(["mkfs.ext4", "-q", "-m", "0", image], check=True)
+    process.run(["mount", "-o", "loop", image, point], check=True)
+    yield point
+    process.run(["umount", point], check=True)
+
+
+@pytest.fixture
+def sixteen(models):
+    """1 GiB."""
+    made = [models.blob(64 * MIB, f"disk {number}") for number in range(16)]
+    yield made
+    for model in made:
+        models.unpublish(model)
+        os.unlink(model.path)
+
+
+def used(mounted):
+    return cli.status(mounted.store)["store"]["used"]
+
+
+def free(disk):
+    fs = os.statvfs(disk)
+    return fs.f_bavail * fs.f_frsize
+
+
+def test_more_is_read_than_there_is_room_for(disk, sixteen, server, mount):
+    mounted = mount(server, store=os.path.join(disk, "store"),
+                    store_keys={"size": f"{SIZE // MIB}M", "keep-free": "16M"})
+    lowest, over, done = [DISK], [], threading.Event()
+
+    def watch():
+        while not done.is_set():
+            lowest[0] = min(lowest[0], free(disk))
+            if used(mounted) > SIZE:
+                over.append(used(mounted))
+            done.wait(0.01)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        for model in sixteen:
+            assert reader.whole(mounted.object(model.attested))["sha256"] == model.sha256
+    finally:
+        done.set()
+        watcher.join()
+    assert not over
+    assert lowest[0] >= 8 * MIB, "what RocksDB takes aside, as much is free as was asked for"
+    wait_until(lambda: sum(record["state"] == "complete" for record in cli.listed(mounted.store)) == 2,
+               "the last two are kept")
+
+
+def test_a_disk_that_is_full_for_a_while(disk, sixteen, server, mount):
+    """Somebody else fills it: everything can be read on, and is kept again when there is room."""
+    mounted = mount(server, store=os.path.join(disk, "store"), store_keys={"size": f"{SIZE // MIB}M"})
+    ballast = os.path.join(disk, "ballast")
+    for model in sixteen[:3]:
+        assert reader.whole(mounted.object(model.attested))["sha256"] == model.sha256
+    with open(ballast, "wb") as file:
+        try:
+            while True:
+                file.write(bytes(1 * MIB))
+                file.flush()
+        except OSError:
+            pass
+    assert free(disk) < 1 * MIB
+    for model in sixteen[:8]:
+        assert reader.whole(mounted.object(model.attested))["sha256"] == model.sha256
+    assert mounted.alive()
+    os.unlink(ballast)
+    last = sixteen[8]
+
+    def kept():
+        assert reader.whole(mounted.object(last.attested))["sha256"] == last.sha256
+        record = cli.record_of(mounted.store, last)
+        return record and record["state"] == "complete"
+
+    wait_until(kept, "it is kept again")
+    server.mark()
+    assert reader.whole(mounted.object(last.attested))["sha256"] == last.sha256
+    assert server.body_bytes() == 0
+    assert used(mounted) <= SIZE
