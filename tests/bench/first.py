@@ -15,7 +15,7 @@ SMALL = 4096
 
 def run(bench):
     model = bench.model()
-    path = f"{model.size // 2} {SMALL}\n"
+    path = f"{model.size // 2 // SMALL * SMALL} {SMALL}\n"  # a page, so of one chunk
     expected = reader("ranges", model.path, "pread", 1, stdin=path)
 
     def once(front_known):
