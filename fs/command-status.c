@@ -79,6 +79,21 @@ static int line(void *arg, json_t *json)
 	return 0;
 }
 
+/* Of the daemon that has the store; with a FOLDER, of the one whose mount that is in. */
+static int ask(struct settings *settings, const struct config *config, const char *folder,
+	       bool *as_json)
+{
+	_cleanup_free_ char *path = NULL, *origin = NULL;
+	int r = 0;
+
+	if (folder && asprintf(&path, "%s/", folder) < 0)
+		return -ENOMEM;
+	if (folder)
+		r = settings_follow(settings, path, &origin);
+	return r < 0 ? r : control_call(settings, config, json_pack("{s:s}", "op", "status"), -1,
+					line, as_json);
+}
+
 int command_status(const struct command *command, int argc, char **argv)
 {
 	struct settings settings = {0};
@@ -89,10 +104,9 @@ int command_status(const struct command *command, int argc, char **argv)
 	status = command_begin(command, argc, argv, &settings, &config, &as_json);
 	if (status != EXIT_DONE)
 		return status;
-	if (optind < argc)
+	if (argc - optind > 1)
 		status = command_usage(command);
-	else if (control_call(&settings, &config, json_pack("{s:s}", "op", "status"), -1, line,
-			      &as_json) < 0)
+	else if (ask(&settings, &config, argv[optind], &as_json) < 0)
 		status = EXIT_FAILED;
 	config_free(&config);
 	settings_free(&settings);

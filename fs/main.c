@@ -12,7 +12,7 @@ static const struct command commands[] = {
 	{ "add", "FILE...", "put files (- is stdin) into the store, print their digests",
 	  command_add },
 	{ "ls", "[--json] [DIGEST...]", "list what the store knows", command_ls },
-	{ "status", "[--json]", "how the daemon is", command_status },
+	{ "status", "[--json] [MOUNTPOINT]", "how the daemon is", command_status },
 	{ "pin", "[--json] DIGEST...", "keep objects whatever room is wanted", command_keep },
 	{ "unpin", "[--json] DIGEST...", "and not any more", command_keep },
 	{ "rm", "[--json] DIGEST...", "take objects out of the store", command_keep },

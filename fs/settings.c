@@ -227,7 +227,7 @@ int settings_follow(struct settings *settings, const char *path, char **origin)
 	folder[strrchr(path, '/') - path + 1] = '\0';
 	r = get_attribute(folder, "user.weightfs.control", &socket);
 	if (r < 0)
-		return log_error_errno(r, "%s: is not on a weightfs mount, or not yours to explain",
+		return log_error_errno(r, "%s: is not on a weightfs mount, or not yours to ask about",
 				       path);
 	r = get_attribute(folder, "user.weightfs.origin", &view);
 	if (r == -ENOMEM) {

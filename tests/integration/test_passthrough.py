@@ -2,6 +2,7 @@
 """Complete objects are read by the kernel straight from the store: when, when not, and what follows from it."""
 
 import ctypes
+import json
 import os
 import re
 import signal
@@ -503,6 +504,10 @@ def test_status(mounted, medium, server):
     assert told["store"]["path"] == mounted.store
     assert told["store"]["objects"] == 1
     assert medium.size <= told["store"]["used"] <= told["store"]["limit"]
+    assert json.loads(cli.ok("status", "--json", mounted.point))["pid"] == mounted.child.pid
+    nowhere = cli.weightfs("status", mounted.folder)
+    assert nowhere.returncode == 1 and mounted.folder in nowhere.stderr
+    assert cli.weightfs("status", mounted.point, mounted.point).returncode == 2
     lab = next(source for source in told["sources"] if source["name"] == "lab")
     assert lab["requests"] > 0 and lab["bytes"] >= medium.size
     assert lab["errors"] == lab["lies"] == 0 and lab["last_error"] is None
@@ -537,4 +542,4 @@ def test_status_without_a_daemon(mounted, medium, folder):
     result = cli.weightfs("status", "--store", mounted.store)
     assert result.returncode == 1 and "no daemon" in result.stderr
     assert cli.weightfs("status", "--store", os.path.join(folder, "nothing")).returncode == 1
-    assert cli.weightfs("status", "--store", mounted.store, "surplus").returncode == 2
+    assert cli.weightfs("status", "--store", mounted.store, "surplus", "more").returncode == 2
