@@ -16,12 +16,10 @@ static int line(void *arg, json_t *json)
 {
 	struct printing *printing = arg;
 
-	if (printing->json) {
-		json_dumpf(json, stdout, JSON_COMPACT);
-		printf("\n");
-	} else {
+	if (printing->json)
+		command_print_json(json);
+	else
 		printing->print(json);
-	}
 	return 0;
 }
 

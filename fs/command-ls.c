@@ -36,8 +36,7 @@ static int line(void *arg, json_t *json)
 		print_table_line(listing, json);
 		return 0;
 	}
-	json_dumpf(json, stdout, JSON_COMPACT);
-	printf("\n");
+	command_print_json(json);
 	return 0;
 }
 

@@ -87,6 +87,12 @@ int command_begin(const struct command *command, int argc, char **argv, struct s
 	return status;
 }
 
+void command_print_json(const json_t *json)
+{
+	json_dumpf(json, stdout, JSON_COMPACT);
+	printf("\n");
+}
+
 json_t *command_digests(int argc, char **argv)
 {
 	json_t *digests = json_array();

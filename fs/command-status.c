@@ -70,12 +70,10 @@ static int line(void *arg, json_t *json)
 {
 	const bool *as_json = arg;
 
-	if (*as_json) {
-		json_dumpf(json, stdout, JSON_COMPACT);
-		printf("\n");
-	} else {
+	if (*as_json)
+		command_print_json(json);
+	else
 		print(json);
-	}
 	return 0;
 }
 

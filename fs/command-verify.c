@@ -28,10 +28,8 @@ static int line(void *arg, json_t *json)
 		return 0;
 	}
 	progress_end(&verifying->progress);
-	if (verifying->json) {
-		json_dumpf(json, stdout, JSON_COMPACT);
-		printf("\n");
-	}
+	if (verifying->json)
+		command_print_json(json);
 	if (!ok)
 		log_error("%s: %s; it was taken out of the store", name,
 			  json_string_value(json_object_get(json, "reason")));

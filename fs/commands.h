@@ -49,6 +49,9 @@ int command_options(const struct command *command, int argc, char **argv,
 int command_begin(const struct command *command, int argc, char **argv, struct settings *settings,
 		  struct config *config, bool *json);
 
+/* A line of --json. */
+void command_print_json(const json_t *json);
+
 /* The names in ARGV as a JSON array, for a request; of a path in a mount the last part. */
 json_t *command_digests(int argc, char **argv);
 

@@ -35,10 +35,9 @@ static int say_where(struct operation *operation, const char *topic, const char 
 
 static int say_object(struct operation *operation, const struct store_info *info)
 {
-	struct digest_name name = digest_pair_name(&info->digests);
 	char text[DIGEST_NAME_SIZE];
 
-	digest_name_format(&name, text);
+	operation_object_name(info, text);
 	return say(operation, "object", "%s: %s, %" PRIu64 " of %" PRIu64 " bytes here, %s", text,
 		   operation_state(info), info->present, info->size,
 		   info->digests.has_fsverity ? "attested" : "unattested");

@@ -6,10 +6,9 @@
 
 static int say(struct operation *operation, const struct store_info *info)
 {
-	struct digest_name name = digest_pair_name(&info->digests);
 	char text[DIGEST_NAME_SIZE];
 
-	digest_name_format(&name, text);
+	operation_object_name(info, text);
 	return operation->emit(operation, json_pack("{s:s, s:I}", "name", text, "size",
 						    (json_int_t)info->size));
 }
@@ -46,27 +45,16 @@ static int unpin(struct operation *operation, const struct store_info *info)
 	return set_pin(operation, info, false);
 }
 
-/* Who has it open keeps it; its name must not lead others there. */
-static void forget_names(struct operation *operation)
-{
-	if (operation->fs)
-		session_forget_names(operation->fs);
-}
-
 static int remove_one(struct operation *operation, const struct store_info *info)
 {
-	struct digest_name name = digest_pair_name(&info->digests);
 	char text[DIGEST_NAME_SIZE];
 	int r;
 
-	digest_name_format(&name, text);
+	operation_object_name(info, text);
 	if (info->pinned)
 		return operation_fail(operation, -EBUSY, "%s: is pinned", text);
-	r = store_remove(operation->store, info->id);
-	if (r < 0)
-		return r;
-	forget_names(operation);
-	return say(operation, info);
+	r = operation_remove(operation, info);
+	return r < 0 ? r : say(operation, info);
 }
 
 int operation_pin(struct operation *operation)
@@ -95,8 +83,8 @@ int operation_gc(struct operation *operation)
 		return operation_fail(operation, -EINVAL, "\"to\" is not a number of bytes");
 	r = store_shrink(operation->store, to ? (uint64_t)json_integer_value(to) : before.limit);
 	store_usage(operation->store, &after);
-	if (after.objects < before.objects)
-		forget_names(operation);
+	if (operation->fs && after.objects < before.objects)
+		session_forget_names(operation->fs);
 	if (r < 0 && r != -ENOSPC)
 		return r;
 	return operation->emit(operation,

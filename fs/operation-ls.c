@@ -45,11 +45,10 @@ static void set_digest(json_t *line, const char *key, bool known, const struct d
 
 static int each(struct operation *operation, const struct store_info *info)
 {
-	struct digest_name name = digest_pair_name(&info->digests);
 	char text[DIGEST_NAME_SIZE];
 	json_t *line;
 
-	digest_name_format(&name, text);
+	operation_object_name(info, text);
 	line = json_pack("{s:s, s:I, s:I, s:s, s:b, s:o, s:o}", "name", text, "size",
 			 (json_int_t)info->size, "present", (json_int_t)info->present, "state",
 			 operation_state(info), "pinned", info->pinned, "origins", users_value(operation->store, info->id),

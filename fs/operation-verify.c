@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include "fs/operations.h"
-#include "fs/session.h"
 #include "verify/verify.h"
 
 struct outcome {
@@ -85,10 +84,9 @@ static int check_object(struct operation *operation, const struct store_info *in
 static int report(struct operation *operation, const struct store_info *info,
 		  const struct outcome *outcome)
 {
-	struct digest_name name = digest_pair_name(&info->digests);
 	char text[DIGEST_NAME_SIZE];
 
-	digest_name_format(&name, text);
+	operation_object_name(info, text);
 	return operation->emit(operation,
 			       json_pack("{s:s, s:b, s:I, s:I, s:s}", "name", text, "ok",
 					 outcome->wrong == 0, "size", (json_int_t)info->size,
@@ -121,12 +119,8 @@ static int each(struct operation *operation, const struct store_info *info)
 	store_object_close(object);
 	if (r != 0)
 		return r;
-	if (outcome.wrong > 0 && complete) {
-		r = store_remove(operation->store, info->id);
-		/* Who has it open keeps it; its name must not lead others there. */
-		if (operation->fs)
-			session_forget_names(operation->fs);
-	}
+	if (outcome.wrong > 0 && complete)
+		r = operation_remove(operation, info);
 	return r < 0 ? r : report(operation, info, &outcome);
 }
 

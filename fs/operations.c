@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include "fs/session.h"
 
 static const struct {
 	const char *name;
@@ -79,6 +80,22 @@ int operation_each_object(struct operation *operation,
 	}
 	while (r == 0 && store_next(operation->store, info.id, &info) == 0)
 		r = each(operation, &info);
+	return r;
+}
+
+void operation_object_name(const struct store_info *info, char out[DIGEST_NAME_SIZE])
+{
+	struct digest_name name = digest_pair_name(&info->digests);
+
+	digest_name_format(&name, out);
+}
+
+int operation_remove(struct operation *operation, const struct store_info *info)
+{
+	int r = store_remove(operation->store, info->id);
+
+	if (operation->fs)
+		session_forget_names(operation->fs);
 	return r;
 }
 

@@ -52,6 +52,10 @@ int operation_fail(struct operation *operation, int error, const char *format, .
 int must_check operation_each_object(struct operation *operation,
 				     int (*each)(struct operation *operation,
 						 const struct store_info *info));
+/* What an object is called in replies. */
+void operation_object_name(const struct store_info *info, char out[DIGEST_NAME_SIZE]);
+/* Out of the store; who has it open keeps it, and its name leads nobody else there. */
+int must_check operation_remove(struct operation *operation, const struct store_info *info);
 /* "complete", "partial" or "known". */
 const char *operation_state(const struct store_info *info);
 
