@@ -4,7 +4,8 @@
  * still maps it keeps the bytes). Never one that is open, or pinned.
  *
  * Nobody waits for a victim: the one who evicts may hold the claim of an object of its own. An object that
- * somebody opens in between is left alone.
+ * somebody opens in between is left alone; who comes later waits for the outcome, so that what was opened does not
+ * turn out to be gone.
  */
 #include "store/internal.h"
 
@@ -42,9 +43,18 @@ static bool claim_unused(struct store_object *object)
 	if (alone) {
 		object->exclusives++;
 		object->changing = true;
+		object->leaving = true;
 	}
 	pthread_mutex_unlock(&store->lock);
 	return alone;
+}
+
+static void unclaim(struct store_object *object)
+{
+	pthread_mutex_lock(&object->store->lock);
+	object->leaving = false;
+	pthread_mutex_unlock(&object->store->lock);
+	object_unclaim(object);
 }
 
 static int evict(struct store *store, uint64_t id)
@@ -61,7 +71,7 @@ static int evict(struct store *store, uint64_t id)
 			log_info("%s: %s (%llu bytes) made room", store->path,
 				 object_label(object).text,
 				 (unsigned long long)object->record.size);
-		object_unclaim(object);
+		unclaim(object);
 	}
 	store_object_close(object);
 	return r;

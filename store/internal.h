@@ -230,6 +230,7 @@ struct store_object {
 
 	unsigned int refs;		  /* protected by lock */
 	bool loading;			  /* protected by lock */
+	bool leaving;			  /* protected by lock: it is being evicted */
 	int load_error;			  /* protected by lock */
 	unsigned int sharing, exclusives; /* protected by lock: claims held; held or waited for */
 	bool changing;			  /* protected by lock: the exclusive claim is held */

@@ -264,7 +264,7 @@ static struct store_object *object_new(struct store *store, uint64_t id)
 	return object;
 }
 
-/* Wait until it is loaded; the reference is gone on an error. */
+/* Wait until it is loaded, and stays; the reference is gone on an error. */
 static int wait_loaded(struct store_object *object)
 {
 	struct store *store = object->store;
@@ -272,7 +272,7 @@ static int wait_loaded(struct store_object *object)
 	int r;
 
 	pthread_mutex_lock(&store->lock);
-	while (object->loading)
+	while (object->loading || object->leaving)
 		pthread_cond_wait(&store->changed, &store->lock);
 	r = object->removed ? -ENOENT : object->load_error;
 	if (r < 0)
