@@ -33,18 +33,37 @@ int command_mount_options(struct settings *settings, const char *list,
 	return 0;
 }
 
-int command_options(const struct command *command, int argc, char **argv,
-		    struct settings *settings, bool *json)
+#define OWN 256 /* behind every letter: the command's own options */
+
+static const struct option common_options[] = {
+	{ "conf", required_argument, NULL, 'c' },
+	{ "policy", required_argument, NULL, 'p' },
+	{ "store", required_argument, NULL, 's' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "help", no_argument, NULL, 'h' },
+};
+
+static void note_own(const struct command_option *option)
 {
-	static const struct option long_options[] = {
-		{ "conf", required_argument, NULL, 'c' },
-		{ "policy", required_argument, NULL, 'p' },
-		{ "store", required_argument, NULL, 's' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
-	};
+	if (option->value)
+		*option->value = optarg;
+	else
+		*option->flag = true;
+}
+
+static int parse(const struct command *command, int argc, char **argv, struct settings *settings,
+		 bool *json, const struct command_option *own)
+{
+	struct option long_options[ARRAY_SIZE(common_options) + COMMAND_OPTIONS_MAX + 1] = { 0 };
+	size_t n = ARRAY_SIZE(common_options);
 	int option, r = 0;
+
+	memcpy(long_options, common_options, sizeof(common_options));
+	for (size_t i = 0; own && own[i].name; i++)
+		long_options[n++] = (struct option){
+			own[i].name, own[i].value ? required_argument : no_argument, NULL,
+			OWN + (int)i
+		};
 
 	optind = 1;
 	while (r == 0 && (option = getopt_long(argc, argv, "o:h", long_options, NULL)) != -1) {
@@ -67,24 +86,33 @@ int command_options(const struct command *command, int argc, char **argv,
 			*json = true;
 			break;
 		default:
-			return command_usage(command);
+			if (option < OWN)
+				return command_usage(command);
+			note_own(&own[option - OWN]);
 		}
 	}
 	return r == 0 ? EXIT_DONE : r == -ENOMEM ? EXIT_FAILED : EXIT_USAGE;
 }
 
-int command_begin(const struct command *command, int argc, char **argv, struct settings *settings,
-		  struct config *config, bool *json)
+int command_begin_with(const struct command *command, int argc, char **argv,
+		       struct settings *settings, struct config *config, bool *json,
+		       const struct command_option *options)
 {
 	int status;
 
-	status = command_options(command, argc, argv, settings, json);
+	status = parse(command, argc, argv, settings, json, options);
 	if (status == EXIT_DONE && (settings_use_default_conf(settings) < 0 ||
 				    settings_resolve(settings, config) < 0))
 		status = EXIT_FAILED;
 	if (status != EXIT_DONE)
 		settings_free(settings);
 	return status;
+}
+
+int command_begin(const struct command *command, int argc, char **argv, struct settings *settings,
+		  struct config *config, bool *json)
+{
+	return command_begin_with(command, argc, argv, settings, config, json, NULL);
 }
 
 void command_print_json(const json_t *json)

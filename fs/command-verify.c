@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include "common/log.h"
 #include "fs/commands.h"
+#include "fs/config-value.h"
 #include "fs/control.h"
 
 struct verifying {
@@ -31,8 +32,7 @@ static int line(void *arg, json_t *json)
 	if (verifying->json)
 		command_print_json(json);
 	if (!ok)
-		log_error("%s: %s; it was taken out of the store", name,
-			  json_string_value(json_object_get(json, "reason")));
+		log_error("%s: %s", name, json_string_value(json_object_get(json, "reason")));
 	if (ok)
 		verifying->good++;
 	else
@@ -40,25 +40,46 @@ static int line(void *arg, json_t *json)
 	return 0;
 }
 
+/* Takes over REQUEST. */
+static int call(const struct settings *settings, const struct config *config, json_t *request,
+		struct verifying *verifying)
+{
+	int status = EXIT_DONE;
+
+	if (control_call(settings, config, request, -1, line, verifying) < 0)
+		status = EXIT_FAILED;
+	progress_end(&verifying->progress);
+	if (!verifying->json && (status == EXIT_DONE || verifying->good + verifying->bad > 0))
+		printf("%u good, %u damaged\n", verifying->good, verifying->bad);
+	return verifying->bad > 0 ? EXIT_FAILED : status;
+}
+
 int command_verify(const struct command *command, int argc, char **argv)
 {
+	const char *rate = NULL;
+	bool all = false;
+	const struct command_option options[] = {
+		{ "all", &all, NULL }, { "rate", NULL, &rate }, { 0 } };
 	struct settings settings = { 0 };
 	struct verifying verifying = { 0 };
 	struct config config;
-	json_t *request;
+	uint64_t limit = 0;
 	int status;
 
-	status = command_begin(command, argc, argv, &settings, &config, &verifying.json);
+	status = command_begin_with(command, argc, argv, &settings, &config, &verifying.json,
+				    options);
 	if (status != EXIT_DONE)
 		return status;
-	request = json_pack("{s:s, s:o}", "op", "verify", "digests",
-			    command_digests(argc - optind, argv + optind));
-	if (control_call(&settings, &config, request, -1, line, &verifying) < 0)
-		status = EXIT_FAILED;
-	progress_end(&verifying.progress);
-	if (!verifying.json && (status == EXIT_DONE || verifying.good + verifying.bad > 0))
-		printf("%u good, %u damaged\n", verifying.good, verifying.bad);
+	if ((all && optind < argc) ||
+	    (rate && (config_value_size(rate, &limit) < 0 || limit < 1 || limit > INT64_MAX)))
+		status = command_usage(command);
+	else
+		status = call(&settings, &config,
+			      json_pack("{s:s, s:o, s:I}", "op", "verify", "digests",
+					command_digests(argc - optind, argv + optind), "rate",
+					(json_int_t)limit),
+			      &verifying);
 	config_free(&config);
 	settings_free(&settings);
-	return verifying.bad > 0 ? EXIT_FAILED : status;
+	return status;
 }

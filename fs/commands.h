@@ -39,15 +39,25 @@ int command_status(const struct command *command, int argc, char **argv);
 /* "usage: weightfs NAME ARGUMENTS" on stderr; returns EXIT_USAGE. */
 int command_usage(const struct command *command);
 
+/* A long option of one command: a flag, or with a value. The last of an array has no name. */
+struct command_option {
+	const char *name;
+	bool *flag;
+	const char **value; /* NULL: it has none */
+};
+#define COMMAND_OPTIONS_MAX 4
+
 /*
- * Options that every command on a store takes: --conf, --policy, --store, -o NAME=VALUE,…; and --json,
- * where JSON is not NULL. Leaves the arguments at ARGV + optind. EXIT_DONE, or what to exit with, said.
+ * What a command on a store begins with: the options that each takes, --conf, --policy, --store, -o NAME=VALUE,…, and
+ * --json where JSON is not NULL; then the configuration. Leaves the arguments at ARGV + optind. EXIT_DONE, or what to
+ * exit with, said.
  */
-int command_options(const struct command *command, int argc, char **argv,
-		    struct settings *settings, bool *json);
-/* command_options(), then the configuration: what a command on a store begins with. */
 int command_begin(const struct command *command, int argc, char **argv, struct settings *settings,
 		  struct config *config, bool *json);
+/* With OPTIONS of its own, COMMAND_OPTIONS_MAX at most. */
+int command_begin_with(const struct command *command, int argc, char **argv,
+		       struct settings *settings, struct config *config, bool *json,
+		       const struct command_option *options);
 
 /* A line of --json. */
 void command_print_json(const json_t *json);

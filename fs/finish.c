@@ -9,6 +9,7 @@
 #include "fs/object.h"
 #include "fs/opening.h"
 #include "fs/passthrough.h"
+#include "fs/scrub.h"
 #include "fs/session.h"
 
 struct finishing {
@@ -23,14 +24,56 @@ static int stop_when_asked(void *arg, uint64_t done)
 	return atomic_load(&fs->stopping) ? -ECANCELED : 0;
 }
 
+/* -ENODATA: something of it is missing now. */
+static int scrub(struct object *object, const struct verify_tree *tree, bool hints_only)
+{
+	const struct scrub run = {
+		.object = object->store,
+		.tree = tree,
+		.hints_only = hints_only,
+		.progress = stop_when_asked,
+		.arg = object->fs,
+	};
+	uint64_t wrong;
+	int r = scrub_run(&run, &wrong);
+
+	return r == 0 && wrong > 0 ? -ENODATA : r;
+}
+
+/* What was loaded with the object is verified first. */
 static int make_complete(struct object *object, const struct digest_pair *digests)
 {
-	const struct verify_tree *tree = atomic_load(&object->tree);
+	const struct verify_tree *tree;
 	const void *front;
 	size_t len;
+	int r;
 
+	r = object_tree(object, &tree);
+	if (r == 0)
+		r = scrub(object, tree, true);
+	if (r < 0)
+		return r;
 	front = verify_tree_front(tree, &len);
 	return store_object_finish(object->store, digests, front, len);
+}
+
+/* It is not what was verified: what is wrong goes, all of it if that cannot be told. */
+static int withdraw(struct object *object, const char *name)
+{
+	const struct verify_tree *tree;
+	int r;
+
+	r = object_tree(object, &tree);
+	if (r == 0)
+		r = scrub(object, tree, false);
+	if (r == -ENODATA || r == -ECANCELED)
+		return log_error_errno(-EBADMSG, "%s: its stored bytes have changed; what is wrong "
+						 "is fetched again", name);
+	if (store_remove(object->fs->store, object->id) < 0)
+		log_debug("%s: stays in the store", name);
+	session_forget_names(object->fs);
+	return log_error_errno(-EBADMSG, "%s: its stored bytes have changed; it was taken out of "
+					 "the store", name);
 }
 
 /* Read the whole file once more. Its chunks were verified: another tree means the disk lies. */
@@ -55,14 +98,8 @@ static int audit(struct object *object, const struct digest_pair *digests, const
 		return r;
 	same = digest_equal(verify_tree_fsverity(result.tree), &digests->fsverity);
 	verify_tree_free(result.tree);
-	if (!same) {
-		if (store_remove(object->fs->store, object->id) < 0)
-			log_debug("%s: stays in the store", name);
-		session_forget_names(object->fs);
-		return log_error_errno(-EBADMSG, "%s: its stored bytes have changed; it was taken "
-						 "out of the store", name);
-	}
-	return store_object_set_sha256(object->store, &result.sha256);
+	return same ? store_object_set_sha256(object->store, &result.sha256) :
+		      withdraw(object, name);
 }
 
 void finish_drop_twin(struct object *object)
@@ -88,9 +125,9 @@ static void run(struct work *work)
 	object_name(object, name);
 	if (!store_object_complete(object->store)) {
 		r = make_complete(object, &digests);
-		if (r < 0)
+		if (r < 0 && r != -ENODATA && r != -ECANCELED)
 			log_error_errno(r, "%s: cannot be made complete", name);
-		else
+		else if (r == 0)
 			opening_completed(object);
 	}
 	if (r == 0 && !digests.has_sha256 && store_object_size(object->store) > 0) {
@@ -103,6 +140,9 @@ static void run(struct work *work)
 	pthread_mutex_lock(&object->lock);
 	object->finishing = false;
 	pthread_mutex_unlock(&object->lock);
+	/* What was found to be missing may have come while this one still ran. */
+	if (r == -ENODATA)
+		finish_if_due(object);
 	object_put(object);
 	free(job);
 }
@@ -111,7 +151,7 @@ static bool due(struct object *object)
 {
 	if (store_object_complete(object->store))
 		return !object_digests(object).has_sha256;
-	return atomic_load(&object->tree) && store_object_full(object->store);
+	return store_object_recorded(object->store) && object_digests(object).has_fsverity;
 }
 
 void finish_if_due(struct object *object)

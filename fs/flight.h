@@ -73,7 +73,7 @@ void flight_free(struct flight *flight);
 
 /* ---- landing.c: steps on a verifier, for flight->work ---- */
 void flight_check(struct work *work);
-/* Of a chunk that another boot wrote: good if its bytes still verify, else asked for. */
+/* Of a chunk that is stored, and was not verified since it was loaded: good if its bytes still are, else asked for. */
 void flight_recheck(struct work *work);
 
 /* ---- writing.c ---- */

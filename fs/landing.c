@@ -3,10 +3,12 @@
  * What becomes of a chunk that has come: it is verified, its readers are answered straight from the buffer, and
  * the writers take it to the store.
  */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include "common/log.h"
 #include "fs/flight.h"
+#include "fs/passthrough.h"
 
 static void blame(struct flight *flight)
 {
@@ -68,37 +70,61 @@ void flight_check(struct work *work)
 	flight_ask(flight);
 }
 
-/* A chunk written in another boot: good if its bytes still verify, else fetched like any other. */
+/* What is stored is no longer what was verified; it is fetched like any other. */
+static void replace_stored(struct flight *flight)
+{
+	struct object *object = flight->object;
+
+	store_object_drop(object->store, flight->chunk);
+	flight->work.run = flight_check;
+	if (object->fs->offline)
+		flight_fail(flight, -ENODATA);
+	else
+		flight_ask(flight);
+}
+
+/* The mount has its own copy now. */
+static void drop_page_cache(struct object *object, uint64_t chunk, size_t length)
+{
+	if (!passthrough_active(object->fs->passthrough))
+		posix_fadvise(store_object_fd(object->store), (off_t)(chunk * CHUNK_SIZE),
+			      (off_t)length, POSIX_FADV_DONTNEED);
+}
+
+static void serve_stored(struct flight *flight, void *data, size_t length)
+{
+	struct object *object = flight->object;
+	struct waiter *waiters;
+
+	pthread_mutex_lock(&object->lock);
+	waiters = flight_remove(flight);
+	pthread_mutex_unlock(&object->lock);
+	flight->buffer = data;
+	flight->length = length;
+	if (serve(flight, waiters))
+		drop_page_cache(object, flight->chunk, length);
+	finish_if_due(object);
+	flight_free(flight);
+}
+
 void flight_recheck(struct work *work)
 {
 	struct flight *flight = container_of(work, struct flight, work);
 	struct object *object = flight->object;
 	size_t length = chunk_length(store_object_size(object->store), flight->chunk);
 	_cleanup_free_ void *data = malloc(length);
-	struct waiter *waiters;
-	int r = data ? 0 : -ENOMEM;
+	int r = -ENOMEM;
 
-	if (r == 0)
-		r = store_object_read(object->store, flight->chunk * CHUNK_SIZE, data, length);
-	if (r == 0)
+	if (data && store_object_read(object->store, flight->chunk * CHUNK_SIZE, data, length) < 0)
+		r = -EBADMSG;
+	else if (data)
 		r = verify_tree_check(atomic_load(&object->tree), flight->chunk, data, length);
 	if (r == 0)
 		r = store_object_confirm(object->store, flight->chunk);
-	flight->work.run = flight_check;
-	if (r < 0) {
-		store_object_drop(object->store, flight->chunk);
-		if (object->fs->offline)
-			flight_fail(flight, -ENODATA);
-		else
-			flight_ask(flight);
-		return;
-	}
-	pthread_mutex_lock(&object->lock);
-	waiters = flight_remove(flight);
-	pthread_mutex_unlock(&object->lock);
-	flight->buffer = data;
-	flight->length = length;
-	(void)serve(flight, waiters);
-	finish_if_due(object);
-	flight_free(flight);
+	if (r == 0)
+		serve_stored(flight, data, length);
+	else if (r == -EBADMSG || r == -ENODATA)
+		replace_stored(flight);
+	else
+		flight_fail(flight, r);
 }

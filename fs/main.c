@@ -18,7 +18,7 @@ static const struct command commands[] = {
 	{ "rm", "[--json] DIGEST...", "take objects out of the store", command_keep },
 	{ "gc", "[--json] [SIZE]", "take out what was opened longest ago, down to SIZE",
 	  command_gc },
-	{ "verify", "[--json] [DIGEST...]", "read the stored bytes again and check them",
+	{ "verify", "[--json] [--rate SIZE] [--all | DIGEST...]", "read the stored bytes again and check them",
 	  command_verify },
 	{ "tree", "FILE...", "write FILE.vtree, print both digests", command_tree },
 	{ "policy", "check FILE | test FILE ORIGIN DIGEST", "check a policy, ask it",

@@ -40,27 +40,51 @@ static void destroy(struct object *object)
 	free(object);
 }
 
-static int load_tree(struct object *object, const struct store_info *info)
+void object_set_tree(struct object *object, struct verify_tree *tree)
+{
+	struct verify_tree *none = NULL;
+
+	if (!atomic_compare_exchange_strong(&object->tree, &none, tree))
+		verify_tree_free(tree);
+}
+
+static int load_tree(struct object *object)
 {
 	_cleanup_free_ void *front = NULL;
 	struct verify_tree *tree;
+	struct store_info info;
 	size_t len;
 	int r;
 
+	store_object_info(object->store, &info);
+	if (!info.digests.has_fsverity)
+		return -ENODATA;
 	r = store_object_front(object->store, &front, &len);
-	if (r < 0)
-		return r;
-	r = verify_tree_new(info->size, &info->digests.fsverity, front, len, &tree);
-	if (r < 0)
-		return r;
-	atomic_init(&object->tree, tree);
+	if (r == 0)
+		r = verify_tree_new(info.size, &info.digests.fsverity, front, len, &tree);
+	if (r < 0) {
+		char name[DIGEST_NAME_SIZE];
+
+		digest_name_format(&info.name, name);
+		return log_error_errno(r, "%s: the tree kept in the store is not usable", name);
+	}
+	object_set_tree(object, tree);
 	return 0;
+}
+
+int object_tree(struct object *object, const struct verify_tree **tree)
+{
+	const struct verify_tree *known = atomic_load(&object->tree);
+	int r = known ? 0 : load_tree(object);
+
+	if (r == 0)
+		*tree = known ? known : atomic_load(&object->tree);
+	return r;
 }
 
 static int load(struct weightfs *fs, uint64_t id, struct object **out)
 {
 	struct object *object = calloc(1, sizeof(*object));
-	struct store_info info;
 	int r;
 
 	if (!object)
@@ -74,17 +98,6 @@ static int load(struct weightfs *fs, uint64_t id, struct object **out)
 	if (r < 0) {
 		destroy(object);
 		return r;
-	}
-	store_object_info(object->store, &info);
-	/* A complete object is read without its tree. */
-	if (info.digests.has_fsverity && !info.complete)
-		r = load_tree(object, &info);
-	if (r < 0) {
-		char name[DIGEST_NAME_SIZE];
-
-		digest_name_format(&info.name, name);
-		destroy(object);
-		return log_error_errno(r, "%s: the tree kept in the store is not usable", name);
 	}
 	*out = object;
 	return 0;

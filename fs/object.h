@@ -31,7 +31,7 @@ struct object {
 	struct store_object *store;
 	atomic_uint references;  /* the last one goes under the table's lock */
 	atomic_uint handles;     /* open files: readahead is for them */
-	_Atomic(struct verify_tree *) tree; /* NULL: unattested; set once, lives as long as the object */
+	_Atomic(struct verify_tree *) tree; /* see object_tree(); set once, lives as long as the object */
 	atomic_bool uncached;    /* the store did not take the last chunks */
 	atomic_bool said_uncached;
 	struct layout layout;    /* the tensors in it */
@@ -59,6 +59,13 @@ void object_put(struct object *object); /* NULL is allowed */
 
 /* What is known of ID if it is in use, though it may have left the store. 0 or -ENOENT. */
 int must_check object_info_in_use(struct weightfs *fs, uint64_t id, struct store_info *out);
+/*
+ * What its chunks are checked by, read from the store at the first call that needs it: a complete object that is passed
+ * through does without. -ENODATA: it is unattested; or what was kept is not usable (logged).
+ */
+int must_check object_tree(struct object *object, const struct verify_tree **tree);
+/* An unattested object became attested. Takes over TREE. */
+void object_set_tree(struct object *object, struct verify_tree *tree);
 struct digest_pair object_digests(struct object *object);
 /* "<canonical name>" for messages. */
 void object_name(struct object *object, char out[DIGEST_NAME_SIZE]);

@@ -1,67 +1,73 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stored bytes are read again, past the page cache, and checked. What is wrong leaves the store: of a
- * complete object everything, of a partial one the chunks that are wrong. The next open fetches it.
+ * Stored bytes are read again, past the page cache, and checked. Chunks that are wrong leave the store, and whoever
+ * reads them next fetches them.
  */
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include "fs/operations.h"
-#include "verify/verify.h"
+#include "fs/scrub.h"
 
 struct outcome {
+	struct operation *operation;
+	uint64_t size;
 	uint64_t wrong; /* chunks */
-	uint64_t checked;
-	char reason[64];
+	json_t *chunks; /* which ones */
+	char reason[128];
 };
 
-/* From the disk, not from memory: what matters is what is stored. */
-static int read_stored(struct store_object *object, uint64_t chunk, void *buffer, size_t length)
+static int tell_progress(void *arg, uint64_t done)
 {
-	int fd = store_object_fd(object);
+	const struct outcome *outcome = arg;
 
-	posix_fadvise(fd, (off_t)(chunk * CHUNK_SIZE), (off_t)length, POSIX_FADV_DONTNEED);
-	return store_object_read(object, chunk * CHUNK_SIZE, buffer, length);
+	return outcome->operation->emit(outcome->operation,
+					json_pack("{s:I, s:I}", "progress", (json_int_t)done, "of",
+						  (json_int_t)outcome->size));
 }
 
-static int check_chunks(struct operation *operation, struct store_object *object,
-			const struct verify_tree *tree, struct outcome *outcome)
+static void note_damaged(void *arg, uint64_t chunk)
 {
-	uint64_t size = store_object_size(object);
-	_cleanup_free_ void *buffer = malloc(CHUNK_SIZE);
+	struct outcome *outcome = arg;
 
-	if (!buffer)
-		return -ENOMEM;
-	for (uint64_t chunk = 0; chunk < chunk_count(size); chunk++) {
-		size_t length = chunk_length(size, chunk);
-		int r;
+	json_array_append_new(outcome->chunks, json_integer((json_int_t)chunk));
+}
 
-		if (store_object_presence(object, chunk) == STORE_ABSENT)
+static int check_chunks(struct outcome *outcome, struct store_object *object,
+			const struct verify_tree *tree)
+{
+	json_t *rate = json_object_get(outcome->operation->request, "rate");
+	const struct scrub scrub = {
+		.object = object,
+		.tree = tree,
+		.rate = (uint64_t)json_integer_value(rate),
+		.progress = tell_progress,
+		.damaged = note_damaged,
+		.arg = outcome,
+	};
+	uint64_t wrong;
+	int r = scrub_run(&scrub, &wrong);
+
+	outcome->wrong += wrong;
+	if (outcome->wrong > 0)
+		snprintf(outcome->reason, sizeof(outcome->reason),
+			 "%" PRIu64 " of %" PRIu64 " chunks damaged or gone; who reads them fetches them",
+			 outcome->wrong, chunk_count(outcome->size));
+	return r;
+}
+
+/* The store noticed by itself, as it opened the file, that it is gone or cut short. */
+static void note_gone(struct outcome *outcome, const struct store_object *object)
+{
+	for (uint64_t chunk = 0; chunk < chunk_count(outcome->size); chunk++) {
+		if (store_object_presence(object, chunk) != STORE_ABSENT)
 			continue;
-		r = read_stored(object, chunk, buffer, length);
-		if (r == 0)
-			r = verify_tree_check(tree, chunk, buffer, length);
-		outcome->checked += length;
-		if (r < 0) {
-			if (outcome->wrong++ == 0)
-				snprintf(outcome->reason, sizeof(outcome->reason),
-					 "chunk %" PRIu64 " is damaged", chunk);
-			if (!store_object_complete(object))
-				store_object_drop(object, chunk);
-		}
-		if (chunk % 16 == 15) {
-			r = operation->emit(operation, json_pack("{s:I, s:I}", "progress",
-								 (json_int_t)outcome->checked,
-								 "of", (json_int_t)size));
-			if (r != 0)
-				return r;
-		}
+		note_damaged(outcome, chunk);
+		outcome->wrong++;
 	}
-	return 0;
 }
 
-static int check_object(struct operation *operation, const struct store_info *info,
-			struct store_object *object, struct outcome *outcome)
+static int check_object(struct outcome *outcome, const struct store_info *info,
+			struct store_object *object)
 {
 	_cleanup_free_ void *front = NULL;
 	struct verify_tree *tree;
@@ -72,59 +78,63 @@ static int check_object(struct operation *operation, const struct store_info *in
 	if (r == 0)
 		r = verify_tree_new(info->size, &info->digests.fsverity, front, len, &tree);
 	if (r < 0) {
-		outcome->wrong = 1;
-		snprintf(outcome->reason, sizeof(outcome->reason), "its tree is damaged");
-		return 0;
+		outcome->wrong = chunk_count(outcome->size);
+		snprintf(outcome->reason, sizeof(outcome->reason),
+			 "its tree is damaged; it was taken out of the store");
+		return operation_remove(outcome->operation, info);
 	}
-	r = check_chunks(operation, object, tree, outcome);
+	r = check_chunks(outcome, object, tree);
 	verify_tree_free(tree);
 	return r;
 }
 
-static int report(struct operation *operation, const struct store_info *info,
-		  const struct outcome *outcome)
+static int report(struct outcome *outcome, const struct store_info *info)
 {
 	char text[DIGEST_NAME_SIZE];
 
 	operation_object_name(info, text);
-	return operation->emit(operation,
-			       json_pack("{s:s, s:b, s:I, s:I, s:s}", "name", text, "ok",
-					 outcome->wrong == 0, "size", (json_int_t)info->size,
-					 "wrong_chunks", (json_int_t)outcome->wrong, "reason",
-					 outcome->reason));
+	return outcome->operation->emit(
+		outcome->operation,
+		json_pack("{s:s, s:b, s:I, s:I, s:O, s:s}", "name", text, "ok", outcome->wrong == 0,
+			  "size", (json_int_t)info->size, "wrong_chunks",
+			  (json_int_t)outcome->wrong, "chunks", outcome->chunks, "reason",
+			  outcome->reason));
+}
+
+static int verify(struct outcome *outcome, const struct store_info *info)
+{
+	struct store_object *object;
+	int r;
+
+	r = store_object_open(outcome->operation->store, info->id, &object);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r; /* it went meanwhile */
+	if (info->complete && !store_object_complete(object))
+		note_gone(outcome, object);
+	r = check_object(outcome, info, object);
+	store_object_close(object);
+	return r < 0 ? r : report(outcome, info);
 }
 
 static int each(struct operation *operation, const struct store_info *info)
 {
-	struct outcome outcome = { 0 };
-	struct store_object *object;
-	bool complete;
+	struct outcome outcome = { .operation = operation, .size = info->size };
 	int r;
 
 	/* An unattested one is checked as a whole when it has come. */
 	if (!info->digests.has_fsverity)
 		return 0;
-	r = store_object_open(operation->store, info->id, &object);
-	if (r < 0)
-		return r;
-	if (info->complete && !store_object_complete(object)) {
-		/* The store noticed by itself. */
-		outcome.wrong = 1;
-		snprintf(outcome.reason, sizeof(outcome.reason), "its file is gone or cut short");
-	} else {
-		r = check_object(operation, info, object, &outcome);
-	}
-	/* It may have become so meanwhile, and then no chunk was dropped. */
-	complete = info->complete || store_object_complete(object);
-	store_object_close(object);
-	if (r != 0)
-		return r;
-	if (outcome.wrong > 0 && complete)
-		r = operation_remove(operation, info);
-	return r < 0 ? r : report(operation, info, &outcome);
+	outcome.chunks = json_array();
+	r = outcome.chunks ? verify(&outcome, info) : -ENOMEM;
+	json_decref(outcome.chunks);
+	return r;
 }
 
 int operation_verify(struct operation *operation)
 {
+	json_t *rate = json_object_get(operation->request, "rate");
+
+	if (rate && (!json_is_integer(rate) || json_integer_value(rate) < 0))
+		return operation_fail(operation, -EINVAL, "rate: not a number of bytes a second");
 	return operation_each_object(operation, each);
 }

@@ -56,7 +56,7 @@ void ops_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 	/* -ENOENT: it left the store, and who had it open opens it once more. */
 	if (r < 0 && r != -ENOENT)
 		log_warning_errno(r, "the time of an open cannot be recorded");
-	if (!store_object_complete(object->store) && !atomic_load(&object->tree)) {
+	if (!store_object_complete(object->store) && !object_digests(object).has_fsverity) {
 		whole_open(object, request, fi);
 		return;
 	}
@@ -84,10 +84,10 @@ static void drop_stored(struct object *object, uint64_t offset, size_t size)
 static void read_complete(struct object *object, fuse_req_t request, uint64_t offset, size_t size)
 {
 	object_ref(object); /* once replied, the handle may be gone */
-	/* A complete object lacks nothing. */
+	/* A complete object lacks nothing, but some of it may have to be verified again. */
 	if (reading_try(object, request, offset, size) == -EAGAIN)
-		fuse_reply_err(request, EIO);
-	if (!passthrough_active(object->fs->passthrough))
+		pipeline_read(object, request, offset, size, NULL, 0);
+	else if (!passthrough_active(object->fs->passthrough))
 		drop_stored(object, offset, size);
 	object_put(object);
 }

@@ -165,7 +165,7 @@ static void settle(struct passthrough *passthrough, struct use *use, int32_t id)
 
 int passthrough_open(struct passthrough *passthrough, uint64_t node, int fd, int32_t *backing_id)
 {
-	bool through = fd >= 0 && passthrough_active(passthrough);
+	bool through = fd >= 0 && passthrough_active(passthrough), stale;
 	struct use *fresh = calloc(1, sizeof(*fresh)), *use;
 
 	if (!fresh)
@@ -177,14 +177,17 @@ int passthrough_open(struct passthrough *passthrough, uint64_t node, int fd, int
 		fresh->claimed = through;
 		HASH_ADD(hh, passthrough->table, node, sizeof(node), fresh);
 	}
-	if (use || !through) {
+	stale = use && use->backing_id && fd < 0;
+	if ((use || !through) && !stale) {
 		count(passthrough, use ? use : fresh, 1);
 		*backing_id = use ? use->backing_id : 0;
 	}
 	pthread_mutex_unlock(&passthrough->lock);
-	if (use) {
+	if (use)
 		free(fresh);
-	} else if (through) {
+	if (stale)
+		return -ESTALE;
+	if (!use && through) {
 		settle(passthrough, fresh, wire_backing_open(passthrough->device, fd));
 		*backing_id = fresh->backing_id;
 	}

@@ -38,7 +38,8 @@ void passthrough_counts(struct passthrough *passthrough, struct passthrough_coun
 
 /*
  * An OPEN of NODE is about to be answered. FD: its object's complete file, or -1: it is not complete. *BACKING_ID: what
- * to answer with; 0: cached. 0 or -ENOMEM. May make an ioctl, or wait for another thread's.
+ * to answer with; 0: cached. 0 or -ENOMEM; -ESTALE: somebody has it open passed through, and since then it was found to be
+ * damaged; the kernel looks it up anew, and finds the other slot. May make an ioctl, or wait for another thread's.
  */
 int must_check passthrough_open(struct passthrough *passthrough, uint64_t node, int fd,
 				int32_t *backing_id);

@@ -29,7 +29,7 @@ static int batch_add(struct batch *batch, struct object *object, uint64_t chunk)
 
 /*
  * See to it that CHUNK is here or flying, with the lock held. FLIGHT is NULL when it is here. DEMANDED
- * chunks that another boot wrote are looked at again; ahead of the reader they can wait.
+ * chunks that were not verified since they were loaded are looked at again; ahead of the reader they can wait.
  */
 static int want_chunk(struct batch *batch, struct object *object, uint64_t chunk, bool demanded,
 		      struct flight **flight)
@@ -169,19 +169,27 @@ void pipeline_resume(struct reading *reading)
 
 void pipeline_fetch(struct object *object, struct chunk_run run)
 {
-	want(object, NULL, &run, 1);
+	const struct verify_tree *tree;
+
+	if (object_tree(object, &tree) == 0)
+		want(object, NULL, &run, 1);
 }
 
 void pipeline_read(struct object *object, fuse_req_t request, uint64_t offset, size_t length,
 		   const struct chunk_run *runs, size_t n)
 {
 	struct weightfs *fs = object->fs;
+	const struct verify_tree *tree;
 	struct reading *reading = NULL;
 	int r;
 
 	/* Nothing to be done ahead: the rule, where the reader goes through what is here. */
 	if (n == 0 && reading_try(object, request, offset, length) == 0)
 		return;
+	if (object_tree(object, &tree) < 0) {
+		fuse_reply_err(request, EIO);
+		return;
+	}
 	object_ref(object); /* once replied, the handle may be gone */
 	if (n == 0 || reading_try(object, request, offset, length) == -EAGAIN) {
 		r = reading_new(object, request, offset, length, &reading);

@@ -60,14 +60,6 @@ static void *scratch(void)
 	return buffer;
 }
 
-static int log_read_error(struct object *object, int error)
-{
-	char name[DIGEST_NAME_SIZE];
-
-	object_name(object, name);
-	return log_error_errno(error, "%s: stored bytes cannot be read", name);
-}
-
 /* ---- a reply of several pieces ---- */
 
 /* One piece a chunk at most: its buffer, which is pinned, or the scratch, where stored neighbours lie together. */
@@ -120,9 +112,13 @@ static int pieces_add_stored(struct pieces *pieces, struct object *object, uint6
 	if (!pieces->scratch)
 		return -ENOMEM;
 	to = (char *)pieces->scratch + (begin - offset);
+	/* Logged there. Who reads them looks at them one by one, and fetches those that really are unreadable. */
 	r = store_object_read(object->store, begin, to, (size_t)(end - begin));
-	if (r < 0)
-		return log_read_error(object, r);
+	if (r < 0) {
+		for (uint64_t chunk = begin / CHUNK_SIZE; chunk < chunk_count(end); chunk++)
+			store_object_doubt(object->store, chunk);
+		return -EAGAIN;
+	}
 	if (last && (char *)last->iov_base + last->iov_len == to)
 		last->iov_len += (size_t)(end - begin);
 	else
@@ -140,7 +136,7 @@ static uint64_t stored_until(struct object *object, uint64_t chunk, uint64_t end
 	return atomic_load(&object->in_memory) && until > chunk ? chunk + 1 : until;
 }
 
-/* DATA holds the parts of the chunks in COPIED. -EAGAIN: a chunk is nowhere. */
+/* DATA holds the parts of the chunks in COPIED. -EAGAIN: a chunk is nowhere, or cannot be read now. */
 static int pieces_gather(struct pieces *pieces, struct object *object, uint64_t offset,
 			 size_t length, char *data, uint64_t copied)
 {

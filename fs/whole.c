@@ -134,7 +134,7 @@ static int accept_result(struct whole *whole, struct verify_result *result)
 	r = store_object_finish(object->store, &digests, front, len);
 	if (r < 0)
 		return r;
-	atomic_store(&object->tree, steal_pointer(result->tree));
+	object_set_tree(object, steal_pointer(result->tree));
 	finish_drop_twin(object);
 	return 0;
 }

@@ -68,7 +68,9 @@ int store_object_reserve(struct store_object *object)
 	int r;
 
 	object_claim(object);
-	r = atomic_load(&object->fd) < 0 ? object_make_file(object) : 0;
+	r = atomic_load(&object->stale) ? object_make_partial(object) : 0;
+	if (r == 0 && atomic_load(&object->fd) < 0)
+		r = object_make_file(object);
 	object_unclaim(object);
 	return r;
 }
@@ -79,7 +81,7 @@ int object_forget(struct store_object *object)
 	struct schema_key chunks = schema_key_id(SCHEMA_PRESENCE, object->id);
 	int r;
 
-	map_clear(atomic_load(&object->map));
+	map_fill(atomic_load(&object->map), STORE_ABSENT);
 	if (object->removed)
 		return 0;
 	db_batch_delete_all(&batch, &chunks);
@@ -109,6 +111,7 @@ int object_commit(struct store_object *object, const struct record *record, cons
 			return r;
 		room_settle(object->store, object->id);
 	}
+	atomic_store(&object->stale, false);
 	object_set_record(object, record);
 	return 0;
 }
@@ -132,7 +135,7 @@ static int finish(struct store_object *object, const struct digest_pair *digests
 	if (record.complete)
 		return 0;
 	if (!store_object_full(object))
-		return -EINVAL;
+		return -ENODATA;
 	r = record_merge(&record.digests, digests);
 	if (r < 0 || !record.digests.has_fsverity)
 		return -EINVAL;

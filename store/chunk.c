@@ -2,12 +2,15 @@
 /*
  * Chunks: put, confirmed, dropped, read.
  *
- *	ABSENT ──put──► PRESENT      HINT ──put or confirm──► PRESENT      any ──drop──► ABSENT
+ *	ABSENT ──put──► PRESENT      HINT ──put or confirm──► PRESENT ──doubt──► HINT ──drop──► ABSENT
+ *
+ * What is loaded with an object is a HINT, that of a complete one, too: the disk may have changed it since it was
+ * verified. A complete object that loses a chunk is partial from then on (repair.c).
  *
  * On the way in: bytes to the file, then the key on disk, then the bit here. On the way out: the
  * bit, then the key. If a key cannot be deleted, the object is stale: before the bytes of any chunk
  * change, its key must be gone, or a crash in the middle of the write would leave a key for a torn
- * chunk.
+ * chunk (and, were the record to say "complete", a file with holes that is passed through).
  */
 #include "store/internal.h"
 
@@ -16,11 +19,14 @@
 
 enum store_presence store_object_presence(const struct store_object *object, uint64_t chunk)
 {
+	return map_get(atomic_load_explicit(&object->map, memory_order_acquire), chunk);
+}
+
+bool store_object_recorded(const struct store_object *object)
+{
 	const struct map *map = atomic_load_explicit(&object->map, memory_order_acquire);
 
-	if (atomic_load_explicit(&object->complete, memory_order_acquire))
-		return chunk < map->chunks ? STORE_PRESENT : STORE_ABSENT;
-	return map_get(map, chunk);
+	return atomic_load(&map->recorded) == map->size;
 }
 
 bool store_object_full(const struct store_object *object)
@@ -79,12 +85,8 @@ static int put_failed(struct store_object *object, uint64_t chunk, int r)
 static int put_absent(struct store_object *object, struct map *map, uint64_t first,
 		      const struct iovec *chunks, size_t n, bool direct)
 {
-	int r = 0;
+	int r;
 
-	for (size_t i = 0; i < n && r == 0 && atomic_load(&object->stale) && !object->removed; i++)
-		r = erase_chunk(object, first + i);
-	if (r < 0)
-		return r;
 	r = write_chunks(object, first, chunks, n, direct);
 	if (r < 0)
 		return put_failed(object, first, r);
@@ -140,7 +142,7 @@ static int put_run(struct store_object *object, uint64_t first, const struct iov
 
 	for (;;) {
 		object_share(object);
-		if (atomic_load(&object->fd) >= 0)
+		if (atomic_load(&object->fd) >= 0 && !atomic_load(&object->stale))
 			break;
 		object_unshare(object);
 		r = store_object_reserve(object);
@@ -179,13 +181,18 @@ int store_object_confirm(struct store_object *object, uint64_t chunk)
 	map = atomic_load(&object->map);
 	switch (map_get(map, chunk)) {
 	case STORE_ABSENT:
-		r = atomic_load(&object->complete) ? 0 : -ENODATA;
+		r = -ENODATA;
 		break;
 	case STORE_HINT:
-		if (!object->removed && record_chunks(object, chunk, 1) < 0)
+		/* A key of this boot says it already. */
+		if (atomic_load(&object->foreign) && !atomic_load(&object->complete) &&
+		    !object->removed && record_chunks(object, chunk, 1) < 0)
 			log_debug("%s: chunk %llu stays a hint on disk", object_label(object).text,
 				  (unsigned long long)chunk);
-		map_set(map, chunk, STORE_PRESENT);
+		/* A reader may have dropped it in between. */
+		if (!map_change(map, chunk, STORE_HINT, STORE_PRESENT) &&
+		    map_get(map, chunk) == STORE_ABSENT)
+			r = -ENODATA;
 		break;
 	case STORE_PRESENT:
 		break;
@@ -194,17 +201,67 @@ int store_object_confirm(struct store_object *object, uint64_t chunk)
 	return r;
 }
 
-void store_object_drop(struct store_object *object, uint64_t chunk)
+void store_object_doubt(struct store_object *object, uint64_t chunk)
 {
 	struct map *map;
 
 	object_share(object);
 	map = atomic_load(&object->map);
-	/* What is complete may be in use past us (passthrough): it is removed whole or not at all.
-	 */
-	if (!atomic_load(&object->complete) && chunk < map->chunks &&
-	    map_set(map, chunk, STORE_ABSENT) != STORE_ABSENT && !object->removed &&
-	    erase_chunk(object, chunk) < 0)
-		atomic_store(&object->stale, true);
+	if (object->record.digests.has_fsverity && chunk < map->chunks)
+		(void)map_change(map, chunk, STORE_PRESENT, STORE_HINT);
 	object_unshare(object);
+}
+
+/* In memory. False: it is no hint. */
+static bool forget(struct store_object *object, struct map *map, uint64_t chunk)
+{
+	if (!map_change(map, chunk, STORE_HINT, STORE_ABSENT))
+		return false;
+	log_warning("%s: chunk %llu of %s is damaged; it is fetched again", object->store->path,
+		    (unsigned long long)chunk, object_label(object).text);
+	return true;
+}
+
+/* Of one that is not complete. Either claim. */
+static void drop(struct store_object *object, struct map *map, uint64_t chunk)
+{
+	if (forget(object, map, chunk) && !object->removed && erase_chunk(object, chunk) < 0)
+		atomic_store(&object->stale, true);
+}
+
+/*
+ * The bytes stay in the file until others are written over them: who reads it past us (passthrough) would take a hole
+ * for zeros.
+ */
+static void drop_of_complete(struct store_object *object, uint64_t chunk)
+{
+	struct map *map;
+
+	object_claim(object);
+	map = atomic_load(&object->map);
+	if (!object->record.complete)
+		drop(object, map, chunk);
+	else if (forget(object, map, chunk) && object_make_partial(object) < 0)
+		log_warning("%s: that %s is not complete any more cannot be recorded now",
+			    object->store->path, object_label(object).text);
+	object_unclaim(object);
+}
+
+void store_object_drop(struct store_object *object, uint64_t chunk)
+{
+	struct map *map;
+	bool complete;
+
+	object_share(object);
+	map = atomic_load(&object->map);
+	if (chunk >= map->chunks) {
+		object_unshare(object);
+		return;
+	}
+	complete = object->record.complete;
+	if (!complete)
+		drop(object, map, chunk);
+	object_unshare(object);
+	if (complete)
+		drop_of_complete(object, chunk);
 }

@@ -135,6 +135,7 @@ static int replace(struct store_ingest *ingest, struct store_object *object,
 	if (r < 0)
 		return r;
 	ingest->fd = -1;
+	map_fill(atomic_load(&object->map), STORE_PRESENT);
 	record.size = size;
 	record.file = true;
 	record.complete = true;

@@ -219,9 +219,12 @@ void map_free(struct map *map); /* and what it retired; NULL is allowed */
 enum store_presence map_get(const struct map *map, uint64_t chunk);
 /* What was there before. */
 enum store_presence map_set(struct map *map, uint64_t chunk, enum store_presence presence);
-void map_clear(struct map *map);
+/* To TO, if it is FROM. False: it is not. */
+bool map_change(struct map *map, uint64_t chunk, enum store_presence from, enum store_presence to);
+/* Every chunk; one after the other for who looks on. */
+void map_fill(struct map *map, enum store_presence presence);
 
-/* ---- object.c, chunk.c, change.c ---- */
+/* ---- object.c, chunk.c, change.c, repair.c ---- */
 
 struct store_object {
 	struct store *store;
@@ -239,8 +242,9 @@ struct store_object {
 
 	_Atomic(struct map *) map; /* written by the exclusive claim */
 	atomic_int fd;		   /* written by the exclusive claim */
-	atomic_bool complete; /* record.complete, for readers without a lock; never goes back */
-	atomic_bool stale;    /* a key 'p' may be on disk for a chunk that is absent here */
+	atomic_bool complete; /* record.complete, for readers without a lock */
+	atomic_bool foreign;  /* keys 'p' of another boot may be on disk */
+	atomic_bool stale;    /* the disk may say that more is there than the map: nothing is put before it is told */
 	atomic_bool refused;  /* that there is no room was logged */
 	_Atomic int64_t last_open;
 
@@ -272,5 +276,12 @@ int must_check object_forget(struct store_object *object);
 int must_check object_erase(struct store_object *object);
 int must_check object_commit(struct store_object *object, const struct record *record,
 			     const void *front, size_t len);
+/*
+ * It is not, or no longer, complete: the chunks that its map has are recorded, durably, and no others. In memory it is so
+ * whatever becomes of that; it is stale then.
+ */
+int must_check object_make_partial(struct store_object *object);
+/* While it is loaded: its file FD has THERE bytes instead of its own size. What is below that is kept as hints. */
+void object_mend_size(struct store_object *object, int fd, uint64_t there);
 
 #endif

@@ -48,18 +48,21 @@ enum store_presence map_get(const struct map *map, uint64_t chunk)
 	return (enum store_presence)(word >> 2 * (chunk % PER_WORD) & MASK);
 }
 
-enum store_presence map_set(struct map *map, uint64_t chunk, enum store_presence presence)
+/* What was there before. IF_ONLY: nothing is changed when that is not BEFORE. */
+static enum store_presence change(struct map *map, uint64_t chunk, bool if_only,
+				  enum store_presence before, enum store_presence presence)
 {
 	_Atomic uint64_t *word = &map->words[chunk / PER_WORD];
 	unsigned int shift = 2 * (unsigned int)(chunk % PER_WORD);
 	uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
 	size_t len = chunk_length(map->size, chunk);
-	enum store_presence before;
 
-	while (!atomic_compare_exchange_weak_explicit(
+	do {
+		if (if_only && (enum store_presence)(old >> shift & MASK) != before)
+			return (enum store_presence)(old >> shift & MASK);
+	} while (!atomic_compare_exchange_weak_explicit(
 		word, &old, (old & ~(MASK << shift)) | (uint64_t)presence << shift,
-		memory_order_acq_rel, memory_order_relaxed))
-		;
+		memory_order_acq_rel, memory_order_relaxed));
 	before = (enum store_presence)(old >> shift & MASK);
 	if (before == STORE_ABSENT && presence != STORE_ABSENT)
 		atomic_fetch_add(&map->recorded, len);
@@ -72,10 +75,18 @@ enum store_presence map_set(struct map *map, uint64_t chunk, enum store_presence
 	return before;
 }
 
-void map_clear(struct map *map)
+enum store_presence map_set(struct map *map, uint64_t chunk, enum store_presence presence)
 {
-	for (uint64_t i = 0; i < (map->chunks + PER_WORD - 1) / PER_WORD; i++)
-		atomic_store_explicit(&map->words[i], 0, memory_order_release);
-	atomic_store(&map->recorded, 0);
-	atomic_store(&map->n_present, 0);
+	return change(map, chunk, false, presence, presence);
+}
+
+bool map_change(struct map *map, uint64_t chunk, enum store_presence from, enum store_presence to)
+{
+	return change(map, chunk, true, from, to) == from;
+}
+
+void map_fill(struct map *map, enum store_presence presence)
+{
+	for (uint64_t chunk = 0; chunk < map->chunks; chunk++)
+		map_set(map, chunk, presence);
 }

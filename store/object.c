@@ -8,7 +8,7 @@
  * id never has two. Others who open it while it loads wait for the one that does.
  * - An id is never used again, so a removed object that is still open is in nobody's way.
  * - fd and map are replaced, never changed under a reader: what they replace stays until the end.
- * - complete, once true, stays true.
+ * - complete goes back to false only when a chunk is found damaged (repair.c): who relies on it twice asks twice.
  */
 #include "store/internal.h"
 
@@ -74,8 +74,7 @@ void object_set_record(struct store_object *object, const struct record *record)
 	pthread_mutex_lock(&object->store->lock);
 	object->record = *record;
 	pthread_mutex_unlock(&object->store->lock);
-	if (record->complete)
-		atomic_store(&object->complete, true);
+	atomic_store(&object->complete, record->complete);
 }
 
 void object_set_map(struct store_object *object, struct map *map)
@@ -129,12 +128,14 @@ static int load_chunk(void *arg, const uint8_t *key, size_t key_len, const uint8
 	if (chunk >= loading->map->chunks)
 		return 0;
 	loading->foreign |= !now;
-	map_set(loading->map, chunk, now ? STORE_PRESENT : STORE_HINT);
+	/* Of an unattested object nothing is verified before the end: the bit means "received". */
+	map_set(loading->map, chunk,
+		loading->object->record.digests.has_fsverity ? STORE_HINT : STORE_PRESENT);
 	return 0;
 }
 
-/* The descriptor, -1 when there is no file of the right size, or -errno below that. */
-static int open_file(struct store_object *object, int *out)
+/* The descriptor, -1 when there is no file, and its size; or -errno below that. */
+static int open_file(struct store_object *object, int *out, uint64_t *there)
 {
 	struct store *store = object->store;
 	char path[STORE_FILE_PATH_SIZE];
@@ -148,7 +149,8 @@ static int open_file(struct store_object *object, int *out)
 		return 0;
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return log_error_errno(-errno, "%s/objects/%s cannot be opened", store->path, path);
-	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size == object->record.size)
+	*there = (uint64_t)st.st_size;
+	if (S_ISREG(st.st_mode))
 		*out = steal_fd(&fd);
 	return 0;
 }
@@ -156,20 +158,12 @@ static int open_file(struct store_object *object, int *out)
 /* What the records say is not on the disk (any more): begin anew. */
 static void load_nothing(struct store_object *object)
 {
-	_cleanup_batch_ struct db_batch batch = db_batch();
-	struct schema_key chunks = schema_key_id(SCHEMA_PRESENCE, object->id);
-	struct store *store = object->store;
-
-	if (object->record.complete) {
-		log_warning("%s: the file of %s is gone, it is no longer complete", store->path,
-			    object_label(object).text);
-		object->record.complete = false;
-		record_put(&batch, object->id, &object->record);
-		room_unsettle(store, object->id, &object->name, object->record.size);
-	}
-	db_batch_delete_all(&batch, &chunks);
-	if (db_write(store->db, &batch, false) < 0)
-		atomic_store(&object->stale, true);
+	if (object->record.complete)
+		log_warning("%s: the file of %s is gone, it is no longer complete",
+			    object->store->path, object_label(object).text);
+	map_fill(atomic_load(&object->map), STORE_ABSENT);
+	if (object_make_partial(object) < 0)
+		log_debug("%s: recorded with the first chunk", object_label(object).text);
 }
 
 static int load_presence(struct store_object *object, struct map *map)
@@ -180,13 +174,39 @@ static int load_presence(struct store_object *object, struct map *map)
 
 	if (r < 0)
 		return r;
+	atomic_store(&object->foreign, loading.foreign);
 	/* Nothing can tell good chunks of an unattested object from those that a power cut spoiled.
 	 */
 	if (!loading.foreign || object->record.digests.has_fsverity)
 		return 0;
-	map_clear(map);
 	load_nothing(object);
 	return 0;
+}
+
+static int load_file(struct store_object *object, struct map *map)
+{
+	uint64_t there = 0;
+	int fd, r;
+
+	r = open_file(object, &fd, &there);
+	if (r < 0)
+		return r;
+	/* What is left of an unattested object is of no use. */
+	if (fd >= 0 && there != object->record.size && !object->record.digests.has_fsverity)
+		close(steal_fd(&fd));
+	if (fd < 0) {
+		load_nothing(object);
+		return 0;
+	}
+	atomic_store(&object->fd, fd);
+	object_advise(fd);
+	if (object->record.complete)
+		map_fill(map, STORE_HINT);
+	else
+		r = load_presence(object, map);
+	if (r == 0 && there != object->record.size)
+		object_mend_size(object, fd, there);
+	return r;
 }
 
 static int load(struct store_object *object)
@@ -194,7 +214,6 @@ static int load(struct store_object *object)
 	struct store *store = object->store;
 	int64_t last_open;
 	struct map *map;
-	int fd = -1;
 	int r;
 
 	r = record_read(store, object->id, &object->record);
@@ -209,18 +228,7 @@ static int load(struct store_object *object)
 	if (r < 0)
 		return r;
 	atomic_store(&object->map, map);
-	if (!object->record.file)
-		return 0;
-	r = open_file(object, &fd);
-	if (r < 0)
-		return r;
-	atomic_store(&object->fd, fd);
-	if (fd < 0)
-		load_nothing(object);
-	else if (!object->record.complete)
-		r = load_presence(object, map);
-	if (fd >= 0)
-		object_advise(fd);
+	r = object->record.file ? load_file(object, map) : 0;
 	atomic_store(&object->complete, object->record.complete);
 	return r;
 }

@@ -9,14 +9,14 @@
  *	meta/                     RocksDB (schema: store/schema.h)
  *
  * A chunk's data is written first, its presence bit, tagged with the boot id, follows (not synced);
- * when the last one is there, one fdatasync and one synced record make the object complete. After a
- * crash in the same boot the bits count: the page cache survived. After another boot they are hints,
- * and each chunk must be verified again before it is served.
+ * when the last one is there, one fdatasync and one synced record make the object complete. What is recorded of
+ * an attested object is a hint whenever it is loaded, also when it is complete: each chunk must be verified again before
+ * it is served (but by the kernel, which reads complete files past us).
  *
  * The store knows nothing of verification: it keeps what it is told. For an attested object (its
  * fs-verity digest and front are known) put only verified chunks. For an unattested one the bits
- * mean "received", nobody may read them before store_object_complete(), and another boot forgets
- * them.
+ * mean "received", nobody may read them before store_object_complete(); after a crash in the same boot they count,
+ * since the page cache survived, another boot forgets them.
  *
  * When there is no room for an object, others are evicted, as if by store_remove(), until there is: the one that
  * was opened longest ago first, never one that is open or pinned. Nothing goes for an object that would not
@@ -141,9 +141,8 @@ bool store_object_complete(const struct store_object *object); /* lock-free */
 
 enum store_presence {
 	STORE_ABSENT,
-	STORE_HINT, /* written in another boot: read, verify, then store_object_confirm() or _drop()
-		     */
-	STORE_PRESENT,
+	STORE_HINT,    /* recorded: read, verify, then store_object_confirm() or _drop() */
+	STORE_PRESENT, /* verified since the object was loaded; of an unattested one: received */
 };
 /* Lock-free. */
 enum store_presence store_object_presence(const struct store_object *object, uint64_t chunk);
@@ -174,7 +173,15 @@ int must_check store_object_put_run(struct store_object *object, uint64_t first,
 				    const struct iovec *chunks, size_t n);
 /* Take the object's room before its bytes come, for what is of no use uncached. -ENOSPC. */
 int must_check store_object_reserve(struct store_object *object);
+/* A present chunk is a hint again: it could not be read, or shall be looked at anew. */
+void store_object_doubt(struct store_object *object, uint64_t chunk);
+/* A hint was verified: it is present. -ENODATA: it was dropped. */
 int must_check store_object_confirm(struct store_object *object, uint64_t chunk);
+/*
+ * A hint turned out to be wrong: it is absent, until it is put again. A complete object is partial from then on, durably. The
+ * bytes stay where they are until then. What is no hint (any more) is left alone: somebody else was faster. An error
+ * is logged; the object is not put to before the disk knows.
+ */
 void store_object_drop(struct store_object *object, uint64_t chunk);
 /*
  * Keep it whatever room is wanted, or not any more. Also one that is not here yet. Durable when it returns; -ENOENT:
@@ -186,11 +193,13 @@ int must_check store_object_reset(struct store_object *object);
 /* Another size was claimed for an unattested object: resets it, too. */
 int must_check store_object_resize(struct store_object *object, uint64_t size);
 
-/* Is every chunk PRESENT? */
+/* Is every chunk PRESENT, or the object complete? */
 bool store_object_full(const struct store_object *object);
+/* Is no chunk ABSENT? Lock-free. */
+bool store_object_recorded(const struct store_object *object);
 /*
  * Every chunk is present and verified: sync the data, then record it, synced, with all that is
- * known now. FRONT as verify_tree_front() gives it. -EIO: the sync failed, all bits are dropped.
+ * known now. FRONT as verify_tree_front() gives it. -ENODATA: it is not full. -EIO: the sync failed, all bits are dropped.
  * Idempotent.
  */
 int must_check store_object_finish(struct store_object *object, const struct digest_pair *digests,

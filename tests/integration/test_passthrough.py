@@ -339,13 +339,9 @@ def test_removal_under_a_live_mapping(mounted, medium, server):
     with Mapping(path) as view:
         good = view.read(0, CHUNK)
         wait_for_opens(mounted, 0, 0)  # RELEASE came, though it is mapped
-        with open(stored_file(mounted, medium), "r+b") as stored:
-            stored.seek(20 * MIB)
-            stored.write(b"damaged")
         server.mark()
-        assert cli.weightfs("verify", "--store", mounted.store).returncode == 1
+        assert cli.weightfs("rm", "--store", mounted.store, medium.attested).returncode == 0
         assert cli.record_of(mounted.store, medium) is None
-        assert view.read(20 * MIB, 7) == b"damaged"
         assert view.read(0, CHUNK) == good == medium.read(0, CHUNK)
         assert view.read(21 * MIB) == medium.read(21 * MIB)
         assert reader.whole(path)["sha256"] == medium.sha256
@@ -353,7 +349,29 @@ def test_removal_under_a_live_mapping(mounted, medium, server):
         assert view.read(30 * MIB, 100) == medium.read(30 * MIB, 100)
 
 
-def test_removal_under_an_open_file(mounted, medium):
+def test_repair_under_a_live_mapping(mounted, medium, server):
+    """A damaged chunk is fetched again, into the file that others have mapped: they see its old bytes, then the right
+    ones, and never a hole."""
+    path = fetch(mounted, medium)
+    with Mapping(path) as view:
+        good = view.read(0, CHUNK)
+        wait_for_opens(mounted, 0, 0)  # RELEASE came, though it is mapped
+        with open(stored_file(mounted, medium), "r+b") as stored:
+            stored.seek(20 * MIB)
+            stored.write(b"damaged")
+        server.mark()
+        assert cli.weightfs("verify", "--store", mounted.store).returncode == 1
+        assert cli.record_of(mounted.store, medium)["present"] == medium.size - CHUNK
+        assert view.read(20 * MIB, 7) == b"damaged"
+        assert view.read(0, CHUNK) == good == medium.read(0, CHUNK)
+        assert view.read(21 * MIB) == medium.read(21 * MIB)
+        assert reader.whole(path)["sha256"] == medium.sha256
+        assert server.body_bytes(medium.blob_uri("attested")) == CHUNK
+        wait_until(lambda: complete(mounted, medium), "complete again")
+        assert view.read() == medium.read()
+
+
+def test_repair_under_an_open_file(mounted, medium):
     path = fetch(mounted, medium)
     with open(path, "rb", buffering=0) as file:
         with open(stored_file(mounted, medium), "r+b") as stored:
@@ -363,6 +381,8 @@ def test_removal_under_an_open_file(mounted, medium):
         assert file.read(CHUNK) == medium.read(0, CHUNK)
         assert os.fstat(file.fileno()).st_size == medium.size
         # The same inode number, another node: nothing of the one is served as the other's.
+        assert reader.whole(path)["sha256"] == medium.sha256
+        wait_until(lambda: complete(mounted, medium), "complete again")
         assert reader.whole(path)["sha256"] == medium.sha256
         assert os.pread(file.fileno(), 100, 30 * MIB) == medium.read(30 * MIB, 100)
 

@@ -31,8 +31,9 @@
 
 struct store_object {
 	_Atomic uint64_t stored; /* bit N: chunk N */
+	_Atomic uint64_t doubted; /* the same */
 	atomic_uint reads;
-	int error;
+	unsigned int failures; /* so many reads to come fail */
 };
 
 static inline char byte_at(uint64_t offset)
@@ -52,7 +53,16 @@ int store_object_read(struct store_object *object, uint64_t offset, void *buf, s
 				   ? byte_at(offset + i)
 				   : NOWHERE;
 	}
-	return object->error;
+	if (object->failures == 0)
+		return 0;
+	object->failures--;
+	return -EREMOTEIO;
+}
+
+void store_object_doubt(struct store_object *object, uint64_t chunk)
+{
+	atomic_fetch_and(&object->stored, ~((uint64_t)1 << chunk));
+	atomic_fetch_or(&object->doubted, (uint64_t)1 << chunk);
 }
 
 enum store_presence store_object_presence(const struct store_object *object, uint64_t chunk)

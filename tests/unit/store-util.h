@@ -118,6 +118,13 @@ static inline bool chunk_is_right(struct store_object *object, unsigned int seed
 	return right;
 }
 
+/* As who finds it wrong does. */
+static inline void drop_chunk(struct store_object *object, uint64_t chunk)
+{
+	store_object_doubt(object, chunk);
+	store_object_drop(object, chunk);
+}
+
 static inline void put_all(struct store_object *object, unsigned int seed)
 {
 	for (uint64_t i = 0; i < chunk_count(store_object_size(object)); i++)

@@ -6,6 +6,7 @@
  *
  *	C id seed    created, or found to exist        r id    about to be removed
  *	F id seed    finished or ingested              R id    removed
+ *	                                               D id    about to lose a chunk
  *
  * The parent never opens a store: RocksDB's threads do not survive a fork.
  */
@@ -83,7 +84,8 @@ static void ingest(struct worker *worker, unsigned int seed)
 	note(worker->journal, 'F', info.id, seed);
 }
 
-static void put_some(struct worker *worker, struct store_object *object, unsigned int seed)
+static void put_some(struct worker *worker, struct store_object *object, uint64_t id,
+		     unsigned int seed)
 {
 	for (uint64_t i = worker->index; i < chunk_count(size_of(seed)); i += THREADS) {
 		int r = below(worker, 4) ? put_chunk(object, seed, i) : 0;
@@ -91,8 +93,10 @@ static void put_some(struct worker *worker, struct store_object *object, unsigne
 		if (r < 0)
 			fail_with("put", seed, r);
 	}
-	if (below(worker, 6) == 0 && worker->index < chunk_count(size_of(seed)))
-		store_object_drop(object, worker->index);
+	if (below(worker, 40) == 0 && worker->index < chunk_count(size_of(seed))) {
+		note(worker->journal, 'D', id, seed);
+		drop_chunk(object, worker->index);
+	}
 }
 
 static void use(struct worker *worker, struct store_object *object, uint64_t id, unsigned int seed)
@@ -101,7 +105,7 @@ static void use(struct worker *worker, struct store_object *object, uint64_t id,
 	unsigned int dice = below(worker, 24);
 	int r = 0;
 
-	put_some(worker, object, seed);
+	put_some(worker, object, id, seed);
 	if (dice == 0) {
 		r = store_object_reset(object);
 		if (r < 0 && r != -EINVAL)
@@ -115,7 +119,7 @@ static void use(struct worker *worker, struct store_object *object, uint64_t id,
 			note(worker->journal, 'R', id, seed);
 	} else if (dice < 16) {
 		r = store_object_finish(object, &pair, "front", 5);
-		if (r < 0 && r != -EINVAL)
+		if (r < 0 && r != -ENODATA)
 			fail_with("finish", id, r);
 		if (r == 0)
 			note(worker->journal, 'F', id, seed);
@@ -182,9 +186,9 @@ static _Noreturn void run_worker(const char *path, int journal, unsigned int rou
 /* ---- the checks, in a process of their own ----------------------------------------------------
  */
 
-static void check_object(struct store *store, const struct store_info *info,
-			 enum store_presence kept)
+static void check_object(struct store *store, const struct store_info *info)
 {
+	enum store_presence kept = info->digests.has_fsverity ? STORE_HINT : STORE_PRESENT;
 	struct store_object *object;
 	uint64_t present = 0;
 	unsigned int seed;
@@ -207,7 +211,7 @@ static void check_object(struct store *store, const struct store_info *info,
 
 		if (presence == STORE_ABSENT && !info->complete)
 			continue;
-		if (presence != (info->complete ? STORE_PRESENT : kept))
+		if (presence != kept)
 			fail_with("presence", info->id, (int)i);
 		if (!chunk_is_right(object, seed, i))
 			fail_with("bytes", info->id, (int)i);
@@ -218,7 +222,7 @@ static void check_object(struct store *store, const struct store_info *info,
 	store_object_close(object);
 }
 
-static void check_records(struct store *store, enum store_presence kept)
+static void check_records(struct store *store)
 {
 	struct store_info info = {.id = 0};
 	uint64_t used = 0, count = 0;
@@ -232,7 +236,7 @@ static void check_records(struct store *store, enum store_presence kept)
 			fail_with("record", info.id, 0);
 		used += record.file ? record.size : 0;
 		count += record.file;
-		check_object(store, &info, kept);
+		check_object(store, &info);
 	}
 	if (r != -ENOENT)
 		fail_with("next", info.id, r);
@@ -280,7 +284,7 @@ static void check_journal(struct store *store, const char *journal)
 	const struct entry *entries;
 	uint64_t last = 0;
 	size_t len, n;
-	enum { SEEN = 1, DOOMED = 2, REMOVED = 4, FINISHED = 8 };
+	enum { SEEN = 1, DOOMED = 2, REMOVED = 4, FINISHED = 8, DAMAGED = 16 };
 	_cleanup_free_ uint8_t *state = NULL, *seeds = NULL;
 
 	if (io_read_file(journal, 1 << 30, &text, &len) < 0)
@@ -301,6 +305,7 @@ static void check_journal(struct store *store, const char *journal)
 		state[id] |= entries[i].what == 'r' ? DOOMED : 0;
 		state[id] |= entries[i].what == 'R' ? REMOVED : 0;
 		state[id] |= entries[i].what == 'F' ? FINISHED : 0;
+		state[id] |= entries[i].what == 'D' ? DAMAGED : 0;
 	}
 	for (uint64_t id = 1; id <= last; id++) {
 		struct store_info info;
@@ -310,7 +315,7 @@ static void check_journal(struct store *store, const char *journal)
 			fail_with("removed, and here again", id, r);
 		if (state[id] && !(state[id] & DOOMED) && r < 0)
 			fail_with("lost", id, r);
-		if ((state[id] & FINISHED) && !(state[id] & DOOMED) && !info.complete)
+		if ((state[id] & FINISHED) && !(state[id] & (DOOMED | DAMAGED)) && !info.complete)
 			fail_with("was complete", id, 0);
 	}
 	if (n) {
@@ -327,9 +332,8 @@ static void check_journal(struct store *store, const char *journal)
 static _Noreturn void run_checker(const char *path, const char *journal, const char *boot_id)
 {
 	struct store *store = open_here(path, boot_id);
-	bool same = !strcmp(boot_id, BOOT_A);
 
-	check_records(store, same ? STORE_PRESENT : STORE_HINT);
+	check_records(store);
 	check_files(store, path);
 	check_journal(store, journal);
 	store_close(store);

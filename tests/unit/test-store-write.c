@@ -152,7 +152,7 @@ static void test_some_are_there(void **state)
 	assert_int_equal(store_object_open(store, info.id, &object), 0);
 	for (uint64_t i = 0; i < CHUNKS; i++)
 		assert_int_equal(store_object_presence(object, i),
-				 i < 8 ? STORE_PRESENT : STORE_ABSENT);
+				 i < 8 ? STORE_HINT : STORE_ABSENT);
 	store_object_close(object);
 	store_close(store);
 }
