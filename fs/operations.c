@@ -22,6 +22,11 @@ static const struct {
 	{ "status", operation_status, false },
 };
 
+bool operation_is_privileged(uid_t uid)
+{
+	return uid == 0 || uid == getuid();
+}
+
 int operation_fail(struct operation *operation, int error, const char *format, ...)
 {
 	va_list args;

@@ -45,6 +45,9 @@ int operation_status(struct operation *operation);
 
 /* ---- shared ---- */
 
+/* Root, or who owns the store: the user that this process is. */
+bool operation_is_privileged(uid_t uid);
+
 /* -errno with a message. */
 int operation_fail(struct operation *operation, int error, const char *format, ...)
 	printf_like(3, 4);
