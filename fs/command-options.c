@@ -33,15 +33,16 @@ int command_mount_options(struct settings *settings, const char *list,
 	return 0;
 }
 
-int command_options(const struct command *command, int argc, char **argv,
-		    struct settings *settings, bool *json)
+static int parse(const struct command *command, int argc, char **argv, struct settings *settings,
+		 bool *json, const char *name, bool *flag)
 {
-	static const struct option long_options[] = {
+	const struct option long_options[] = {
 		{ "conf", required_argument, NULL, 'c' },
 		{ "policy", required_argument, NULL, 'p' },
 		{ "store", required_argument, NULL, 's' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
+		{ name, no_argument, NULL, 'f' },
 		{ 0 },
 	};
 	int option, r = 0;
@@ -66,6 +67,9 @@ int command_options(const struct command *command, int argc, char **argv,
 				return command_usage(command);
 			*json = true;
 			break;
+		case 'f':
+			*flag = true;
+			break;
 		default:
 			return command_usage(command);
 		}
@@ -73,18 +77,25 @@ int command_options(const struct command *command, int argc, char **argv,
 	return r == 0 ? EXIT_DONE : r == -ENOMEM ? EXIT_FAILED : EXIT_USAGE;
 }
 
-int command_begin(const struct command *command, int argc, char **argv, struct settings *settings,
-		  struct config *config, bool *json)
+int command_begin_with(const struct command *command, int argc, char **argv,
+		       struct settings *settings, struct config *config, bool *json,
+		       const char *name, bool *flag)
 {
 	int status;
 
-	status = command_options(command, argc, argv, settings, json);
+	status = parse(command, argc, argv, settings, json, name, flag);
 	if (status == EXIT_DONE && (settings_use_default_conf(settings) < 0 ||
 				    settings_resolve(settings, config) < 0))
 		status = EXIT_FAILED;
 	if (status != EXIT_DONE)
 		settings_free(settings);
 	return status;
+}
+
+int command_begin(const struct command *command, int argc, char **argv, struct settings *settings,
+		  struct config *config, bool *json)
+{
+	return command_begin_with(command, argc, argv, settings, config, json, NULL, NULL);
 }
 
 void command_print_json(const json_t *json)

@@ -34,20 +34,32 @@ int command_verify(const struct command *command, int argc, char **argv);
 int command_tree(const struct command *command, int argc, char **argv);
 int command_policy(const struct command *command, int argc, char **argv);
 int command_explain(const struct command *command, int argc, char **argv);
+int command_pull(const struct command *command, int argc, char **argv);
+int command_reload(const struct command *command, int argc, char **argv);
+int command_metrics(const struct command *command, int argc, char **argv);
 int command_status(const struct command *command, int argc, char **argv);
 
 /* "usage: weightfs NAME ARGUMENTS" on stderr; returns EXIT_USAGE. */
 int command_usage(const struct command *command);
 
 /*
- * Options that every command on a store takes: --conf, --policy, --store, -o NAME=VALUE,…; and --json,
- * where JSON is not NULL. Leaves the arguments at ARGV + optind. EXIT_DONE, or what to exit with, said.
+ * What a command on a store begins with: the options that each takes, --conf, --policy, --store, -o NAME=VALUE,…, and
+ * --json where JSON is not NULL; then the configuration. Leaves the arguments at ARGV + optind. EXIT_DONE, or what to
+ * exit with, said.
  */
-int command_options(const struct command *command, int argc, char **argv,
-		    struct settings *settings, bool *json);
-/* command_options(), then the configuration: what a command on a store begins with. */
 int command_begin(const struct command *command, int argc, char **argv, struct settings *settings,
 		  struct config *config, bool *json);
+/* With one more option, --NAME, which sets FLAG. */
+int command_begin_with(const struct command *command, int argc, char **argv,
+		       struct settings *settings, struct config *config, bool *json,
+		       const char *name, bool *flag);
+
+/*
+ * All of a command [--json] [MOUNTPOINT] that asks the operation of its name; LINE prints each line of the reply. Returns
+ * an exit status.
+ */
+int command_ask(const struct command *command, int argc, char **argv,
+		int (*line)(void *as_json, json_t *line));
 
 /* A line of --json. */
 void command_print_json(const json_t *json);

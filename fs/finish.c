@@ -92,6 +92,7 @@ static void run(struct work *work)
 			log_error_errno(r, "%s: cannot be made complete", name);
 		else
 			opening_completed(object);
+		object_news(object, r);
 	}
 	if (r == 0 && !digests.has_sha256 && store_object_size(object->store) > 0) {
 		r = audit(object, &digests, name);

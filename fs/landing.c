@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include "common/log.h"
+#include "common/stats.h"
 #include "fs/flight.h"
 
 static void blame(struct flight *flight)
@@ -55,6 +56,7 @@ void flight_check(struct work *work)
 
 	r = verify_tree_check(atomic_load(&object->tree), flight->chunk, flight->buffer,
 			      flight->length);
+	stats_add(r == 0 ? STAT_CHUNKS_GOOD : STAT_CHUNKS_WRONG, 1);
 	if (r == 0) {
 		land(flight);
 		return;
@@ -99,6 +101,7 @@ void flight_recheck(struct work *work)
 	flight->buffer = data;
 	flight->length = length;
 	(void)serve(flight, waiters);
+	object_news(object, 0);
 	finish_if_due(object);
 	flight_free(flight);
 }

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include "common/io.h"
 #include "fs/session.h"
 
 static const struct {
@@ -19,7 +20,10 @@ static const struct {
 	{ "gc", operation_gc, true },
 	{ "verify", operation_verify, true },
 	{ "explain", operation_explain, false },
+	{ "pull", operation_pull, false },
 	{ "status", operation_status, false },
+	{ "reload", operation_reload, true },
+	{ "metrics", operation_metrics, true },
 };
 
 bool operation_is_privileged(uid_t uid)
@@ -102,6 +106,24 @@ int operation_remove(struct operation *operation, const struct store_info *info)
 	if (operation->fs)
 		session_forget_names(operation->fs);
 	return r;
+}
+
+uint64_t operation_buffers_used(const struct weightfs *fs)
+{
+	return (pool_count(fs->pool) - pool_available(fs->pool)) * CHUNK_SIZE;
+}
+
+/* proc(5), /proc/PID/statm: the second number, in pages. */
+uint64_t operation_resident_memory(void)
+{
+	_cleanup_free_ char *text = NULL;
+	unsigned long long pages = 0;
+	size_t len;
+
+	if (io_read_file("/proc/self/statm", 4096, &text, &len) < 0 ||
+	    sscanf(text, "%*s %llu", &pages) != 1)
+		return 0;
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 const char *operation_state(const struct store_info *info)

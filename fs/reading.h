@@ -52,6 +52,9 @@ void reading_begin(struct reading *reading);
  */
 int must_check reading_try(struct object *object, fuse_req_t request, uint64_t offset, size_t length);
 
+/* Answer a READ with ERROR (an errno), counted. */
+void reading_fail(fuse_req_t request, int error);
+
 /* ---- pipeline.c ---- */
 
 /* A chunk that READING had waited for left memory before it was read: ask again. Takes over the reference. */
