@@ -63,7 +63,7 @@ static int spool(int fd, int *out, struct progress *progress)
 	return 0;
 }
 
-static int add(const struct settings *settings, const struct config *config, const char *file,
+static int add(const struct settings *settings, struct config *config, const char *file,
 	       bool json)
 {
 	bool is_stdin = !strcmp(file, "-");

@@ -5,7 +5,7 @@
 #include "fs/control.h"
 
 /* Of the daemon that has the store; with a FOLDER, of the one whose mount that is in. */
-static int ask(struct settings *settings, const struct config *config, const char *operation,
+static int ask(struct settings *settings, struct config *config, const char *operation,
 	       const char *folder, int (*line)(void *as_json, json_t *line), bool *as_json)
 {
 	_cleanup_free_ char *path = NULL, *origin = NULL;

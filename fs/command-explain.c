@@ -18,7 +18,7 @@ static int line(void *arg, json_t *json)
 }
 
 /* A path is explained by the daemon of its mount, as what its view sees. */
-static int explain(struct settings *settings, const struct config *config, char **argument,
+static int explain(struct settings *settings, struct config *config, char **argument,
 		   bool *as_json)
 {
 	_cleanup_free_ char *origin = NULL;

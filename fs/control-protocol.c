@@ -7,8 +7,6 @@
 #include "common/clock.h"
 #include "fs/operations.h"
 
-#define PROGRESS_MS 100 /* between two lines about progress */
-
 /* ---- requests ---- */
 
 /* The last descriptor of HEADER into *PASSED; however many came, no other stays open. */
@@ -135,7 +133,7 @@ static int emit(struct operation *operation, json_t *line)
 	} else if (now < conversation->next_progress_ms) {
 		r = is_gone(conversation->fd) ? -EPIPE : 0;
 	} else {
-		conversation->next_progress_ms = now + PROGRESS_MS;
+		conversation->next_progress_ms = now + CONVERSATION_PROGRESS_MS;
 		r = send_line(conversation->fd, line);
 	}
 	json_decref(line);

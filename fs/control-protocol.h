@@ -9,6 +9,7 @@
 #include "fs/fs.h"
 
 #define CONVERSATION_REQUEST_MAX 65536 /* bytes of a request, its newline included */
+#define CONVERSATION_PROGRESS_MS 100   /* between two lines about progress */
 #define CONVERSATION_SECONDS     10    /* for a request to come, and for a line of the reply to be taken */
 
 struct conversation {

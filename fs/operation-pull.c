@@ -190,9 +190,6 @@ int operation_pull(struct operation *operation)
 
 	if (json_array_size(digests) == 0)
 		return operation_fail(operation, -EINVAL, "no object is named");
-	if (!operation->fs)
-		return operation_fail(operation, -ENOTCONN, "no daemon has the store %s",
-				      store_path(operation->store));
 	pulling.trusted = operation->privileged;
 	if (pulling.trusted)
 		return pull_each(&pulling, digests);

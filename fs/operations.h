@@ -34,6 +34,9 @@ struct operation {
  */
 int must_check operation_run(struct operation *operation);
 
+/* Does the operation of that name fetch? Then fs is not to be NULL. */
+bool operation_fetches(const char *name);
+
 /* ---- one file each ---- */
 int operation_ls(struct operation *operation);
 int operation_add(struct operation *operation);
