@@ -56,6 +56,8 @@ int conversation_receive(struct conversation *conversation, const char **line, s
 	size_t searched = 0;
 	int r;
 
+	if (conversation->broken)
+		return -EPIPE;
 	conversation->used -= conversation->taken;
 	memmove(buffer, buffer + conversation->taken, conversation->used);
 	conversation->taken = 0;
@@ -103,15 +105,18 @@ static int send_all(int fd, const char *data, size_t len)
 	return 0;
 }
 
-static int send_line(int fd, const json_t *line)
+static int send_line(struct conversation *conversation, const json_t *line)
 {
 	size_t len = json_dumpb(line, NULL, 0, JSON_COMPACT);
 	_cleanup_free_ char *text = len ? malloc(len + 1) : NULL;
+	int r;
 
 	if (!text || json_dumpb(line, text, len, JSON_COMPACT) != len)
 		return -ENOMEM;
 	text[len] = '\n';
-	return send_all(fd, text, len + 1);
+	r = send_all(conversation->fd, text, len + 1);
+	conversation->broken = r < 0;
+	return r;
 }
 
 /*
@@ -128,13 +133,15 @@ static int emit(struct operation *operation, json_t *line)
 		return -ENOMEM;
 	if (atomic_load(&conversation->fs->stopping)) {
 		r = -ECANCELED;
+	} else if (conversation->broken) {
+		r = -EPIPE;
 	} else if (!json_object_get(line, "progress")) {
-		r = send_line(conversation->fd, line);
+		r = send_line(conversation, line);
 	} else if (now < conversation->next_progress_ms) {
 		r = is_gone(conversation->fd) ? -EPIPE : 0;
 	} else {
 		conversation->next_progress_ms = now + CONVERSATION_PROGRESS_MS;
-		r = send_line(conversation->fd, line);
+		r = send_line(conversation, line);
 	}
 	json_decref(line);
 	return r;

@@ -15,6 +15,7 @@
 struct conversation {
 	struct weightfs *fs;
 	int fd;                    /* borrowed; receiving and sending time out after CONVERSATION_SECONDS */
+	bool broken;               /* a line was not taken, or not as a whole: there are no more */
 	int64_t next_progress_ms;  /* lines about progress that come earlier are left out */
 	size_t used, taken;        /* bytes in buffer; of these, those of the line that was returned last */
 	char buffer[CONVERSATION_REQUEST_MAX];
@@ -23,7 +24,7 @@ struct conversation {
 /*
  * The next request: LEN bytes without the newline, valid until the next call; and the last descriptor that came by
  * its end, or -1, the caller's to close. 0; -ENODATA at the end of the stream; -EMSGSIZE: it is too long;
- * -ETIMEDOUT, -EAGAIN: it did not come whole in time; else -errno of recvmsg(2).
+ * -ETIMEDOUT, -EAGAIN: it did not come whole in time; -EPIPE: an answer was not taken; else -errno of recvmsg(2).
  */
 int must_check conversation_receive(struct conversation *conversation, const char **line,
 				    size_t *len, int *passed);
