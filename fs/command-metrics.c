@@ -5,7 +5,6 @@
  */
 #include <stdio.h>
 #include "fs/commands.h"
-#include "fs/control.h"
 
 static const char *text(const json_t *json, const char *key)
 {
@@ -61,18 +60,7 @@ static void print_metric(const json_t *json)
 	}
 }
 
-static int line(void *arg, json_t *json)
-{
-	const bool *as_json = arg;
-
-	if (*as_json)
-		command_print_json(json);
-	else
-		print_metric(json);
-	return 0;
-}
-
 int command_metrics(const struct command *command, int argc, char **argv)
 {
-	return command_ask(command, argc, argv, line);
+	return command_ask(command, argc, argv, print_metric);
 }

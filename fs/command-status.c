@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include "fs/commands.h"
-#include "fs/control.h"
 
 static json_int_t number(const json_t *json, const char *key)
 {
@@ -136,18 +135,7 @@ static void print(const json_t *json)
 		print_more(json);
 }
 
-static int line(void *arg, json_t *json)
-{
-	const bool *as_json = arg;
-
-	if (*as_json)
-		command_print_json(json);
-	else
-		print(json);
-	return 0;
-}
-
 int command_status(const struct command *command, int argc, char **argv)
 {
-	return command_ask(command, argc, argv, line);
+	return command_ask(command, argc, argv, print);
 }

@@ -55,11 +55,11 @@ int command_begin_with(const struct command *command, int argc, char **argv,
 		       const char *name, bool *flag);
 
 /*
- * All of a command [--json] [MOUNTPOINT] that asks the operation of its name; LINE prints each line of the reply. Returns
- * an exit status.
+ * All of a command [--json] [MOUNTPOINT] that asks the operation of its name; PRINT prints each line of the reply, unless
+ * JSON is wanted. Returns an exit status.
  */
 int command_ask(const struct command *command, int argc, char **argv,
-		int (*line)(void *as_json, json_t *line));
+		void (*print)(const json_t *line));
 
 /* A line of --json. */
 void command_print_json(const json_t *json);
