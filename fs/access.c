@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include "common/log.h"
+#include "common/stats.h"
 
 static const char BUILTIN[] = "caller any is local\n"
 			      "allow local to any with list\n";
@@ -11,12 +12,13 @@ struct policy_slot {
 	char *file; /* NULL: built-in */
 	pthread_mutex_t lock;
 	struct policy *current; /* protected by lock */
+	uint64_t begun, loaded; /* protected by lock: reloads: the last one, and the one in force */
 };
 
-int policy_load_or_builtin(const char *file, struct policy **out)
+/* REASON is set on an error only. */
+static int load(const char *file, struct policy **out, char reason[ACCESS_REASON_SIZE])
 {
 	struct policy_error error;
-	char text[1024];
 	int r;
 
 	if (file)
@@ -24,10 +26,17 @@ int policy_load_or_builtin(const char *file, struct policy **out)
 	else
 		r = policy_parse("built-in policy", BUILTIN, sizeof(BUILTIN) - 1, out, &error);
 	if (r < 0) {
-		policy_error_format(&error, text, sizeof(text));
-		log_error("%s", text);
+		policy_error_format(&error, reason, ACCESS_REASON_SIZE);
+		log_error("%s", reason);
 	}
 	return r;
+}
+
+int policy_load_or_builtin(const char *file, struct policy **out)
+{
+	char reason[ACCESS_REASON_SIZE];
+
+	return load(file, out, reason);
 }
 
 int policy_slot_new(const char *file, struct policy_slot **out)
@@ -76,23 +85,39 @@ struct policy *policy_slot_get(struct policy_slot *slot)
 	return policy;
 }
 
-int policy_slot_reload(struct policy_slot *slot)
+int policy_slot_reload(struct policy_slot *slot, char reason[ACCESS_REASON_SIZE])
 {
+	char unread[ACCESS_REASON_SIZE];
 	struct policy *loaded, *old;
+	uint64_t number;
 	int r;
 
-	r = policy_load_or_builtin(slot->file, &loaded);
+	pthread_mutex_lock(&slot->lock);
+	number = ++slot->begun;
+	pthread_mutex_unlock(&slot->lock);
+	r = load(slot->file, &loaded, reason ? reason : unread);
+	stats_add(r < 0 ? STAT_RELOADS_FAILED : STAT_RELOADS, 1);
 	if (r < 0) {
 		log_error("the old policy stays in force");
 		return r;
 	}
 	pthread_mutex_lock(&slot->lock);
-	old = slot->current;
-	slot->current = loaded;
+	old = loaded;
+	/* One that began later, and so read what is newer, may have overtaken this one. */
+	if (number > slot->loaded) {
+		old = slot->current;
+		slot->current = loaded;
+		slot->loaded = number;
+	}
 	pthread_mutex_unlock(&slot->lock);
 	policy_unref(old);
 	log_info("policy %s loaded", slot->file ? slot->file : "(built-in)");
 	return 0;
+}
+
+const char *policy_slot_file(const struct policy_slot *slot)
+{
+	return slot->file;
 }
 
 const char *access_origin(const struct policy *policy, fuse_req_t request)

@@ -13,10 +13,13 @@
 /* FILE NULL: the built-in policy (any caller is `local`, which may open and list everything). */
 int must_check policy_slot_new(const char *file, struct policy_slot **out);
 void policy_slot_free(struct policy_slot *slot); /* NULL is allowed */
+/* NULL: the built-in policy. Valid as long as SLOT. */
+const char *policy_slot_file(const struct policy_slot *slot);
 /* To be unref'd. */
 struct policy *policy_slot_get(struct policy_slot *slot);
-/* Load the file again. On an error it is logged and the old policy stays. */
-int policy_slot_reload(struct policy_slot *slot);
+/* Load the file again. On an error it is logged, and said in REASON (may be NULL), and the old policy stays. */
+#define ACCESS_REASON_SIZE 1024
+int policy_slot_reload(struct policy_slot *slot, char reason[ACCESS_REASON_SIZE]);
 
 /* Load FILE or, for NULL, the built-in policy; an error is logged as FILE:LINE:COLUMN. */
 int must_check policy_load_or_builtin(const char *file, struct policy **out);

@@ -12,6 +12,7 @@
 
 struct adding {
 	const char *file;
+	bool json;
 	struct progress progress;
 };
 
@@ -26,7 +27,11 @@ static int line(void *arg, json_t *json)
 		return 0;
 	}
 	progress_end(&adding->progress);
-	printf("%s  %s\n", digest, adding->file);
+	json_object_set_new(json, "file", json_string(adding->file));
+	if (adding->json)
+		command_print_json(json);
+	else
+		printf("%s  %s\n", digest, adding->file);
 	return fflush(stdout) == EOF ? -errno : 0;
 }
 
@@ -58,12 +63,13 @@ static int spool(int fd, int *out, struct progress *progress)
 	return 0;
 }
 
-static int add(const struct settings *settings, const struct config *config, const char *file)
+static int add(const struct settings *settings, struct config *config, const char *file,
+	       bool json)
 {
 	bool is_stdin = !strcmp(file, "-");
 	_cleanup_close_ int opened = is_stdin ? -1 : open(file, O_RDONLY | O_CLOEXEC), spooled = -1;
 	int fd = is_stdin ? STDIN_FILENO : opened;
-	struct adding adding = { .file = file, .progress.what = file };
+	struct adding adding = { .file = file, .json = json, .progress.what = file };
 	struct stat st;
 	int r;
 
@@ -88,15 +94,16 @@ int command_add(const struct command *command, int argc, char **argv)
 {
 	struct settings settings = { 0 };
 	struct config config;
+	bool json = false;
 	int status;
 
-	status = command_begin(command, argc, argv, &settings, &config, NULL);
+	status = command_begin(command, argc, argv, &settings, &config, &json);
 	if (status != EXIT_DONE)
 		return status;
 	if (optind == argc)
 		status = command_usage(command);
 	for (int i = optind; i < argc; i++) {
-		if (add(&settings, &config, argv[i]) < 0)
+		if (add(&settings, &config, argv[i], json) < 0)
 			status = EXIT_FAILED;
 	}
 	config_free(&config);

@@ -24,7 +24,7 @@ static int line(void *arg, json_t *json)
 }
 
 /* Takes over REQUEST. */
-static int call(const struct settings *settings, const struct config *config, json_t *request,
+static int call(const struct settings *settings, struct config *config, json_t *request,
 		struct printing *printing)
 {
 	int r = control_call(settings, config, request, -1, line, printing);

@@ -41,7 +41,7 @@ static int line(void *arg, json_t *json)
 }
 
 /* Takes over REQUEST. */
-static int call(const struct settings *settings, const struct config *config, json_t *request,
+static int call(const struct settings *settings, struct config *config, json_t *request,
 		struct verifying *verifying)
 {
 	int status = EXIT_DONE;

@@ -34,6 +34,9 @@ int command_verify(const struct command *command, int argc, char **argv);
 int command_tree(const struct command *command, int argc, char **argv);
 int command_policy(const struct command *command, int argc, char **argv);
 int command_explain(const struct command *command, int argc, char **argv);
+int command_pull(const struct command *command, int argc, char **argv);
+int command_reload(const struct command *command, int argc, char **argv);
+int command_metrics(const struct command *command, int argc, char **argv);
 int command_status(const struct command *command, int argc, char **argv);
 
 /* "usage: weightfs NAME ARGUMENTS" on stderr; returns EXIT_USAGE. */
@@ -58,6 +61,13 @@ int command_begin(const struct command *command, int argc, char **argv, struct s
 int command_begin_with(const struct command *command, int argc, char **argv,
 		       struct settings *settings, struct config *config, bool *json,
 		       const struct command_option *options);
+
+/*
+ * All of a command [--json] [MOUNTPOINT] that asks the operation of its name; PRINT prints each line of the reply, unless
+ * JSON is wanted. Returns an exit status.
+ */
+int command_ask(const struct command *command, int argc, char **argv,
+		void (*print)(const json_t *line));
 
 /* A line of --json. */
 void command_print_json(const json_t *json);

@@ -1,33 +1,100 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include "common/clock.h"
 #include "common/log.h"
+#include "fs/control-protocol.h"
 #include "fs/control.h"
+#include "fs/daemon.h"
 #include "fs/operations.h"
 
 struct call {
 	int (*line)(void *arg, json_t *line);
 	void *arg;
+	int64_t next_progress_ms;
 };
 
 /* ---- no daemon: in process ---- */
 
+/* As often as a daemon would tell it. */
 static int emit_here(struct operation *operation, json_t *line)
 {
 	struct call *call = operation->arg;
-	int r;
+	int64_t now = clock_ms();
+	bool is_progress = json_object_get(line, "progress");
+	int r = 0;
 
 	if (!line)
 		return -ENOMEM;
-	r = call->line(call->arg, line);
+	if (is_progress && now >= call->next_progress_ms)
+		call->next_progress_ms = now + CONVERSATION_PROGRESS_MS;
+	else if (is_progress)
+		call = NULL;
+	if (call)
+		r = call->line(call->arg, line);
 	json_decref(line);
 	return r;
 }
 
-static int run_here(const struct settings *settings, const struct config *config, json_t *request,
-		    int fd, struct call *call)
+static int run_on_store(const struct settings *settings, const struct config *config,
+			struct operation *operation)
 {
+	struct store_options options;
+	int r;
+
+	r = policy_load_or_builtin(settings->policy, &operation->policy);
+	if (r < 0)
+		return r;
+	r = settings_store_options(settings, config, &options);
+	if (r == 0)
+		r = store_open(&options, &operation->store);
+	if (r == 0) {
+		r = operation_run(operation);
+		if (r < 0)
+			log_error("%s", operation->message[0] ? operation->message : strerror(-r));
+		store_close(operation->store);
+	}
+	policy_unref(operation->policy);
+	return r;
+}
+
+/* What fetches needs all of a daemon but the mount: as long as it takes, this process is the store's daemon. */
+static int run_as_daemon(const struct settings *settings, struct config *config,
+			 struct operation *operation)
+{
+	struct policy_slot *policy;
+	struct weightfs fs;
+	sigset_t pipes;
+	int r;
+
+	/* Of sockets; a closed standard output is an error of write(2) then, too. */
+	sigemptyset(&pipes);
+	sigaddset(&pipes, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &pipes, NULL);
+	r = policy_slot_new(settings->policy, &policy);
+	if (r < 0)
+		return r;
+	r = daemon_start(&fs, settings, config, policy);
+	if (r == 0) {
+		operation->fs = &fs;
+		operation->store = fs.store;
+		operation->policy = policy_slot_get(policy);
+		r = operation_run(operation);
+		if (r < 0)
+			log_error("%s", operation->message[0] ? operation->message : strerror(-r));
+		policy_unref(operation->policy);
+	}
+	daemon_stop(&fs);
+	return r;
+}
+
+static int run_here(const struct settings *settings, struct config *config, json_t *request, int fd,
+		    struct call *call)
+{
+	const char *name = json_string_value(json_object_get(request, "op"));
 	struct operation operation = {
 		.request = request,
 		.fd = fd,
@@ -36,31 +103,19 @@ static int run_here(const struct settings *settings, const struct config *config
 		.emit = emit_here,
 		.arg = call,
 	};
-	struct store_options options;
 	gid_t groups[ACCESS_GROUPS_MAX];
-	int n, r;
+	bool fetches = operation_fetches(name);
+	int n;
 
 	/* Only what brings something makes a store; a misspelt one is not an empty one. */
-	if (fd < 0 && access(settings->store, F_OK) < 0)
+	if (fd < 0 && !fetches && access(settings->store, F_OK) < 0)
 		return log_error_errno(-errno, "%s: no store there (--store, --conf)",
 				       settings->store);
 	n = getgroups(ARRAY_SIZE(groups), groups);
 	operation.caller.groups = groups;
 	operation.caller.n_groups = n < 0 ? 0 : (size_t)n;
-	r = policy_load_or_builtin(settings->policy, &operation.policy);
-	if (r < 0)
-		return r;
-	r = settings_store_options(settings, config, &options);
-	if (r == 0)
-		r = store_open(&options, &operation.store);
-	if (r == 0) {
-		r = operation_run(&operation);
-		if (r < 0)
-			log_error("%s", operation.message[0] ? operation.message : strerror(-r));
-		store_close(operation.store);
-	}
-	policy_unref(operation.policy);
-	return r;
+	return fetches ? run_as_daemon(settings, config, &operation) :
+			 run_on_store(settings, config, &operation);
 }
 
 /* ---- through the daemon ---- */
@@ -176,10 +231,10 @@ static int run_there(int sock, json_t *request, int fd, struct call *call)
 	return r;
 }
 
-int control_call(const struct settings *settings, const struct config *config, json_t *request,
-		 int fd, int (*line)(void *arg, json_t *line), void *arg)
+int control_call(const struct settings *settings, struct config *config, json_t *request, int fd,
+		 int (*line)(void *arg, json_t *line), void *arg)
 {
-	struct call call = { line, arg };
+	struct call call = { line, arg, 0 };
 	_cleanup_close_ int sock = -1;
 	int r;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The daemon's side. One thread accepts; each conversation has a thread of its own, at most CLIENTS_MAX, and
- * an idle one is closed after IDLE_SECONDS, so that nobody can occupy the socket.
+ * an idle one is closed after CONVERSATION_SECONDS, so that nobody can occupy the socket.
  */
 #include "fs/control.h"
 
@@ -12,15 +12,13 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include "common/clock.h"
 #include "common/log.h"
+#include "fs/control-protocol.h"
 #include "fs/operations.h"
 
 #define CLIENTS_MAX     16
 #define CLIENTS_PER_UID 4 /* of users who are not root and do not own the store */
-#define IDLE_SECONDS    10
 #define BUSY_MS         100 /* before accepting again when there are no descriptors */
-#define REQUEST_MAX     65536
 
 struct control {
 	struct weightfs *fs;
@@ -37,144 +35,12 @@ struct control {
 	unsigned int n_clients;   /* protected by lock */
 };
 
-struct conversation {
+/* A conversation, and the thread that holds it. */
+struct client {
+	struct conversation conversation;
 	struct control *control;
-	int fd;
 	unsigned int slot;
-	FILE *out;
 };
-
-static bool is_privileged(uid_t uid)
-{
-	return uid == 0 || uid == getuid();
-}
-
-/* ---- one conversation ---- */
-
-static int emit(struct operation *operation, json_t *line)
-{
-	struct conversation *conversation = operation->arg;
-	int r;
-
-	if (!line)
-		return -ENOMEM;
-	if (atomic_load(&conversation->control->fs->stopping)) {
-		json_decref(line);
-		return -ECANCELED;
-	}
-	r = json_dumpf(line, conversation->out, JSON_COMPACT);
-	json_decref(line);
-	if (r < 0 || fputc('\n', conversation->out) == EOF || fflush(conversation->out) == EOF)
-		return -EPIPE;
-	return 0;
-}
-
-/* The last descriptor of HEADER into *PASSED; however many came, no other stays open. */
-static void take_descriptors(struct cmsghdr *header, int *passed)
-{
-	size_t count;
-
-	if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
-		return;
-	count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-	for (size_t i = 0; i < count; i++) {
-		cleanup_close(passed);
-		memcpy(passed, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
-	}
-}
-
-/*
- * One line, without its newline; the descriptor that came with it, or -1. 0, -ENODATA at the end of
- * the stream, or -errno: all of it has to come within IDLE_SECONDS.
- */
-static int receive(int fd, char *line, size_t size, int *passed)
-{
-	int64_t deadline = clock_ms() + IDLE_SECONDS * 1000;
-	size_t used = 0;
-
-	*passed = -1;
-	while (used < size && clock_ms() < deadline) {
-		union {
-			struct cmsghdr header;
-			char space[CMSG_SPACE(sizeof(int))];
-		} ancillary;
-		struct iovec iov = { line + used, size - used };
-		struct msghdr message = {
-			.msg_iov = &iov,
-			.msg_iovlen = 1,
-			.msg_control = &ancillary,
-			.msg_controllen = sizeof(ancillary),
-		};
-		ssize_t n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
-		char *end;
-
-		if (n <= 0)
-			return n < 0 ? -errno : -ENODATA;
-		take_descriptors(CMSG_FIRSTHDR(&message), passed);
-		end = memchr(line + used, '\n', (size_t)n);
-		used += (size_t)n;
-		if (end) {
-			*end = '\0';
-			return 0;
-		}
-	}
-	return used < size ? -ETIMEDOUT : -EMSGSIZE;
-}
-
-/* GROUPS has room for ACCESS_GROUPS_MAX. */
-static void identify(int fd, struct operation *operation, gid_t *groups)
-{
-	struct ucred peer;
-	socklen_t len = sizeof(peer), groups_size = ACCESS_GROUPS_MAX * sizeof(gid_t);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
-		return;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &groups_size) < 0)
-		groups_size = 0;
-	operation->caller = (struct policy_caller){
-		.identified = peer.pid != 0,
-		.uid = peer.uid,
-		.gid = peer.gid,
-		.groups = groups,
-		.n_groups = groups_size / sizeof(gid_t),
-	};
-	operation->privileged = is_privileged(peer.uid);
-}
-
-static void serve(struct conversation *conversation, const char *line, int passed)
-{
-	struct weightfs *fs = conversation->control->fs;
-	struct operation operation = {
-		.store = fs->store,
-		.fs = fs,
-		.fd = passed,
-		.emit = emit,
-		.arg = conversation,
-	};
-	gid_t groups[ACCESS_GROUPS_MAX];
-	json_t *last;
-	int r;
-
-	identify(conversation->fd, &operation, groups);
-	operation.policy = policy_slot_get(fs->policy);
-	operation.request = json_loads(line, 0, NULL);
-	if (json_is_object(operation.request))
-		r = operation_run(&operation);
-	else
-		r = operation_fail(&operation, -EINVAL, "the request is not a JSON object");
-	if (r < 0)
-		last = json_pack("{s:s, s:i}", "error",
-				 operation.message[0] ? operation.message : strerror(-r), "errno",
-				 -r);
-	else
-		last = json_pack("{s:b}", "done", 1);
-	/* A message that is no UTF-8 makes no JSON, but there is always an answer. */
-	if (!last)
-		last = json_pack("{s:s, s:i}", "error", "it failed", "errno", r < 0 ? -r : EIO);
-	emit(&operation, last);
-	json_decref(operation.request);
-	policy_unref(operation.policy);
-}
 
 /* ---- accepting ---- */
 
@@ -190,7 +56,7 @@ static unsigned int take_slot(struct control *control, int fd, uid_t uid)
 		else if (control->clients[i].uid == uid)
 			of_uid++;
 	}
-	if (!is_privileged(uid) && of_uid >= CLIENTS_PER_UID)
+	if (!operation_is_privileged(uid) && of_uid >= CLIENTS_PER_UID)
 		slot = CLIENTS_MAX;
 	if (slot < CLIENTS_MAX) {
 		control->clients[slot].fd = fd;
@@ -202,45 +68,40 @@ static unsigned int take_slot(struct control *control, int fd, uid_t uid)
 }
 
 /* The conversation is over: its slot is free, its socket closed, and it is gone. */
-static void end(struct conversation *conversation)
+static void end(struct client *client)
 {
-	struct control *control = conversation->control;
+	struct control *control = client->control;
 
 	pthread_mutex_lock(&control->lock);
-	control->clients[conversation->slot].fd = -1;
-	if (conversation->out)
-		fclose(conversation->out);
-	else
-		close(conversation->fd);
+	control->clients[client->slot].fd = -1;
+	close(client->conversation.fd);
 	control->n_clients--;
 	pthread_cond_signal(&control->ended);
 	pthread_mutex_unlock(&control->lock);
-	free(conversation);
+	free(client);
 }
 
 static void *converse(void *arg)
 {
-	struct conversation *conversation = arg;
-	char *line = malloc(REQUEST_MAX);
+	struct client *client = arg;
+	const char *line;
+	size_t len;
+	int passed;
 
 	pthread_setname_np(pthread_self(), "control-client");
-	while (line && conversation->out) {
-		_cleanup_close_ int passed = -1;
-
-		if (receive(conversation->fd, line, REQUEST_MAX, &passed) < 0)
-			break;
-		serve(conversation, line, passed);
+	while (conversation_receive(&client->conversation, &line, &len, &passed) == 0) {
+		conversation_serve(&client->conversation, line, len, passed);
+		cleanup_close(&passed);
 	}
-	free(line);
-	end(conversation);
+	end(client);
 	return NULL;
 }
 
 /* Takes over FD. */
 static void begin(struct control *control, int fd)
 {
-	const struct timeval idle = { .tv_sec = IDLE_SECONDS };
-	struct conversation *conversation = calloc(1, sizeof(*conversation));
+	const struct timeval idle = { .tv_sec = CONVERSATION_SECONDS };
+	struct client *client = calloc(1, sizeof(*client));
 	struct ucred peer = { .uid = (uid_t)-1 };
 	socklen_t len = sizeof(peer);
 	pthread_t thread;
@@ -248,18 +109,21 @@ static void begin(struct control *control, int fd)
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &idle, sizeof(idle));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &idle, sizeof(idle));
-	if (conversation && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
+	if (client && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
 		slot = take_slot(control, fd, peer.uid);
 	if (slot == CLIENTS_MAX) {
-		free(conversation);
+		free(client);
 		close(fd);
 		return;
 	}
-	*conversation = (struct conversation){ control, fd, slot, fdopen(fd, "w") };
-	if (pthread_create(&thread, NULL, converse, conversation) == 0)
+	client->control = control;
+	client->slot = slot;
+	client->conversation.fs = control->fs;
+	client->conversation.fd = fd;
+	if (pthread_create(&thread, NULL, converse, client) == 0)
 		pthread_detach(thread);
 	else
-		end(conversation);
+		end(client);
 }
 
 static void *accept_loop(void *arg)

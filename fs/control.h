@@ -39,10 +39,10 @@ void control_free(struct control *control);
 /* ---- the client's ---- */
 
 /*
- * Run REQUEST (taken over) on the store of SETTINGS: through the daemon that has it, or in process. Calls
- * LINE for each line of the reply but the last. FD -1: none. 0 or -errno, logged.
+ * Run REQUEST (taken over) on the store of SETTINGS: through the daemon that has it, or in process, which may take over
+ * what is in CONFIG. Calls LINE for each line of the reply but the last. FD -1: none. 0 or -errno, logged.
  */
-int must_check control_call(const struct settings *settings, const struct config *config,
+int must_check control_call(const struct settings *settings, struct config *config,
 			    json_t *request, int fd, int (*line)(void *arg, json_t *line),
 			    void *arg);
 

@@ -106,7 +106,12 @@ int daemon_start(struct weightfs *fs, const struct settings *settings, struct co
 	struct store_options options;
 	int r;
 
-	*fs = (struct weightfs){ .config = *config, .policy = policy };
+	*fs = (struct weightfs){
+		.config = *config,
+		.policy = policy,
+		.started = time(NULL),
+		.started_ms = clock_ms(),
+	};
 	config_defaults(config); /* it is ours now */
 	raise_descriptor_limit();
 	fs->offline = settings->offline || fs->config.fetch.offline;

@@ -129,6 +129,8 @@ static void run(struct work *work)
 			log_error_errno(r, "%s: cannot be made complete", name);
 		else if (r == 0)
 			opening_completed(object);
+		/* Of what is missing now it comes again. */
+		object_news(object, r == -ENODATA ? 0 : r);
 	}
 	if (r == 0 && !digests.has_sha256 && store_object_size(object->store) > 0) {
 		r = audit(object, &digests, name);

@@ -2,6 +2,7 @@
 #include "fs/flight.h"
 
 #include <assert.h>
+#include "common/stats.h"
 #include "fs/kept.h"
 
 struct flight *flight_find(struct object *object, uint64_t chunk)
@@ -18,6 +19,7 @@ static void count_asked(struct object *object, int by)
 	if (object->asked == 0)
 		atomic_fetch_add(&object->fs->fetching, 1);
 	object->asked += (unsigned int)by;
+	stats_add(STAT_CHUNKS_ASKED, by);
 	if (object->asked == 0)
 		atomic_fetch_sub(&object->fs->fetching, 1);
 }
@@ -136,6 +138,7 @@ void flight_free(struct flight *flight)
 
 void flight_end(struct flight *flight, struct waiter *waiters, int error)
 {
+	object_news(flight->object, error);
 	fail_waiters(waiters, error);
 	flight_free(flight);
 }

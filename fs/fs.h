@@ -50,6 +50,7 @@ struct weightfs {
 	uint32_t single_view; /* -o origin=: the view that the mount is; 0: every caller has its own */
 	bool offline;
 	struct kept *kept;        /* chunks in memory that need not be */
+	int64_t started, started_ms; /* when: seconds since the epoch; clock_ms() */
 	atomic_size_t fetching;   /* objects with chunks on their way */
 	atomic_bool epochs;   /* set in INIT: the kernel drops cached names when told (FUSE 7.44) */
 	atomic_bool stopping; /* long background work ends early */

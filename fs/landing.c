@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include "common/log.h"
+#include "common/stats.h"
 #include "fs/flight.h"
 #include "fs/passthrough.h"
 
@@ -20,14 +21,16 @@ static void blame(struct flight *flight)
 	flight->excluded |= (uint64_t)1 << flight->source;
 }
 
-/* True: a reader came to the end of the chunk. */
-static bool serve(struct flight *flight, struct waiter *waiters)
+/* FETCHED: it comes from a source. True: a reader came to the end of the chunk. */
+static bool serve(struct flight *flight, struct waiter *waiters, bool fetched)
 {
 	bool consumed = false;
 
 	while (waiters) {
 		struct waiter *next = waiters->next;
 
+		if (fetched)
+			waiter_note_fetched(waiters);
 		consumed |= waiter_landed(waiters, flight->chunk, flight->buffer, flight->length);
 		waiters = next;
 	}
@@ -46,7 +49,7 @@ static void land(struct flight *flight)
 	pthread_mutex_unlock(&object->lock);
 	if (begin)
 		writing_begin(object);
-	flight_unpin(flight, serve(flight, waiters));
+	flight_unpin(flight, serve(flight, waiters, true));
 }
 
 void flight_check(struct work *work)
@@ -57,6 +60,7 @@ void flight_check(struct work *work)
 
 	r = verify_tree_check(atomic_load(&object->tree), flight->chunk, flight->buffer,
 			      flight->length);
+	stats_add(r == 0 ? STAT_CHUNKS_GOOD : STAT_CHUNKS_WRONG, 1);
 	if (r == 0) {
 		land(flight);
 		return;
@@ -101,8 +105,9 @@ static void serve_stored(struct flight *flight, void *data, size_t length)
 	pthread_mutex_unlock(&object->lock);
 	flight->buffer = data;
 	flight->length = length;
-	if (serve(flight, waiters))
+	if (serve(flight, waiters, false))
 		drop_page_cache(object, flight->chunk, length);
+	object_news(object, 0);
 	finish_if_due(object);
 	flight_free(flight);
 }

@@ -9,10 +9,11 @@ static const struct command commands[] = {
 	{ "mount", "[-f] [-o OPTION,...] SOURCE MOUNTPOINT",
 	  "mount; SOURCE is a configuration file, or none", command_mount },
 	{ "umount", "MOUNTPOINT", "unmount", command_umount },
-	{ "add", "FILE...", "put files (- is stdin) into the store, print their digests",
+	{ "add", "[--json] FILE...", "put files (- is stdin) into the store, print their digests",
 	  command_add },
 	{ "ls", "[--json] [DIGEST...]", "list what the store knows", command_ls },
 	{ "status", "[--json] [MOUNTPOINT]", "how the daemon is", command_status },
+	{ "pull", "[--json] [--pin] DIGEST...", "fetch objects ahead of their use", command_pull },
 	{ "pin", "[--json] DIGEST...", "keep objects whatever room is wanted", command_keep },
 	{ "unpin", "[--json] DIGEST...", "and not any more", command_keep },
 	{ "rm", "[--json] DIGEST...", "take objects out of the store", command_keep },
@@ -23,7 +24,9 @@ static const struct command commands[] = {
 	{ "tree", "FILE...", "write FILE.vtree, print both digests", command_tree },
 	{ "policy", "check FILE | test FILE ORIGIN DIGEST", "check a policy, ask it",
 	  command_policy },
-	{ "explain", "PATH|DIGEST", "why does it open, or not?", command_explain },
+	{ "explain", "[--json] PATH|DIGEST", "why does it open, or not?", command_explain },
+	{ "reload", "[--json] [MOUNTPOINT]", "let the daemon read its policy again", command_reload },
+	{ "metrics", "[--json] [MOUNTPOINT]", "what the daemon counts, for Prometheus", command_metrics },
 };
 
 static const struct command mount_helper = {

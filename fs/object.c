@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <string.h>
+#include <utlist.h>
 #include "common/log.h"
 
 struct objects {
@@ -200,6 +201,20 @@ void object_set_error(struct object *object, const char *message)
 	object->last_error = copy;
 	pthread_mutex_unlock(&object->lock);
 	free(old);
+}
+
+void object_news(struct object *object, int error)
+{
+	struct puller *puller;
+
+	pthread_mutex_lock(&object->lock);
+	DL_FOREACH (object->pullers, puller) {
+		puller->news = true;
+		if (error < 0 && puller->error == 0)
+			puller->error = error;
+		pthread_cond_signal(&puller->changed);
+	}
+	pthread_mutex_unlock(&object->lock);
 }
 
 char *object_last_error(struct weightfs *fs, uint64_t id)

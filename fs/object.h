@@ -44,6 +44,7 @@ struct object {
 	struct work write_work;
 	struct whole *whole;     /* protected by lock: the fetch that opens wait for */
 	bool finishing;          /* protected by lock: a job makes it complete, or audits it */
+	struct puller *pullers;  /* protected by lock: who wants all of it */
 	char *last_error;        /* protected by lock: what sources said last; NULL: nothing */
 	UT_hash_handle hh;       /* protected by the table's lock */
 };
@@ -73,6 +74,18 @@ void object_set_error(struct object *object, const char *message);
 /* The last source error of ID if it is in use, to be freed; NULL if there is none. */
 char *object_last_error(struct weightfs *fs, uint64_t id);
 
+/* ---- those who want all of an object that comes chunk by chunk (fs/pull.h) ---- */
+
+struct puller {
+	pthread_cond_t changed; /* with the object's lock */
+	bool news;              /* protected by it, like the error */
+	int error;              /* the first that there was */
+	struct puller *prev, *next;
+};
+
+/* A chunk came into the store, or it became complete: 0; or a chunk cannot be had, or not be kept: -errno. */
+void object_news(struct object *object, int error);
+
 /* ---- pipeline.c: bytes of attested objects ---- */
 
 /*
@@ -86,10 +99,21 @@ uint64_t pipeline_ahead_max(const struct object *object);
 /* Fetch RUN, what is absent of it, for nobody in particular. Without the object's lock, any thread. */
 void pipeline_fetch(struct object *object, struct chunk_run run);
 
+/*
+ * The same, for somebody who waits for it, and has called object_tree(): also looks again at chunks that were not verified
+ * since they were loaded. -ENODATA: offline, and not all of it is here. -ENOMEM.
+ */
+int must_check pipeline_pull(struct object *object, struct chunk_run run);
+
 /* ---- whole.c: unattested objects ---- */
 
 /* Fetch all of OBJECT, verify it, then answer the OPEN request with FI; errors answer it, too. */
 void whole_open(struct object *object, fuse_req_t request, const struct fuse_file_info *fi);
+/*
+ * The same for WAITER, which is parked, a reference to which is taken over. Whoever calls keeps OBJECT. Its deadline is one on
+ * stalls: every chunk sets it anew.
+ */
+void whole_fetch(struct object *object, struct parked *waiter);
 
 /* ---- finish.c ---- */
 

@@ -8,6 +8,7 @@
 #include "fs/opening.h"
 
 #include "common/log.h"
+#include "common/stats.h"
 #include "fs/handle.h"
 #include "fs/node.h"
 #include "fs/passthrough.h"
@@ -38,6 +39,7 @@ int opening_reply(fuse_req_t request, const struct fuse_file_info *fi)
 		fuse_reply_err(request, -r);
 		return r;
 	}
+	stats_add(backing_id ? STAT_OPENS_THROUGH : STAT_OPENS_CACHED, 1);
 	/* What was read once stays right for ever. */
 	reply.keep_cache = backing_id == 0;
 	r = wire_reply_open(request, &reply, backing_id);
@@ -52,6 +54,8 @@ static void drop_pages(struct weightfs *fs, uint64_t node, uint64_t size)
 {
 	int r = 0;
 
+	if (!fs->session)
+		return; /* without a mount nobody reads */
 	for (uint64_t offset = 0; offset < size && r == 0; offset += PIECE) {
 		if (atomic_load(&fs->stopping) || !passthrough_claim_idle(fs->passthrough, node))
 			return;

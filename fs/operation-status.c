@@ -6,7 +6,10 @@
  */
 #include <config.h>
 
+#include "common/clock.h"
+#include "common/stats.h"
 #include "fs/operations.h"
+#include "fs/parking.h"
 #include "fs/passthrough.h"
 #include "fs/session.h"
 
@@ -22,9 +25,43 @@ static json_t *store_value(struct store *store)
 	struct store_usage usage;
 
 	store_usage(store, &usage);
-	return json_pack("{s:s, s:I, s:I, s:I}", "path", store_path(store), "used",
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "path", store_path(store), "used",
 			 (json_int_t)usage.used, "limit", (json_int_t)usage.limit, "objects",
-			 (json_int_t)usage.objects);
+			 (json_int_t)usage.objects, "complete", (json_int_t)usage.complete,
+			 "pinned", (json_int_t)usage.pinned, "evicted",
+			 (json_int_t)stats_get(STAT_EVICTED));
+}
+
+/* PART of ALL, 0 … 1; null where there was nothing yet. */
+static json_t *share(uint64_t part, uint64_t all)
+{
+	return all ? json_real((double)part / (double)all) : json_null();
+}
+
+/*
+ * How often the store had it already: of the files that were opened, those that were complete; of the bytes that the daemon
+ * handed out, those that no source had to be asked for. (What the kernel reads by itself is not counted.)
+ */
+static json_t *hits_value(void)
+{
+	uint64_t opens = stats_get(STAT_OPENS_THROUGH) + stats_get(STAT_OPENS_CACHED);
+	uint64_t here = stats_get(STAT_BYTES_STORE) + stats_get(STAT_BYTES_MEMORY);
+
+	return json_pack("{s:o, s:o}", "opens", share(stats_get(STAT_OPENS_COMPLETE), opens),
+			 "bytes", share(here, here + stats_get(STAT_BYTES_FETCHED)));
+}
+
+static json_t *in_flight_value(const struct weightfs *fs)
+{
+	return json_pack("{s:I, s:I}", "chunks", (json_int_t)stats_get(STAT_CHUNKS_ASKED),
+			 "requests", (json_int_t)parking_count(fs->parking));
+}
+
+static json_t *memory_value(const struct weightfs *fs)
+{
+	return json_pack("{s:I, s:I, s:I}", "resident", (json_int_t)operation_resident_memory(),
+			 "buffers", (json_int_t)operation_buffers_used(fs), "buffers_limit",
+			 (json_int_t)(pool_count(fs->pool) * CHUNK_SIZE));
 }
 
 static json_t *opens_value(struct weightfs *fs)
@@ -67,11 +104,16 @@ int operation_status(struct operation *operation)
 	if (!fs)
 		return operation_fail(operation, -ENOTCONN, "no daemon has the store %s",
 				      store_path(operation->store));
-	line = json_pack("{s:s, s:i, s:s?, s:o}", "version", PACKAGE_VERSION, "pid", (int)getpid(),
-			 "mountpoint", session_mountpoint(), "passthrough", passthrough_value(fs));
+	line = json_pack("{s:s, s:i, s:I, s:s?, s:b, s:o}", "version", PACKAGE_VERSION, "pid",
+			 (int)getpid(), "uptime", (json_int_t)((clock_ms() - fs->started_ms) / 1000),
+			 "mountpoint", session_mountpoint(), "offline", fs->offline, "passthrough",
+			 passthrough_value(fs));
 	if (line && operation->privileged) {
 		json_object_set_new(line, "store", store_value(operation->store));
 		json_object_set_new(line, "open", opens_value(fs));
+		json_object_set_new(line, "hits", hits_value());
+		json_object_set_new(line, "in_flight", in_flight_value(fs));
+		json_object_set_new(line, "memory", memory_value(fs));
 		json_object_set_new(line, "sources", sources_value(fs));
 	}
 	return operation->emit(operation, line);

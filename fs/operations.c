@@ -4,23 +4,33 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include "common/io.h"
 #include "fs/session.h"
 
-static const struct {
+static const struct entry {
 	const char *name;
 	int (*run)(struct operation *operation);
 	bool privileged; /* changes the store, or tells of everybody's objects */
+	bool fetches;    /* needs all of a daemon but the mount */
 } operations[] = {
-	{ "ls", operation_ls, true },
-	{ "add", operation_add, true },
-	{ "pin", operation_pin, true },
-	{ "unpin", operation_unpin, true },
-	{ "rm", operation_rm, true },
-	{ "gc", operation_gc, true },
-	{ "verify", operation_verify, true },
-	{ "explain", operation_explain, false },
-	{ "status", operation_status, false },
+	{ "ls", operation_ls, true, false },
+	{ "add", operation_add, true, false },
+	{ "pin", operation_pin, true, false },
+	{ "unpin", operation_unpin, true, false },
+	{ "rm", operation_rm, true, false },
+	{ "gc", operation_gc, true, false },
+	{ "verify", operation_verify, true, false },
+	{ "explain", operation_explain, false, false },
+	{ "pull", operation_pull, false, true },
+	{ "status", operation_status, false, false },
+	{ "reload", operation_reload, true, false },
+	{ "metrics", operation_metrics, true, false },
 };
+
+bool operation_is_privileged(uid_t uid)
+{
+	return uid == 0 || uid == getuid();
+}
 
 int operation_fail(struct operation *operation, int error, const char *format, ...)
 {
@@ -32,19 +42,34 @@ int operation_fail(struct operation *operation, int error, const char *format, .
 	return error;
 }
 
+static const struct entry *find(const char *name)
+{
+	for (size_t i = 0; name && i < ARRAY_SIZE(operations); i++) {
+		if (!strcmp(name, operations[i].name))
+			return &operations[i];
+	}
+	return NULL;
+}
+
+bool operation_fetches(const char *name)
+{
+	const struct entry *entry = find(name);
+
+	return entry && entry->fetches;
+}
+
 int operation_run(struct operation *operation)
 {
 	const char *name = json_string_value(json_object_get(operation->request, "op"));
+	const struct entry *entry = find(name);
 
-	for (size_t i = 0; name && i < ARRAY_SIZE(operations); i++) {
-		if (strcmp(name, operations[i].name))
-			continue;
-		if (operations[i].privileged && !operation->privileged)
-			return operation_fail(operation, -EPERM,
-					      "%s: only for root and the owner of the store", name);
-		return operations[i].run(operation);
-	}
-	return operation_fail(operation, -EINVAL, "unknown operation: %s", name ? name : "(none)");
+	if (!entry)
+		return operation_fail(operation, -EINVAL, "unknown operation: %s",
+				      name ? name : "(none)");
+	if (entry->privileged && !operation->privileged)
+		return operation_fail(operation, -EPERM,
+				      "%s: only for root and the owner of the store", name);
+	return entry->run(operation);
 }
 
 static int for_named(struct operation *operation, const char *text,
@@ -97,6 +122,24 @@ int operation_remove(struct operation *operation, const struct store_info *info)
 	if (operation->fs)
 		session_forget_names(operation->fs);
 	return r;
+}
+
+uint64_t operation_buffers_used(const struct weightfs *fs)
+{
+	return (pool_count(fs->pool) - pool_available(fs->pool)) * CHUNK_SIZE;
+}
+
+/* proc(5), /proc/PID/statm: the second number, in pages. */
+uint64_t operation_resident_memory(void)
+{
+	_cleanup_free_ char *text = NULL;
+	unsigned long long pages = 0;
+	size_t len;
+
+	if (io_read_file("/proc/self/statm", 4096, &text, &len) < 0 ||
+	    sscanf(text, "%*s %llu", &pages) != 1)
+		return 0;
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 const char *operation_state(const struct store_info *info)

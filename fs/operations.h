@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 #include "fs/access.h"
+#include "fs/fs.h"
 #include "store/store.h"
 
 /* One call of an operation. */
@@ -28,9 +29,13 @@ struct operation {
 };
 
 /*
- * Run the operation that the request's "op" names: ls, add, pin, unpin, rm, gc, verify, explain, status. 0 or -errno; message may say more.
+ * Run the operation that the request's "op" names: ls, add, pin, unpin, rm, gc, verify, explain, status, pull,
+ * reload, metrics. 0 or -errno; message may say more.
  */
 int must_check operation_run(struct operation *operation);
+
+/* Does the operation of that name fetch? Then fs is not to be NULL. */
+bool operation_fetches(const char *name);
 
 /* ---- one file each ---- */
 int operation_ls(struct operation *operation);
@@ -41,9 +46,15 @@ int operation_unpin(struct operation *operation);
 int operation_rm(struct operation *operation);
 int operation_gc(struct operation *operation);
 int operation_explain(struct operation *operation);
+int operation_pull(struct operation *operation);
+int operation_reload(struct operation *operation);
+int operation_metrics(struct operation *operation);
 int operation_status(struct operation *operation);
 
 /* ---- shared ---- */
+
+/* Root, or who owns the store: the user that this process is. */
+bool operation_is_privileged(uid_t uid);
 
 /* -errno with a message. */
 int operation_fail(struct operation *operation, int error, const char *format, ...)
@@ -56,6 +67,9 @@ int must_check operation_each_object(struct operation *operation,
 void operation_object_name(const struct store_info *info, char out[DIGEST_NAME_SIZE]);
 /* Out of the store; who has it open keeps it, and its name leads nobody else there. */
 int must_check operation_remove(struct operation *operation, const struct store_info *info);
+/* Bytes: of the pool that chunks are in; and that the process takes, 0 if that cannot be found out. */
+uint64_t operation_buffers_used(const struct weightfs *fs);
+uint64_t operation_resident_memory(void);
 /* "complete", "partial" or "known". */
 const char *operation_state(const struct store_info *info);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
 #include "common/log.h"
+#include "common/stats.h"
 #include "fs/handle.h"
 #include "fs/opening.h"
 #include "fs/ops.h"
@@ -61,6 +62,8 @@ void ops_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	finish_if_due(object);
+	if (store_object_complete(object->store))
+		stats_add(STAT_OPENS_COMPLETE, 1);
 	if (opening_reply(request, fi) < 0)
 		handle_close(fi->fh);
 }

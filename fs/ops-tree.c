@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include "common/stats.h"
 #include "fs/access.h"
 #include "fs/ops.h"
 #include "fs/probe.h"
@@ -112,6 +113,7 @@ static void lookup_object(struct weightfs *fs, fuse_req_t request, uint32_t numb
 	pair = digest_pair_of(&name);
 	decision = view_decide(fs, view, &pair);
 	if (!decision.allow) {
+		stats_add(STAT_DENIED, 1);
 		fuse_reply_err(request, ENOENT);
 		return;
 	}

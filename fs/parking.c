@@ -15,6 +15,7 @@
 #include <string.h>
 #include "common/clock.h"
 #include "common/io.h"
+#include "common/stats.h"
 
 #define SWEEP_MS          1000 /* between two looks at whether callers live */
 #define SWEEP_INTERRUPTED 100  /* the same while an interrupted one waits */
@@ -38,6 +39,13 @@ void parked_init(struct parked *parked, fuse_req_t request, enum parked_kind kin
 	*parked = (struct parked){ .request = request, .kind = kind, .destroy = destroy };
 	atomic_init(&parked->references, 1);
 	parked->caller = fuse_req_ctx(request)->pid;
+}
+
+void parked_init_thread(struct parked *parked, void (*answer)(struct parked *parked, int error),
+			void (*destroy)(struct parked *parked))
+{
+	*parked = (struct parked){ .answer = answer, .kind = PARKED_WAIT, .destroy = destroy };
+	atomic_init(&parked->references, 1);
 }
 
 struct parked *parked_ref(struct parked *parked)
@@ -73,9 +81,19 @@ static struct parked *take_by_id(struct parking *parking, uint64_t id)
 	return parked;
 }
 
+void parked_answer(struct parked *parked, int error)
+{
+	if (parked->request)
+		fuse_reply_err(parked->request, -error);
+	else
+		parked->answer(parked, error);
+}
+
 static void answer(struct parked *parked, int error)
 {
-	fuse_reply_err(parked->request, error);
+	if (parked->kind == PARKED_READ)
+		stats_read_failed(error);
+	parked_answer(parked, -error);
 	parked_unref(parked);
 }
 
@@ -193,7 +211,8 @@ void park(struct parking *parking, struct parked *parked, int64_t deadline_ms)
 	pthread_mutex_unlock(&parking->lock);
 
 	/* Not armed yet, and no chunk knows of it: nobody can answer it here. */
-	fuse_req_interrupt_func(parked->request, interrupted, (void *)(uintptr_t)parked->id);
+	if (parked->request)
+		fuse_req_interrupt_func(parked->request, interrupted, (void *)(uintptr_t)parked->id);
 
 	pthread_mutex_lock(&parking->lock);
 	parked->armed = true;

@@ -26,8 +26,10 @@ enum parked_kind {
 
 struct parked {
 	/* The owner's, set before park(). */
-	fuse_req_t request;
+	fuse_req_t request; /* NULL: a thread waits (fs/waiting.h), and `answer` tells it */
+	void (*answer)(struct parked *parked, int error); /* 0 or -errno */
 	enum parked_kind kind;
+	struct parked *next; /* others that wait for the same */
 	void (*destroy)(struct parked *parked); /* the last reference went */
 
 	/* The lot's. */
@@ -48,6 +50,9 @@ void parking_free(struct parking *parking);
 /* One reference, the owner's. */
 void parked_init(struct parked *parked, fuse_req_t request, enum parked_kind kind,
 		 void (*destroy)(struct parked *parked));
+/* For a thread: ANSWER is called, once, unless the thread itself takes it out. */
+void parked_init_thread(struct parked *parked, void (*answer)(struct parked *parked, int error),
+			void (*destroy)(struct parked *parked));
 struct parked *parked_ref(struct parked *parked);
 void parked_unref(struct parked *parked);
 
@@ -58,6 +63,8 @@ void parked_unref(struct parked *parked);
 void park(struct parking *parking, struct parked *parked, int64_t deadline_ms);
 /* Take it out. true: the caller must answer the request now. false: somebody did. */
 bool must_check unpark(struct parking *parking, struct parked *parked);
+/* After unpark(): say that it is over. ERROR: -errno, or, to a thread, 0. */
+void parked_answer(struct parked *parked, int error);
 /* Progress was made: wait longer. */
 void park_until(struct parking *parking, struct parked *parked, int64_t deadline_ms);
 

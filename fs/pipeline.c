@@ -158,7 +158,7 @@ static void want(struct object *object, struct reading *reading, const struct ch
 	if (!reading)
 		return;
 	if (r < 0 && unpark(fs->parking, reading_parked(reading)))
-		fuse_reply_err(reading_parked(reading)->request, -r);
+		reading_fail(reading_parked(reading)->request, -r);
 	reading_begin(reading);
 }
 
@@ -175,6 +175,21 @@ void pipeline_fetch(struct object *object, struct chunk_run run)
 		want(object, NULL, &run, 1);
 }
 
+int pipeline_pull(struct object *object, struct chunk_run run)
+{
+	struct batch batch = { .last = &batch.first };
+	struct flight *flight;
+	int r = 0;
+
+	batch.most = fetch_run_chunks(object->fs->fetch, run.count);
+	pthread_mutex_lock(&object->lock);
+	for (uint64_t i = 0; i < run.count && r == 0; i++)
+		r = want_chunk(&batch, object, run.first + i, true, &flight);
+	pthread_mutex_unlock(&object->lock);
+	submit_batch(object->fs, &batch);
+	return r;
+}
+
 void pipeline_read(struct object *object, fuse_req_t request, uint64_t offset, size_t length,
 		   const struct chunk_run *runs, size_t n)
 {
@@ -187,14 +202,14 @@ void pipeline_read(struct object *object, fuse_req_t request, uint64_t offset, s
 	if (n == 0 && reading_try(object, request, offset, length) == 0)
 		return;
 	if (object_tree(object, &tree) < 0) {
-		fuse_reply_err(request, EIO);
+		reading_fail(request, EIO);
 		return;
 	}
 	object_ref(object); /* once replied, the handle may be gone */
 	if (n == 0 || reading_try(object, request, offset, length) == -EAGAIN) {
 		r = reading_new(object, request, offset, length, &reading);
 		if (r < 0) {
-			fuse_reply_err(request, -r);
+			reading_fail(request, -r);
 			object_put(object);
 			return;
 		}

@@ -21,12 +21,11 @@
 struct lookup {
 	struct parked parked;
 	uint32_t view;
-	struct lookup *next;
 };
 
 struct probe {
 	struct inquiry inquiry;
-	struct lookup *lookups; /* protected by the table's lock, like all of these */
+	struct parked *askers; /* protected by the table's lock, like all of these */
 	bool asking;
 	int error;
 	int64_t forget_ms;
@@ -62,10 +61,10 @@ void probes_free(struct probes *probes)
 		return;
 	HASH_ITER(hh, probes->table, probe, next) {
 		HASH_DEL(probes->table, probe);
-		/* One that still waited for its turn: its lookups were answered by the lot. */
-		for (struct lookup *lookup = probe->lookups, *following; lookup; lookup = following) {
-			following = lookup->next;
-			parked_unref(&lookup->parked);
+		/* One that still waited for its turn: its askers were answered by the lot. */
+		for (struct parked *asker = probe->askers, *following; asker; asker = following) {
+			following = asker->next;
+			parked_unref(asker);
 		}
 		free(probe);
 	}
@@ -76,28 +75,34 @@ void probes_free(struct probes *probes)
 /* ---- the answer ---- */
 
 /* INFO is NULL unless ERROR is 0. */
-static void answer_lookups(struct weightfs *fs, struct lookup *lookup, int error,
-			   const struct store_info *info)
+static void answer_one(struct weightfs *fs, struct parked *asker, int error,
+		       const struct store_info *info)
 {
-	while (lookup) {
-		struct lookup *next = lookup->next;
+	if (error < 0 || !asker->request)
+		parked_answer(asker, error);
+	else
+		ops_reply_object(fs, asker->request,
+				 container_of(asker, struct lookup, parked)->view, info);
+}
 
-		if (unpark(fs->parking, &lookup->parked)) {
-			if (error < 0)
-				fuse_reply_err(lookup->parked.request, -error);
-			else
-				ops_reply_object(fs, lookup->parked.request, lookup->view, info);
-		}
-		parked_unref(&lookup->parked);
-		lookup = next;
+static void answer_all(struct weightfs *fs, struct parked *asker, int error,
+		       const struct store_info *info)
+{
+	while (asker) {
+		struct parked *next = asker->next;
+
+		if (unpark(fs->parking, asker))
+			answer_one(fs, asker, error, info);
+		parked_unref(asker);
+		asker = next;
 	}
 }
 
 /* With the lock held. */
 static bool somebody_waits(const struct probe *probe)
 {
-	for (const struct lookup *lookup = probe->lookups; lookup; lookup = lookup->next) {
-		if (parked_waits(&lookup->parked))
+	for (const struct parked *asker = probe->askers; asker; asker = asker->next) {
+		if (parked_waits(asker))
 			return true;
 	}
 	return false;
@@ -108,7 +113,7 @@ static void ended(struct inquiry *inquiry, int error, const struct store_info *i
 {
 	struct probe *probe = container_of(inquiry, struct probe, inquiry);
 	struct weightfs *fs = inquiry->fs;
-	struct lookup *lookups;
+	struct parked *askers;
 
 	pthread_mutex_lock(&fs->probes->lock);
 	if (error == -ECANCELED && somebody_waits(probe) && !atomic_load(&fs->stopping)) {
@@ -117,7 +122,7 @@ static void ended(struct inquiry *inquiry, int error, const struct store_info *i
 		inquiry_begin(inquiry);
 		return;
 	}
-	lookups = steal_pointer(probe->lookups);
+	askers = steal_pointer(probe->askers);
 	probe->asking = false;
 	probe->error = error;
 	probe->forget_ms = clock_ms() + (error == -ENOENT ? ABSENT_MS : UNREACHABLE_MS);
@@ -127,7 +132,7 @@ static void ended(struct inquiry *inquiry, int error, const struct store_info *i
 		free(probe);
 	}
 	pthread_mutex_unlock(&fs->probes->lock);
-	answer_lookups(fs, lookups, error == -ECANCELED ? -EINTR : error, info);
+	answer_all(fs, askers, error == -ECANCELED ? -EINTR : error, info);
 }
 
 static bool wanted(struct inquiry *inquiry)
@@ -160,11 +165,11 @@ static void clear_away(struct probes *probes, int64_t now)
 }
 
 /*
- * With the lock held: the probe that LOOKUP has joined, or NULL when the answer is remembered, or there is no memory (ERROR).
+ * With the lock held: the probe that ASKER has joined, or NULL when the answer is remembered, or there is no memory (ERROR).
  * BEGUN: it is new, and the caller's to start.
  */
 static struct probe *join(struct weightfs *fs, const struct digest_name *name,
-			  struct lookup *lookup, bool *begun, int *error)
+			  struct parked *asker, bool *begun, int *error)
 {
 	struct probes *probes = fs->probes;
 	int64_t now = clock_ms();
@@ -191,18 +196,31 @@ static struct probe *join(struct weightfs *fs, const struct digest_name *name,
 	}
 	if (*begun)
 		probe->asking = true;
-	lookup->next = probe->lookups;
-	probe->lookups = lookup;
+	asker->next = probe->askers;
+	probe->askers = asker;
 	return probe;
+}
+
+void probe_ask(struct weightfs *fs, const struct digest_name *name, struct parked *asker)
+{
+	struct probe *probe;
+	bool begun = false;
+	int error = 0;
+
+	asker->next = NULL;
+	pthread_mutex_lock(&fs->probes->lock);
+	probe = join(fs, name, asker, &begun, &error);
+	pthread_mutex_unlock(&fs->probes->lock);
+	if (!probe)
+		answer_all(fs, asker, error, NULL);
+	else if (begun)
+		inquiry_begin(&probe->inquiry);
 }
 
 void probe_lookup(struct weightfs *fs, uint32_t view, const struct digest_name *name,
 		  fuse_req_t request)
 {
 	struct lookup *lookup = calloc(1, sizeof(*lookup));
-	struct probe *probe;
-	bool begun = false;
-	int error = 0;
 
 	if (!lookup) {
 		fuse_reply_err(request, ENOMEM);
@@ -211,14 +229,7 @@ void probe_lookup(struct weightfs *fs, uint32_t view, const struct digest_name *
 	parked_init(&lookup->parked, request, PARKED_WAIT, destroy_lookup);
 	lookup->view = view;
 	park(fs->parking, &lookup->parked, clock_ms() + PROBE_MS);
-
-	pthread_mutex_lock(&fs->probes->lock);
-	probe = join(fs, name, lookup, &begun, &error);
-	pthread_mutex_unlock(&fs->probes->lock);
-	if (!probe)
-		answer_lookups(fs, lookup, error, NULL);
-	else if (begun)
-		inquiry_begin(&probe->inquiry);
+	probe_ask(fs, name, &lookup->parked);
 }
 
 char *probe_last_error(struct weightfs *fs, const struct digest_name *name)

@@ -11,6 +11,7 @@
 #define FS_PROBE_H
 
 #include "fs/fs.h"
+#include "fs/parking.h"
 
 int must_check probes_new(struct probes **out);
 void probes_free(struct probes *probes); /* NULL is allowed; nothing may be on its way */
@@ -18,6 +19,12 @@ void probes_free(struct probes *probes); /* NULL is allowed; nothing may be on i
 /* Answer the LOOKUP of NAME in view VIEW: now, or when the sources have spoken. */
 void probe_lookup(struct weightfs *fs, uint32_t view, const struct digest_name *name,
 		  fuse_req_t request);
+
+/*
+ * The same for ASKER, which is parked (fs/parking.h), a reference to which is taken over: 0 when NAME is in the store,
+ * -ENOENT if no source has it, else why that is not known.
+ */
+void probe_ask(struct weightfs *fs, const struct digest_name *name, struct parked *asker);
 
 /* Why NAME was not found, to be freed; NULL: nothing is remembered. */
 char *probe_last_error(struct weightfs *fs, const struct digest_name *name);

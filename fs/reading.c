@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <string.h>
 #include "common/log.h"
+#include "common/stats.h"
 #include "fs/flight.h"
 
 static uint64_t min(uint64_t a, uint64_t b)
@@ -23,6 +24,7 @@ struct reading {
 	size_t length;
 	uint64_t first; /* chunk */
 	atomic_uint missing;
+	atomic_bool fetched;      /* some of it came from a source */
 	_Atomic(char *) data;     /* made by the first chunk that was copied */
 	_Atomic uint64_t copied;  /* bit N: chunk first + N is in data */
 	struct waiter waiters[];
@@ -58,6 +60,18 @@ static void *scratch(void)
 		}
 	}
 	return buffer;
+}
+
+void reading_fail(fuse_req_t request, int error)
+{
+	stats_read_failed(error);
+	fuse_reply_err(request, error);
+}
+
+static void count_read(enum stats_what reads, enum stats_what bytes, size_t length)
+{
+	stats_add(reads, 1);
+	stats_add(bytes, (int64_t)length);
 }
 
 /* ---- a reply of several pieces ---- */
@@ -184,10 +198,15 @@ int reading_try(struct object *object, fuse_req_t request, uint64_t offset, size
 		r = pieces_gather(&pieces, object, offset, length, NULL, 0);
 	if (r == -EAGAIN)
 		return r;
-	if (r < 0)
-		fuse_reply_err(request, r == -ENOMEM || r == -EINVAL ? -r : EIO);
+	if (r < 0) {
+		reading_fail(request, r == -ENOMEM || r == -EINVAL ? -r : EIO);
+		return 0;
+	}
+	if (pieces.n_pinned > 0)
+		count_read(STAT_READS_MEMORY, STAT_BYTES_MEMORY, length);
 	else
-		pieces_reply(&pieces, request);
+		count_read(STAT_READS_STORE, STAT_BYTES_STORE, length);
+	pieces_reply(&pieces, request);
 	return 0;
 }
 
@@ -280,6 +299,14 @@ static size_t part(const struct reading *reading, uint64_t chunk, uint64_t *offs
 	return (size_t)(end - begin);
 }
 
+static void count_parked(const struct reading *reading)
+{
+	if (atomic_load(&reading->fetched))
+		count_read(STAT_READS_FETCHED, STAT_BYTES_FETCHED, reading->length);
+	else
+		count_read(STAT_READS_STORE, STAT_BYTES_STORE, reading->length);
+}
+
 static void answer(struct reading *reading)
 {
 	_cleanup_pieces_ struct pieces pieces = { .n = 0 };
@@ -298,10 +325,12 @@ static void answer(struct reading *reading)
 	}
 	if (!unpark(reading->object->fs->parking, &reading->parked))
 		return;
-	if (r < 0)
-		fuse_reply_err(request, r == -ENOMEM ? ENOMEM : EIO);
-	else
-		pieces_reply(&pieces, request);
+	if (r < 0) {
+		reading_fail(request, r == -ENOMEM ? ENOMEM : EIO);
+		return;
+	}
+	count_parked(reading);
+	pieces_reply(&pieces, request);
 }
 
 static void landed_one(struct reading *reading)
@@ -338,6 +367,11 @@ static int copy_part(struct reading *reading, uint64_t chunk, const char *chunk_
 	return 0;
 }
 
+void waiter_note_fetched(struct waiter *waiter)
+{
+	atomic_store(&waiter->reading->fetched, true);
+}
+
 bool waiter_landed(struct waiter *waiter, uint64_t chunk, const void *data, size_t length)
 {
 	struct reading *reading = waiter->reading;
@@ -348,10 +382,12 @@ bool waiter_landed(struct waiter *waiter, uint64_t chunk, const void *data, size
 		size_t skip = (size_t)(reading->offset - chunk * CHUNK_SIZE);
 
 		assert(skip + reading->length <= length);
-		if (unpark(reading->object->fs->parking, &reading->parked))
+		if (unpark(reading->object->fs->parking, &reading->parked)) {
+			count_parked(reading);
 			to_end = fuse_reply_buf(reading->parked.request, (const char *)data + skip,
 						reading->length) == 0 &&
 				 skip + reading->length == length;
+		}
 		/* The count that reading_begin() holds may still come: it finds that nobody waits. */
 		landed_one(reading);
 		return to_end;
@@ -374,6 +410,6 @@ void waiter_failed(struct waiter *waiter, int error)
 	struct reading *reading = waiter->reading;
 
 	if (unpark(reading->object->fs->parking, &reading->parked))
-		fuse_reply_err(reading->parked.request, -error);
+		reading_fail(reading->parked.request, -error);
 	landed_one(reading);
 }

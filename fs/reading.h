@@ -33,6 +33,8 @@ struct object *reading_object(const struct reading *reading);
 /* The chunks it needs, from FIRST up to END. */
 void reading_span(const struct reading *reading, uint64_t *first, uint64_t *end);
 
+/* What comes now was fetched, not only read again: for the counters. Before waiter_landed(). */
+void waiter_note_fetched(struct waiter *waiter);
 /* The waiter of CHUNK, which reading takes a reference for; one call a chunk. */
 struct waiter *reading_wait_for(struct reading *reading, uint64_t chunk);
 
@@ -51,6 +53,9 @@ void reading_begin(struct reading *reading);
  * the request is not answered. Also for reads that never parked.
  */
 int must_check reading_try(struct object *object, fuse_req_t request, uint64_t offset, size_t length);
+
+/* Answer a READ with ERROR (an errno), counted. */
+void reading_fail(fuse_req_t request, int error);
 
 /* ---- pipeline.c ---- */
 

@@ -315,7 +315,7 @@ static void *wait_for_signals(void *arg)
 			break;
 		if (!atomic_load(&session.looping))
 			return NULL; /* session_run() is done with us */
-		if (policy_slot_reload(fs->policy) == 0)
+		if (policy_slot_reload(fs->policy, NULL) == 0)
 			session_forget_names(fs);
 	}
 	stop_loop(fs);

@@ -135,8 +135,8 @@ static bool transfer_wanted(struct fetch_request *request)
 	if (atomic_load(&object->handles) > 0)
 		return true;
 	pthread_mutex_lock(&object->lock);
-	wanted = readers_wait(object, request->first + transfer->delivered,
-			      request->first + request->count);
+	wanted = object->pullers || readers_wait(object, request->first + transfer->delivered,
+						 request->first + request->count);
 	pthread_mutex_unlock(&object->lock);
 	return wanted;
 }
@@ -164,7 +164,8 @@ static void transfer_done(struct fetch_request *request, const struct fetch_resu
 		flight = flight_find(object, request->first + i);
 		/* Somebody came after wanted() said that nobody was there. Until the flight leaves, one still may. */
 		again = error == -ECANCELED && !atomic_load(&object->fs->stopping) &&
-			readers_wait(object, flight->chunk, flight->chunk + 1);
+			(object->pullers ||
+			 readers_wait(object, flight->chunk, flight->chunk + 1));
 		if (!again)
 			waiters = flight_remove(flight);
 		pthread_mutex_unlock(&object->lock);

@@ -10,6 +10,7 @@
  */
 #include <stdio.h>
 #include "common/log.h"
+#include "common/stats.h"
 #include "fs/handle.h"
 #include "fs/opening.h"
 #include "fs/whole.h"
@@ -18,7 +19,6 @@ struct opening {
 	struct parked parked;
 	struct fuse_file_info fi;
 	bool opened; /* the kernel knows the handle */
-	struct opening *next;
 };
 
 /* ---- those who wait ---- */
@@ -32,24 +32,24 @@ static void destroy_opening(struct parked *parked)
 	free(opening);
 }
 
-static void answer_opening(struct weightfs *fs, struct opening *opening, int error)
+static void answer_waiter(struct weightfs *fs, struct parked *waiter, int error)
 {
-	if (unpark(fs->parking, &opening->parked)) {
-		fuse_req_t request = opening->parked.request;
+	if (unpark(fs->parking, waiter)) {
+		struct opening *opening = container_of(waiter, struct opening, parked);
 
-		if (error < 0)
-			fuse_reply_err(request, -error);
+		if (error < 0 || !waiter->request)
+			parked_answer(waiter, error);
 		else
-			opening->opened = opening_reply(request, &opening->fi) == 0;
+			opening->opened = opening_reply(waiter->request, &opening->fi) == 0;
 	}
-	parked_unref(&opening->parked);
+	parked_unref(waiter);
 }
 
 /* With the object's lock held. */
 bool whole_waits(const struct whole *whole)
 {
-	for (const struct opening *opening = whole->openings; opening; opening = opening->next) {
-		if (parked_waits(&opening->parked))
+	for (const struct parked *waiter = whole->waiters; waiter; waiter = waiter->next) {
+		if (parked_waits(waiter))
 			return true;
 	}
 	return false;
@@ -59,19 +59,19 @@ void whole_note_progress(struct whole *whole)
 {
 	struct object *object = whole->object;
 	int64_t deadline = fs_deadline(object->fs);
-	struct opening *list;
+	struct parked *list;
 
 	/* Later ones are put in front, so what follows LIST stays as it is. */
 	pthread_mutex_lock(&object->lock);
-	list = whole->openings;
-	for (struct opening *opening = list; opening; opening = opening->next)
-		parked_ref(&opening->parked);
+	list = whole->waiters;
+	for (struct parked *waiter = list; waiter; waiter = waiter->next)
+		parked_ref(waiter);
 	pthread_mutex_unlock(&object->lock);
 	while (list) {
-		struct opening *next = list->next;
+		struct parked *next = list->next;
 
-		park_until(object->fs->parking, &list->parked, deadline);
-		parked_unref(&list->parked);
+		park_until(object->fs->parking, list, deadline);
+		parked_unref(list);
 		list = next;
 	}
 }
@@ -80,7 +80,7 @@ void whole_note_progress(struct whole *whole)
 static void conclude(struct whole *whole, int error)
 {
 	struct object *object = whole->object;
-	struct opening *opening = NULL;
+	struct parked *waiter = NULL;
 	bool again;
 
 	pthread_mutex_lock(&object->lock);
@@ -88,7 +88,7 @@ static void conclude(struct whole *whole, int error)
 	again = error == -ECANCELED && whole_waits(whole) && !atomic_load(&object->fs->stopping);
 	if (!again) {
 		object->whole = NULL;
-		opening = whole->openings;
+		waiter = whole->waiters;
 	}
 	pthread_mutex_unlock(&object->lock);
 	if (again) {
@@ -104,11 +104,11 @@ static void conclude(struct whole *whole, int error)
 		log_error_errno(error, "%s: cannot be fetched whole: %s", name,
 				whole->message[0] ? whole->message : "no source is left");
 	}
-	while (opening) {
-		struct opening *next = opening->next;
+	while (waiter) {
+		struct parked *next = waiter->next;
 
-		answer_opening(object->fs, opening, error == -ECANCELED ? -EINTR : error);
-		opening = next;
+		answer_waiter(object->fs, waiter, error == -ECANCELED ? -EINTR : error);
+		waiter = next;
 	}
 	verify_stream_free(whole->stream);
 	free(whole);
@@ -215,7 +215,11 @@ static void end_attempt(struct work *work)
 	if (error == 0) {
 		struct digest_pair digests = object_digests(object);
 
-		if (digest_equal(&result.sha256, &digests.sha256)) {
+		bool right = digest_equal(&result.sha256, &digests.sha256);
+
+		stats_add(right ? STAT_CHUNKS_GOOD : STAT_CHUNKS_WRONG,
+			  (int64_t)chunk_count(result.size));
+		if (right) {
 			error = accept_result(whole, &result);
 			verify_tree_free(result.tree);
 			conclude(whole, error);
@@ -253,15 +257,37 @@ static void size_known(struct fetch_request *request, const struct fetch_result 
 		attempt_begin(whole, whole->lied);
 }
 
+void whole_fetch(struct object *object, struct parked *waiter)
+{
+	struct whole *made = calloc(1, sizeof(*made)), *begin = NULL;
+	int error = made ? 0 : -ENOMEM;
+
+	waiter->next = NULL;
+	pthread_mutex_lock(&object->lock);
+	if (made && !object->whole && !store_object_complete(object->store)) {
+		begin = object->whole = steal_pointer(made);
+		begin->object = object_ref(object);
+		begin->end_work.run = end_attempt;
+	}
+	if (object->whole) {
+		waiter->next = object->whole->waiters;
+		object->whole->waiters = waiter;
+		waiter = NULL;
+	}
+	pthread_mutex_unlock(&object->lock);
+	free(made);
+	if (begin)
+		attempt_begin(begin, 0);
+	if (waiter)
+		answer_waiter(object->fs, waiter, error); /* it became complete a moment ago */
+}
+
 void whole_open(struct object *object, fuse_req_t request, const struct fuse_file_info *fi)
 {
 	struct opening *opening = calloc(1, sizeof(*opening));
-	struct whole *made = calloc(1, sizeof(*made)), *begin = NULL;
 	struct weightfs *fs = object->fs;
 
-	if (!opening || !made) {
-		free(opening);
-		free(made);
+	if (!opening) {
 		handle_close(fi->fh);
 		fuse_reply_err(request, ENOMEM);
 		return;
@@ -269,22 +295,5 @@ void whole_open(struct object *object, fuse_req_t request, const struct fuse_fil
 	parked_init(&opening->parked, request, PARKED_WAIT, destroy_opening);
 	opening->fi = *fi;
 	park(fs->parking, &opening->parked, fs_deadline(fs));
-
-	pthread_mutex_lock(&object->lock);
-	if (!object->whole && !store_object_complete(object->store)) {
-		begin = object->whole = steal_pointer(made);
-		begin->object = object_ref(object);
-		begin->end_work.run = end_attempt;
-	}
-	if (object->whole) {
-		opening->next = object->whole->openings;
-		object->whole->openings = opening;
-		opening = NULL;
-	}
-	pthread_mutex_unlock(&object->lock);
-	free(made);
-	if (begin)
-		attempt_begin(begin, 0);
-	if (opening)
-		answer_opening(fs, opening, 0); /* it became complete a moment ago */
+	whole_fetch(object, &opening->parked);
 }

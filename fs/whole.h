@@ -8,11 +8,9 @@
 
 #include "fs/object.h"
 
-struct opening;
-
 struct whole {
 	struct object *object;
-	struct opening *openings; /* protected by the object's lock, like all to `hashing` */
+	struct parked *waiters; /* who wants it to open, or only to have it; protected by the object's lock, like all to `hashing` */
 	unsigned int pending;
 	int error;
 	uint64_t contributed; /* sources that served chunks in this attempt */

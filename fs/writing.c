@@ -97,6 +97,7 @@ static void write_run(struct work *work)
 	kept_trim(object->fs->kept);
 	if (atomic_load(&object->handles) == 0)
 		kept_drop(object->fs->kept, object);
+	object_news(object, r);
 	if (r == 0) {
 		layout_consider(object);
 		finish_if_due(object);

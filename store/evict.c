@@ -11,6 +11,7 @@
 
 #include <utlist.h>
 #include "common/log.h"
+#include "common/stats.h"
 
 /* The oldest that may go. Claimed: evicting, so that it goes once. */
 static int choose(struct store *store, uint64_t *id)
@@ -67,10 +68,13 @@ static int evict(struct store *store, uint64_t id)
 		return r == -ENOENT ? 0 : r;
 	if (claim_unused(object)) {
 		r = object_erase(object);
-		if (r == 0)
+		if (r == 0) {
+			stats_add(STAT_EVICTED, 1);
+			stats_add(STAT_EVICTED_BYTES, (int64_t)object->record.size);
 			log_info("%s: %s (%llu bytes) made room", store->path,
 				 object_label(object).text,
 				 (unsigned long long)object->record.size);
+		}
 		unclaim(object);
 	}
 	store_object_close(object);

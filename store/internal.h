@@ -111,7 +111,7 @@ struct store {
 	bool naming, reserving, evicting; /* protected by lock: claims */
 	struct touch touches[STORE_TOUCHES]; /* protected by lock: the last ones, by id and view */
 	struct resident *residents, *oldest; /* protected by lock: by id; by last use */
-	uint64_t used, held;	 /* protected by lock: see resident.c */
+	uint64_t used, held, pinned; /* protected by lock: see resident.c */
 	struct filling *filling; /* protected by lock; removed from by whoever claims reserving */
 
 	struct sequence object_ids, view_ids;

@@ -24,12 +24,25 @@ static uint64_t held_bytes(const struct resident *resident)
 	return resident->open || resident->pinned ? resident->size : 0;
 }
 
+static void count(struct store *store, const struct resident *resident)
+{
+	store->used += resident->size;
+	store->held += held_bytes(resident);
+	store->pinned += resident->pinned ? resident->size : 0;
+}
+
+static void discount(struct store *store, const struct resident *resident)
+{
+	store->used -= resident->size;
+	store->held -= held_bytes(resident);
+	store->pinned -= resident->pinned ? resident->size : 0;
+}
+
 void resident_add(struct store *store, struct resident *resident)
 {
 	HASH_ADD(hh, store->residents, id, sizeof(resident->id), resident);
 	DL_APPEND(store->oldest, resident);
-	store->used += resident->size;
-	store->held += held_bytes(resident);
+	count(store, resident);
 }
 
 struct resident *resident_remove(struct store *store, uint64_t id)
@@ -40,21 +53,18 @@ struct resident *resident_remove(struct store *store, uint64_t id)
 		return NULL;
 	HASH_DEL(store->residents, resident);
 	DL_DELETE(store->oldest, resident);
-	store->used -= resident->size;
-	store->held -= held_bytes(resident);
+	discount(store, resident);
 	return resident;
 }
 
 void resident_set(struct store *store, struct resident *resident, uint64_t size, bool open,
 		  bool pinned)
 {
-	store->used -= resident->size;
-	store->held -= held_bytes(resident);
+	discount(store, resident);
 	resident->size = size;
 	resident->open = open;
 	resident->pinned = pinned;
-	store->used += resident->size;
-	store->held += held_bytes(resident);
+	count(store, resident);
 }
 
 void resident_set_open(struct store *store, uint64_t id, bool open)

@@ -311,6 +311,8 @@ int store_shrink(struct store *store, uint64_t bytes)
 void store_usage(struct store *store, struct store_usage *out)
 {
 	pthread_mutex_lock(&store->lock);
-	*out = (struct store_usage){store->used, store->limit, HASH_COUNT(store->residents)};
+	*out = (struct store_usage){store->used, store->limit, HASH_COUNT(store->residents),
+				    HASH_COUNT(store->residents) - HASH_COUNT(store->filling),
+				    store->pinned};
 	pthread_mutex_unlock(&store->lock);
 }

@@ -121,6 +121,8 @@ int must_check store_view_get(struct store *store, uint32_t view, uid_t *uid, ch
 /* Sums of what objects take now, and the limit in force. */
 struct store_usage {
 	uint64_t used, limit, objects;
+	uint64_t complete; /* objects */
+	uint64_t pinned;   /* bytes */
 };
 void store_usage(struct store *store, struct store_usage *out);
 /* Evict until no more than BYTES are used. -ENOSPC: what is left is open or pinned. */

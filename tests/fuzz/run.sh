@@ -37,6 +37,11 @@ build=$(cd "$build" && pwd)
 	}
 )
 
+# What a target writes is in memory, and gone afterwards, also when it crashed.
+TMPDIR=$(mktemp -d /dev/shm/weightfs-fuzz-XXXXXX)
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
+
 passed=0
 failed=0
 for name; do

@@ -17,7 +17,7 @@ from harness import cli, process, reader
 from harness.config import Source
 from harness.models import unknown_digest
 from harness.mount import mounts_below
-from harness.paths import MIB, SANITIZER, SOON, WEIGHTFS
+from harness.paths import GIB, MIB, SANITIZER, SOON, WEIGHTFS
 from harness.poll import wait_until
 from harness.reader import Reader
 
@@ -30,8 +30,8 @@ WEB_POLICY = (f"caller uid {ALICE} is https://app.example.com\n"
 def converse(mounted):
     """A connection to the daemon's control socket."""
     client = socket.socket(socket.AF_UNIX)
-    client.settimeout(SOON)
     client.connect(os.path.join(mounted.store, "control.sock"))
+    client.settimeout(SOON)
     return client
 
 
@@ -93,7 +93,131 @@ def test_explain_does_not_tell_a_web_origin_what_its_view_hides(small, server, m
     assert "bytes here" in told[BOB]
 
 
+def conversations(mounted):
+    """Threads that hold one."""
+    tasks = f"/proc/{mounted.child.pid}/task"
+    names = []
+    for task in os.listdir(tasks):
+        try:
+            with open(f"{tasks}/{task}/comm") as file:
+                names.append(file.read().strip())
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return names.count("control-client")
+
+
+def test_lines_that_come_together_are_answered_in_turn(mount):
+    with converse(mount()) as client:
+        client.sendall(b'{"op":"gc"}\n[]\n{"op":"status"}\n{"op":')
+        client.sendall(b'"ls"}\n')
+        client.shutdown(socket.SHUT_WR)
+        said = [json.loads(line) for line in client.makefile()]
+    kinds = [next(iter({"done", "error"} & set(line)), "line") for line in said]
+    assert kinds == ["line", "done", "error", "line", "done", "done"]
+
+
+@pytest.mark.parametrize("request_bytes", [
+    b'{"op":"ls"}\0', b'{"op":"ls","digests":["\xff"]}', b'{"op":"ls","op":"gc"}', b"[" * 3000,
+    b'{"op":"gc","to":9223372036854775808}', b'{"op":"pull"}', b'{"op":"pull","digests":[1]}',
+    b'{"op":"pull","digests":["x"],"pin":true}', b'{"op":"pull","digests":{}}'])
+def test_requests_that_only_look_like_some(mount, request_bytes):
+    with converse(mount()) as client:
+        client.sendall(request_bytes + b"\n")
+        assert last_line(client)["errno"] == 22
+        client.sendall(b'{"op":"ls"}\n')
+        assert last_line(client) == {"done": True}
+
+
+def test_those_who_say_nothing_or_hear_nothing_are_left(mount):
+    """One is silent, one says a byte now and then, one takes no answer: each is gone after ten seconds."""
+    mounted = mount()
+    with converse(mounted) as silent, converse(mounted) as slow, converse(mounted) as deaf:
+        deaf.settimeout(None)
+        ending = threading.Event()
+
+        def trickle():
+            try:
+                while not ending.wait(0.5):
+                    slow.sendall(b"x")
+            except OSError:
+                pass
+
+        threads = [threading.Thread(target=trickle)]
+        threads[0].start()
+        try:
+            # More than the sockets take: the daemon stops reading, and then so do we.
+            deaf.setblocking(False)
+            try:
+                while True:
+                    deaf.send(100 * b'{"op":"metrics"}\n')
+            except BlockingIOError:
+                pass
+            wait_until(lambda: conversations(mounted) == 3, "all three are held")
+            with converse(mounted) as other:
+                other.sendall(b'{"op":"ls"}\n')
+                assert last_line(other) == {"done": True}
+            wait_until(lambda: conversations(mounted) == 0, "they are ended", timeout=2 * SOON)
+        finally:
+            ending.set()
+            threads[0].join()
+        assert silent.recv(1) == b""
+
+
+def test_a_hundred_connections(mount):
+    mounted = mount()
+    os.chmod(mounted.store, 0o711)
+    clients = [converse(mounted) for _ in range(100)]
+    try:
+        wait_until(lambda: 0 < conversations(mounted) <= 16, "some are served")
+    finally:
+        for client in clients:
+            client.close()
+    wait_until(lambda: conversations(mounted) == 0, "all are gone")
+    assert cli.ok("gc", "--store", mounted.store)
+    # Of one user who is not root four are, and the rest finds a closed door; root still gets in.
+    script = ("import socket, sys, time\n"
+              "held = [socket.socket(socket.AF_UNIX) for _ in range(20)]\n"
+              "for one in held: one.connect(sys.argv[1])\n"
+              "print('connected', flush=True); sys.stdin.read()\n")
+    child = process.spawn(process.as_user(ALICE, ["/usr/bin/python3", "-c", script,
+                                                  os.path.join(mounted.store, "control.sock")]),
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout.readline() == "connected\n"
+        wait_until(lambda: conversations(mounted) == 4, "four are held")
+        assert cli.ok("gc", "--store", mounted.store)
+    finally:
+        child.stdin.close()
+        child.stdout.close()
+        process.kill_group(child)
+
+
 # ---- add ---------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("way", ["killed", "closed"])
+def test_an_add_ends_with_its_client(folder, mount, way):
+    """In the middle of a large file; and its room is free again."""
+    mounted = mount(store_keys={"size": "9G", "keep-free": "0"})
+    path = os.path.join(folder, "large")
+    with open(path, "wb") as file:
+        file.truncate(8 * GIB)
+    pending = os.path.join(mounted.store, "tmp")
+    if way == "killed":
+        client = process.spawn([WEIGHTFS, "add", "--store", mounted.store, path])
+        wait_until(lambda: os.listdir(pending), "it is being added")
+        process.kill_group(client)
+    else:
+        with converse(mounted) as client, open(path) as file:
+            client.sendmsg([b'{"op":"add"}\n'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                                                  array.array("i", [file.fileno()]))])
+            client.recv(100)  # progress
+    wait_until(lambda: not os.listdir(pending), "what came is thrown away")
+    assert cli.listed(mounted.store) == [], "it was not completed instead"
+    status = cli.status(mounted.store)
+    assert status["store"]["used"] == 0
+    wait_until(lambda: conversations(mounted) == 0, "nobody serves it any more")
+
+
 
 def test_an_add_that_waits_for_its_input_does_not_hold_up_the_end(mount):
     mounted = mount()

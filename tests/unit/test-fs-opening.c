@@ -131,6 +131,7 @@ static int setup(void **state)
 	if (!scene || passthrough_new(true, &scene->fs.passthrough) < 0)
 		return -1;
 	passthrough_begin(scene->fs.passthrough, true, 1, 1);
+	scene->fs.session = (struct fuse_session *)scene; /* only passed on */
 	scene->store.fd = 5;
 	scene->store.size = 3 * GIB + 5;
 	scene->object.fs = &scene->fs;

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* status, reload, metrics: what a daemon is asked without more words than which daemon is meant. */
+#include <stdio.h>
+#include "fs/commands.h"
+#include "fs/control.h"
+
+struct printing {
+	bool json;
+	void (*print)(const json_t *line);
+};
+
+static int line(void *arg, json_t *json)
+{
+	const struct printing *printing = arg;
+
+	if (printing->json)
+		command_print_json(json);
+	else
+		printing->print(json);
+	return 0;
+}
+
+/* Of the daemon that has the store; with a FOLDER, of the one whose mount that is in. */
+static int ask(struct settings *settings, struct config *config, const char *operation,
+	       const char *folder, struct printing *printing)
+{
+	_cleanup_free_ char *path = NULL, *origin = NULL;
+	int r = 0;
+
+	if (folder && asprintf(&path, "%s/", folder) < 0)
+		return -ENOMEM;
+	if (folder)
+		r = settings_follow(settings, path, &origin);
+	return r < 0 ? r : control_call(settings, config, json_pack("{s:s}", "op", operation), -1,
+					line, printing);
+}
+
+int command_ask(const struct command *command, int argc, char **argv,
+		void (*print)(const json_t *line))
+{
+	struct printing printing = {.print = print};
+	struct settings settings = {0};
+	struct config config;
+	int status;
+
+	status = command_begin(command, argc, argv, &settings, &config, &printing.json);
+	if (status != EXIT_DONE)
+		return status;
+	if (argc - optind > 1)
+		status = command_usage(command);
+	else if (ask(&settings, &config, command->name, argv[optind], &printing) < 0)
+		status = EXIT_FAILED;
+	config_free(&config);
+	settings_free(&settings);
+	return fflush(stdout) == EOF ? EXIT_FAILED : status;
+}

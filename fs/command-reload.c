@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include "fs/commands.h"
+
+static void print(const json_t *json)
+{
+	const char *policy = json_string_value(json_object_get(json, "policy"));
+
+	printf("policy %s loaded\n", policy ? policy : "(built-in)");
+}
+
+int command_reload(const struct command *command, int argc, char **argv)
+{
+	return command_ask(command, argc, argv, print);
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Objects into the store ahead of their use. Root and the owner may pull any; other users what the policy lets
+ * their own origin fetch, and of what it does not they learn nothing: denied and unknown give the same answer.
+ */
+#include <inttypes.h>
+#include <string.h>
+#include "fs/operations.h"
+#include "fs/probe.h"
+#include "fs/pull.h"
+#include "fs/view.h"
+
+struct pulling {
+	struct operation *operation;
+	const char *text; /* the object, as it was asked for */
+	bool trusted; /* may pull any */
+	const char *origin; /* of who may not; NULL: none, so nothing is allowed */
+};
+
+static int tell_progress(void *arg, uint64_t present, uint64_t size)
+{
+	struct pulling *pulling = arg;
+
+	return pulling->operation->emit(pulling->operation,
+					json_pack("{s:s, s:I, s:I}", "name", pulling->text,
+						  "progress", (json_int_t)present, "of",
+						  (json_int_t)size));
+}
+
+/* May it be fetched for the caller, as far as DIGESTS tell? COMPLETE: it is here. */
+static bool may_pull(const struct pulling *pulling, const struct digest_pair *digests, bool complete)
+{
+	struct policy_decision decision;
+
+	if (pulling->trusted)
+		return true;
+	decision = policy_decide(pulling->operation->policy, pulling->origin, digests);
+	return decision.allow && (complete || !decision.cached);
+}
+
+/* As an open of the caller's: it is charged with it, and has used it now. */
+static int touch(const struct pulling *pulling, uint64_t id)
+{
+	struct operation *operation = pulling->operation;
+	const struct view *view;
+	int r;
+
+	if (pulling->trusted)
+		return 0;
+	r = view_of(operation->fs->views, operation->caller.uid, pulling->origin, &view);
+	return r < 0 ? r : store_touch(operation->store, id, view->number);
+}
+
+static int pull_id(struct pulling *pulling, uint64_t id)
+{
+	const struct pull_watch watch = { tell_progress, pulling };
+	struct operation *operation = pulling->operation;
+	struct object *object;
+	int r;
+
+	r = object_get(operation->fs, id, &object);
+	if (r < 0)
+		return r;
+	r = touch(pulling, id);
+	/* First, so that it does not make room for others as soon as it has come. */
+	if (r == 0 && json_is_true(json_object_get(operation->request, "pin")))
+		r = store_object_pin(object->store, true);
+	if (r == 0)
+		r = pull_object(object, &watch);
+	object_put(object);
+	return r;
+}
+
+/* The reason, as somebody wants to read it. MORE: what sources said, or NULL. */
+static int say_why(struct pulling *pulling, int error, const char *more)
+{
+	const char *reason = error == -ENOENT	 ? "not found" :
+			     error == -ENOSPC	 ? "there is no room for it in the store" :
+			     error == -ENODATA	 ? "the daemon is offline, and not all of it is here" :
+			     error == -ETIMEDOUT ? "nothing came for a long time" :
+			     error == -EIO	 ? "it cannot be had, or not be kept" :
+						   strerror(-error);
+	bool told = more && *more && (error == -EIO || error == -ETIMEDOUT || error == -ENOENT);
+
+	return operation_fail(pulling->operation, error, "%s: %s%s%s", pulling->text, reason,
+			      told ? ": " : "", told ? more : "");
+}
+
+static int fail(struct pulling *pulling, const struct digest_name *name, uint64_t id, int error)
+{
+	struct weightfs *fs = pulling->operation->fs;
+	_cleanup_free_ char *more = NULL;
+
+	if (error == -EPIPE || error == -ECANCELED)
+		return error; /* nobody listens */
+	if (id)
+		more = object_last_error(fs, id);
+	/* What is unknown must look like what is denied. */
+	if (!more && (error != -ENOENT || pulling->trusted))
+		more = probe_last_error(fs, name);
+	return say_why(pulling, error, more);
+}
+
+static int say_done(struct operation *operation, const struct store_info *info, uint64_t before)
+{
+	char text[DIGEST_NAME_SIZE];
+
+	operation_object_name(info, text);
+	return operation->emit(operation, json_pack("{s:s, s:I, s:I}", "name", text, "size",
+						    (json_int_t)info->size, "fetched",
+						    (json_int_t)(info->size - before)));
+}
+
+static int pull_found(struct pulling *pulling, const struct digest_name *name)
+{
+	struct operation *operation = pulling->operation;
+	struct store_info info;
+	uint64_t id, before;
+	int r;
+
+	r = store_lookup(operation->store, name, &info);
+	/* Once more, with all that is known of it now. */
+	if (r == 0 && !may_pull(pulling, &info.digests, info.complete))
+		r = -ENOENT;
+	if (r < 0)
+		return fail(pulling, name, 0, r);
+	id = info.id;
+	before = info.present;
+	r = pull_id(pulling, id);
+	if (r == 0)
+		r = store_lookup(operation->store, name, &info);
+	/* Somebody removed it as soon as it had come. */
+	if (r == 0 && !info.complete)
+		r = -ESTALE;
+	return r == 0 ? say_done(operation, &info, before) : fail(pulling, name, id, r);
+}
+
+static int pull_one(struct pulling *pulling)
+{
+	struct operation *operation = pulling->operation;
+	const struct pull_watch watch = { tell_progress, pulling };
+	struct digest_name name;
+	struct digest_pair pair;
+	int r;
+
+	if (!pulling->text || digest_name_parse(pulling->text, &name) < 0)
+		return operation_fail(operation, -EINVAL, "not a digest: %s",
+				      pulling->text ? pulling->text : "");
+	pair = digest_pair_of(&name);
+	/* `cached` is for what is here: whether it is may be looked at then, as a LOOKUP does. */
+	r = may_pull(pulling, &pair, true) ? 0 : -ENOENT;
+	if (r == 0 && may_pull(pulling, &pair, false))
+		r = pull_find(operation->fs, &name, &watch);
+	return r == 0 ? pull_found(pulling, &name) : fail(pulling, &name, 0, r);
+}
+
+/* Of several each is tried, and each failure is told as a line. */
+static int pull_each(struct pulling *pulling, json_t *digests)
+{
+	struct operation *operation = pulling->operation;
+	size_t index, failed = 0, n = json_array_size(digests);
+	json_t *value;
+	int error = 0;
+
+	json_array_foreach(digests, index, value) {
+		int r;
+
+		pulling->text = json_string_value(value);
+		r = pull_one(pulling);
+		if (r == -EPIPE || r == -ECANCELED || r == -EINVAL || (r != 0 && n == 1))
+			return r;
+		if (r == 0)
+			continue;
+		failed++;
+		error = error ? error : r;
+		r = operation->emit(operation, json_pack("{s:s, s:s, s:i}", "name", pulling->text,
+							 "failed", operation->message, "errno", -r));
+		if (r != 0)
+			return r;
+	}
+	if (error == 0)
+		return 0;
+	return operation_fail(operation, error, "%zu of %zu objects did not come", failed, n);
+}
+
+int operation_pull(struct operation *operation)
+{
+	json_t *digests = json_object_get(operation->request, "digests");
+	struct pulling pulling = { .operation = operation };
+
+	if (json_array_size(digests) == 0)
+		return operation_fail(operation, -EINVAL, "no object is named");
+	pulling.trusted = operation->privileged;
+	if (pulling.trusted)
+		return pull_each(&pulling, digests);
+	if (json_is_true(json_object_get(operation->request, "pin")))
+		return operation_fail(operation, -EPERM,
+				      "pinning is only for root and the owner of the store");
+	pulling.origin = policy_origin_of(operation->policy, &operation->caller, NULL);
+	/* Web origins run no commands. */
+	if (pulling.origin && policy_origin_is_web(pulling.origin))
+		pulling.origin = NULL;
+	return pull_each(&pulling, digests);
+}
