@@ -359,6 +359,7 @@ static int erase_named(struct store_object *object)
 	pthread_mutex_lock(&store->lock);
 	object->removed = true;
 	pthread_mutex_unlock(&store->lock);
+	accounts_forget(store, object->id);
 	if (!object->record.file)
 		return 0;
 	room_release(store, object->id);

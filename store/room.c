@@ -40,15 +40,18 @@ static int add_filling(struct store *store, uint64_t id, const struct digest_nam
 static int count_record(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
 			size_t len)
 {
-	struct store *store = arg;
+	struct account_loading *loading = arg;
+	struct store *store = loading->store;
 	struct resident *resident;
 	struct record record;
 	struct digest_name name;
+	int r;
 
 	if (key_len != 9 || schema_get_record(value, len, &record) < 0)
 		return log_error_errno(-EIO, "%s: a record cannot be understood", store->path);
-	if (!record.file)
-		return 0;
+	r = accounts_know(loading, schema_get_u64(key + 1), &record);
+	if (r < 0 || !record.file)
+		return r;
 	resident = calloc(1, sizeof(*resident));
 	if (!resident)
 		return -ENOMEM;
@@ -107,15 +110,19 @@ static int disk_free(struct store *store, uint64_t *free_bytes, uint64_t *promis
 }
 
 /* Nobody else is here yet. */
-static int load_residents(struct store *store)
+static int load_all(struct store *store)
 {
 	struct schema_key objects = schema_key(SCHEMA_OBJECT), opened = schema_key(SCHEMA_OPENED);
+	struct account_loading loading = {.store = store};
 	int r;
 
-	r = db_scan(store->db, &objects, objects.len, count_record, store);
+	r = db_scan(store->db, &objects, objects.len, count_record, &loading);
 	if (r == 0)
 		r = db_scan(store->db, &opened, opened.len, count_use, store);
 	residents_sort(store);
+	if (r == 0)
+		r = accounts_load(&loading);
+	free(loading.known);
 	return r;
 }
 
@@ -124,7 +131,7 @@ int room_load(struct store *store, uint64_t size_option)
 	uint64_t free_bytes, promises;
 	int r;
 
-	r = load_residents(store);
+	r = load_all(store);
 	if (r < 0)
 		return r;
 	store->limit = size_option;

@@ -20,7 +20,7 @@
  *
  * When there is no room for an object, others are evicted, as if by store_remove(), until there is: the one that
  * was opened longest ago first, never one that is open or pinned. Nothing goes for an object that would not
- * fit even then.
+ * fit even then. Quotas of views are kept on their own: see store_object_use().
  *
  * Ids of objects and views come from sequences that are never given out twice. Everything returns 0
  * or -errno and is safe on any thread; what happens to the disk is logged here, once, with the path
@@ -105,12 +105,12 @@ int must_check store_next(struct store *store, uint64_t after, struct store_info
  */
 int must_check store_remove(struct store *store, uint64_t id);
 
-/* View VIEW opened object ID now, to the second: once in it is recorded. Not synced. */
-int must_check store_touch(struct store *store, uint64_t id, uint32_t view);
-/* The views that ever opened ID: the first with a number greater than AFTER; -ENOENT after the
+/* The views that use ID (store_object_use()): the first with a number greater than AFTER; -ENOENT after the
  * last. */
 int must_check store_next_user(struct store *store, uint64_t id, uint32_t after, uint32_t *view,
 			       int64_t *last_open);
+/* View VIEW opened object ID, without a quota, and closed it at once. */
+int must_check store_touch(struct store *store, uint64_t id, uint32_t view);
 
 /* The number (1 … 2^20 - 1) of the view of UID and ORIGIN, made on first use. -ENOSPC: none left.
  */
@@ -123,6 +123,15 @@ struct store_usage {
 	uint64_t used, limit, objects;
 };
 void store_usage(struct store *store, struct store_usage *out);
+
+/* What a view uses: objects, whether their bytes are here or not, and the sum of their full sizes. */
+struct store_account {
+	uint32_t view;
+	uint64_t used, objects;
+};
+struct store_account store_account(struct store *store, uint32_t view);
+/* Of all views that ever used something, by number; to be freed. 0 or -ENOMEM. */
+int must_check store_accounts(struct store *store, struct store_account **out, size_t *n);
 /* Evict until no more than BYTES are used. -ENOSPC: what is left is open or pinned. */
 int must_check store_shrink(struct store *store, uint64_t bytes);
 
@@ -133,6 +142,19 @@ struct store_object;
 
 int must_check store_object_open(struct store *store, uint64_t id, struct store_object **out);
 void store_object_close(struct store_object *object); /* NULL is allowed */
+
+/*
+ * View VIEW opens the object, and has it open until store_object_unuse(). It uses the object from then on, and is charged
+ * its full size, whether or not it is here, for others or at all. The time is recorded, to the second: once in it. Not
+ * synced.
+ *
+ * With a QUOTA (bytes; 0: none) the view uses no more than that when this returns, but for what it has open and what is
+ * pinned: what it used longest ago is released, and leaves the store if no other view uses it and it is neither open nor
+ * pinned. -EDQUOT: the object does not fit, not even then; the view does not use it (any more), and nothing was
+ * released for it. -ENOENT: it was removed. After any error there is nothing to undo.
+ */
+int must_check store_object_use(struct store_object *object, uint32_t view, uint64_t quota);
+void store_object_unuse(struct store_object *object, uint32_t view);
 
 /* A snapshot; digests and complete change as the object does. */
 void store_object_info(struct store_object *object, struct store_info *out);
