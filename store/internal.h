@@ -103,7 +103,7 @@ struct store {
 	struct store_object *objects; /* protected by lock: the open ones, by id */
 	bool naming, reserving, evicting, charging; /* protected by lock: claims */
 	struct resident *residents, *oldest; /* protected by lock: by id; by last use */
-	uint64_t used, held;	 /* protected by lock: see resident.c */
+	uint64_t used, taken, held; /* protected by lock: see resident.c */
 	struct filling *filling; /* protected by lock; removed from by whoever claims reserving */
 
 	pthread_mutex_t accounts_lock;
@@ -213,6 +213,14 @@ int must_check evict_oldest(struct store *store);
 int must_check evict_unused(struct store *store, uint64_t id);
 
 /* ---- room.c: what fits, if need be after others went ---- */
+
+#define STORE_BLOCK ((uint64_t)4096) /* of every filesystem in use, or a multiple of it */
+
+/* What SIZE bytes take on the disk. */
+static inline uint64_t room_of(uint64_t size)
+{
+	return (size + STORE_BLOCK - 1) / STORE_BLOCK * STORE_BLOCK;
+}
 
 int must_check room_load(struct store *store, uint64_t size_option);
 /* SIZE bytes more? WRITTEN: they are on the disk already. -ENOSPC. */

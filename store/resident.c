@@ -2,7 +2,7 @@
 /*
  * What is in the store: the objects that have a file, in the order in which they were used last.
  *
- *	used = sum of their sizes         held = of that, what may not go: open or pinned
+ *	used = sum of their sizes    taken = the same in whole blocks    held = of that, what may not go: open or pinned
  *
  * In memory only (96 bytes each): summed and sorted over the records at open, so no crash can make it
  * wrong. Everything here is called with store->lock held.
@@ -21,7 +21,7 @@ struct resident *resident_find(struct store *store, uint64_t id)
 
 static uint64_t held_bytes(const struct resident *resident)
 {
-	return resident->open || resident->pinned ? resident->size : 0;
+	return resident->open || resident->pinned ? room_of(resident->size) : 0;
 }
 
 void resident_add(struct store *store, struct resident *resident)
@@ -29,6 +29,7 @@ void resident_add(struct store *store, struct resident *resident)
 	HASH_ADD(hh, store->residents, id, sizeof(resident->id), resident);
 	DL_APPEND(store->oldest, resident);
 	store->used += resident->size;
+	store->taken += room_of(resident->size);
 	store->held += held_bytes(resident);
 }
 
@@ -41,6 +42,7 @@ struct resident *resident_remove(struct store *store, uint64_t id)
 	HASH_DEL(store->residents, resident);
 	DL_DELETE(store->oldest, resident);
 	store->used -= resident->size;
+	store->taken -= room_of(resident->size);
 	store->held -= held_bytes(resident);
 	return resident;
 }
@@ -49,11 +51,13 @@ void resident_set(struct store *store, struct resident *resident, uint64_t size,
 		  bool pinned)
 {
 	store->used -= resident->size;
+	store->taken -= room_of(resident->size);
 	store->held -= held_bytes(resident);
 	resident->size = size;
 	resident->open = open;
 	resident->pinned = pinned;
 	store->used += resident->size;
+	store->taken += room_of(resident->size);
 	store->held += held_bytes(resident);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What fits. The room of an object is its size, taken whole before its file is made and given
+ * What fits. The room of an object is its size in whole blocks, taken at once before its file is made and given
  * back when the object is removed.
  *
  * Files are sparse, so what the disk says is free has been promised in part to objects still being
@@ -20,7 +20,7 @@ static struct filling *filling_new(uint64_t id, const struct digest_name *name, 
 	struct filling *filling = calloc(1, sizeof(*filling));
 
 	if (filling)
-		*filling = (struct filling){.id = id, .size = size, .name = *name};
+		*filling = (struct filling){.id = id, .size = room_of(size), .name = *name};
 	return filling;
 }
 
@@ -147,7 +147,7 @@ int room_load(struct store *store, uint64_t size_option)
 	r = disk_free(store, &free_bytes, &promises);
 	if (r < 0)
 		return r;
-	store->limit = (free_bytes + store->used) / 2;
+	store->limit = (free_bytes + store->taken) / 2;
 	return 0;
 }
 
@@ -158,8 +158,8 @@ static int fits(struct store *store, uint64_t size, bool written, bool all_gone)
 	int r;
 
 	pthread_mutex_lock(&store->lock);
-	gone = all_gone ? store->used - store->held : 0;
-	used = store->used - gone;
+	gone = all_gone ? store->taken - store->held : 0;
+	used = store->taken - gone;
 	pthread_mutex_unlock(&store->lock);
 	if (used > store->limit || size > store->limit - used)
 		return -ENOSPC;
@@ -200,7 +200,7 @@ static int take_room(struct store *store, uint64_t size, bool written,
 
 int room_check(struct store *store, uint64_t size, bool written)
 {
-	return take_room(store, size, written, NULL, NULL);
+	return take_room(store, room_of(size), written, NULL, NULL);
 }
 
 struct newcomer {
@@ -231,7 +231,7 @@ int room_reserve(struct store_object *object, uint64_t size, bool written)
 		newcomer.resident->pinned = object->record.pinned;
 		newcomer.resident->last_use = (int64_t)time(NULL);
 		newcomer.resident->open = true;
-		r = take_room(object->store, size, written, take_in, &newcomer);
+		r = take_room(object->store, room_of(size), written, take_in, &newcomer);
 	}
 	free(newcomer.resident);
 	free(newcomer.filling);
@@ -252,15 +252,15 @@ static void resize(struct store *store, void *arg)
 		resident_set(store, resident, change->to, resident->open, resident->pinned);
 	HASH_FIND(hh, store->filling, &change->id, sizeof(change->id), filling);
 	if (filling)
-		filling->size = change->to;
+		filling->size = room_of(change->to);
 }
 
 int room_resize(struct store *store, uint64_t id, uint64_t from, uint64_t to)
 {
 	struct change change = {id, to};
 
-	if (to > from)
-		return take_room(store, to - from, false, resize, &change);
+	if (room_of(to) > room_of(from))
+		return take_room(store, room_of(to) - room_of(from), false, resize, &change);
 	store_claim(store, &store->reserving);
 	pthread_mutex_lock(&store->lock);
 	resize(store, &change);
@@ -304,12 +304,14 @@ void room_release(struct store *store, uint64_t id)
 
 int store_shrink(struct store *store, uint64_t bytes)
 {
-	struct store_usage usage;
+	uint64_t taken;
 	int r = 0;
 
 	for (;;) {
-		store_usage(store, &usage);
-		if (r < 0 || usage.used <= bytes)
+		pthread_mutex_lock(&store->lock);
+		taken = store->taken;
+		pthread_mutex_unlock(&store->lock);
+		if (r < 0 || taken <= bytes)
 			return r;
 		r = evict_oldest(store);
 	}

@@ -118,7 +118,7 @@ int must_check store_view(struct store *store, uid_t uid, const char *origin, ui
 /* The other way; ORIGIN is to be freed. -ENOENT. */
 int must_check store_view_get(struct store *store, uint32_t view, uid_t *uid, char **origin);
 
-/* Sums of what objects take now, and the limit in force. */
+/* The sum of the objects' sizes, and the limit in force, which not even the sum in whole blocks exceeds. */
 struct store_usage {
 	uint64_t used, limit, objects;
 };

@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#define SIZE	(2 * CHUNK_SIZE + 1000)
+#define SIZE	(2 * CHUNK_SIZE + 4096)
 #define THREADS 6
 #define ROUNDS	60
 #define OBJECTS 24
