@@ -39,11 +39,23 @@ static void print_source(const json_t *source)
 	printf("%s%s\n", last_error ? "; last: " : "", last_error ? last_error : "");
 }
 
+static void print_view(const json_t *view)
+{
+	printf("view         %s (uid %" JSON_INTEGER_FORMAT "): ", text(view, "origin"),
+	       number(view, "uid"));
+	print_size(number(view, "used"));
+	if (json_is_integer(json_object_get(view, "quota"))) {
+		printf(" of ");
+		print_size(number(view, "quota"));
+	}
+	printf(" in %" JSON_INTEGER_FORMAT " objects\n", number(view, "objects"));
+}
+
 static void print(const json_t *json)
 {
 	const json_t *passthrough = json_object_get(json, "passthrough");
 	const json_t *store = json_object_get(json, "store");
-	const json_t *open = json_object_get(json, "open"), *source;
+	const json_t *open = json_object_get(json, "open"), *source, *view;
 	const char *mountpoint = text(json, "mountpoint");
 	const char *reason = text(passthrough, "reason");
 	size_t index;
@@ -58,6 +70,7 @@ static void print(const json_t *json)
 		print_size(number(store, "limit"));
 		printf(" in %" JSON_INTEGER_FORMAT " objects\n", number(store, "objects"));
 	}
+	json_array_foreach(json_object_get(json, "views"), index, view) print_view(view);
 	printf("passthrough  %s%s\n", reason ? "off: " : "on", reason ? reason : "");
 	if (open)
 		printf("open         %" JSON_INTEGER_FORMAT " passed through, "

@@ -71,6 +71,7 @@ int operation_status(struct operation *operation)
 			 "mountpoint", session_mountpoint(), "passthrough", passthrough_value(fs));
 	if (line && operation->privileged) {
 		json_object_set_new(line, "store", store_value(operation->store));
+		json_object_set_new(line, "views", operation_views(fs));
 		json_object_set_new(line, "open", opens_value(fs));
 		json_object_set_new(line, "sources", sources_value(fs));
 	}

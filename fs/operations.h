@@ -56,6 +56,8 @@ int must_check operation_each_object(struct operation *operation,
 void operation_object_name(const struct store_info *info, char out[DIGEST_NAME_SIZE]);
 /* Out of the store; who has it open keeps it, and its name leads nobody else there. */
 int must_check operation_remove(struct operation *operation, const struct store_info *info);
+/* operation-views.c: the views, what each uses and may use, for those who may know of all. */
+json_t *operation_views(struct weightfs *fs);
 /* "complete", "partial" or "known". */
 const char *operation_state(const struct store_info *info);
 

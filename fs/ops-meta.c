@@ -223,35 +223,45 @@ void ops_ioctl(fuse_req_t request, fuse_ino_t ino, unsigned int command, void *a
 
 /* ---- STATFS ---- */
 
-/* At the top of a mount that is nobody's view in particular, the view is the caller's. */
-static bool is_local(struct weightfs *fs, fuse_req_t request, struct node node)
+/* At the top of a mount that is nobody's view in particular, the view is the caller's. NULL: it has none. */
+static const struct view *view_of_caller(struct weightfs *fs, fuse_req_t request, struct node node)
 {
 	const struct view *view = view_of_node(fs, node);
 	struct policy *policy;
 	const char *origin;
-	bool local;
 
 	if (view)
-		return !view->web;
+		return view;
 	policy = policy_slot_get(fs->policy);
 	origin = access_origin(policy, request);
-	local = origin && !policy_origin_is_web(origin);
+	if (origin && view_of(fs->views, fuse_req_ctx(request)->uid, origin, &view) < 0)
+		view = NULL;
 	policy_unref(policy);
-	return local;
+	return view;
 }
 
-/* To a web origin, an empty store of no size: what others fetched does not show. */
+/*
+ * Where there is a quota, that and what the view itself uses. Else to a web origin an empty store of no size: what
+ * others fetched does not show.
+ */
 void ops_statfs(fuse_req_t request, fuse_ino_t ino)
 {
 	struct weightfs *fs = fuse_req_userdata(request);
+	const struct view *view = view_of_caller(fs, request, node_from_id(ino));
 	struct statvfs st = { .f_bsize = 4096, .f_frsize = 4096, .f_namemax = NAME_MAX };
-	struct store_usage usage;
+	uint64_t quota = view ? view_quota(fs, view) : 0;
+	struct store_usage usage = { 0 };
 
-	if (is_local(fs, request, node_from_id(ino))) {
+	if (quota) {
+		struct store_account account = store_account(fs->store, view->number);
+
+		usage = (struct store_usage){ account.used, quota, account.objects };
+	} else if (view && !view->web) {
 		store_usage(fs->store, &usage);
-		st.f_blocks = (usage.limit + 4095) / 4096;
-		st.f_bfree = usage.limit > usage.used ? (usage.limit - usage.used) / 4096 : 0;
-		st.f_files = usage.objects;
 	}
+	st.f_blocks = (usage.limit + 4095) / 4096;
+	st.f_bfree = usage.limit > usage.used ? (usage.limit - usage.used) / 4096 : 0;
+	st.f_bavail = quota ? st.f_bfree : 0; /* what the view may still use */
+	st.f_files = usage.objects;
 	fuse_reply_statfs(request, &st);
 }

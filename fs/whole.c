@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "fs/handle.h"
 #include "fs/opening.h"
+#include "fs/quota.h"
 #include "fs/whole.h"
 
 struct opening {
@@ -230,6 +231,39 @@ static void end_attempt(struct work *work)
 	next_attempt(whole, error);
 }
 
+/*
+ * It is larger than was said: who may not have that much learns it now. True: somebody waits on. Nothing is on its way,
+ * so nobody else takes from the list.
+ */
+static bool refuse_over_quota(struct whole *whole)
+{
+	struct object *object = whole->object;
+	struct opening *list, *kept = NULL, **last = &kept;
+	bool waits;
+
+	pthread_mutex_lock(&object->lock);
+	list = steal_pointer(whole->openings);
+	pthread_mutex_unlock(&object->lock);
+	while (list) {
+		struct opening *opening = list;
+
+		list = opening->next;
+		opening->next = NULL;
+		if (quota_recheck(handle_get(opening->fi.fh)) < 0) {
+			answer_opening(object->fs, opening, -EDQUOT);
+			continue;
+		}
+		*last = opening;
+		last = &opening->next;
+	}
+	pthread_mutex_lock(&object->lock);
+	*last = whole->openings; /* who came meanwhile */
+	whole->openings = kept;
+	waits = whole->openings;
+	pthread_mutex_unlock(&object->lock);
+	return waits;
+}
+
 /* On the fetch thread. */
 static void size_known(struct fetch_request *request, const struct fetch_result *result)
 {
@@ -247,6 +281,8 @@ static void size_known(struct fetch_request *request, const struct fetch_result 
 		return;
 	}
 	whole->error = store_object_resize(whole->object->store, result->size);
+	if (whole->error == 0 && !refuse_over_quota(whole))
+		whole->error = -ECANCELED;
 	if (whole->error < 0)
 		conclude(whole, whole->error);
 	else
