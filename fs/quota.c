@@ -3,6 +3,8 @@
 
 #include <inttypes.h>
 #include "common/log.h"
+#include "fs/flight.h"
+#include "fs/kept.h"
 
 /* What was said already, by object and view: once is enough, and a few collisions do no harm. */
 #define SAID 256
@@ -40,17 +42,27 @@ static void say_too_large(const struct ops_object *found, bool opens)
 		    opens ? "it is served uncached" : "it can only be had whole, and does not open");
 }
 
+/*
+ * Chunks that came for those who may not keep them, and wait to be dealt with, are stored for the first who may. Those
+ * that are in memory only would answer readers without ever getting to the store: they go, and are fetched again.
+ */
 static void share_begin(struct handle *handle, bool keeps)
 {
 	struct object *object = handle->object;
+	bool first;
 
 	handle->share = keeps ? HANDLE_KEEPS : HANDLE_PASSES;
 	pthread_mutex_lock(&object->lock);
+	first = keeps && object->passing > 0 && object->keeping == 0;
 	if (keeps)
 		object->keeping++;
 	else
 		object->passing++;
+	for (struct flight *flight = first ? object->unwritten : NULL; flight; flight = flight->next)
+		flight->passing = false;
 	pthread_mutex_unlock(&object->lock);
+	if (first)
+		kept_drop(object->fs->kept, object);
 }
 
 static void share_end(struct handle *handle)
