@@ -103,11 +103,12 @@ int quota_recheck(struct handle *handle)
 	struct store_object *store = handle->object->store;
 	int r;
 
-	if (handle->quota == 0)
+	if (handle->quota == 0 || !handle->charged)
 		return 0;
+	/* Anew, so that the view does not stay charged for what it does not get. */
+	store_object_unuse(store, handle->view);
 	r = store_object_use(store, handle->view, handle->quota);
-	if (r == 0)
-		store_object_unuse(store, handle->view);
+	handle->charged = r == 0;
 	return r == -EDQUOT ? r : 0;
 }
 

@@ -90,8 +90,11 @@ static int enforce(struct account *account, uint64_t need, struct use *use)
 	if (!places || !use->released)
 		return -ENOMEM;
 	fits = least_use(account, need, use->id) <= use->quota;
-	/* What does not fit is used all the same, but it is not the view's. */
-	if (!fits && charge && charge->holds == 0 && !charge->pinned) {
+	/* It is open already, and what is open is above the quota: that others go would not help. */
+	if (!fits && charge && charge->holds > 0)
+		return -EDQUOT;
+	/* Others may use it, but it is not this view's any more. */
+	if (!fits && charge && !charge->pinned) {
 		use->released[use->n_released++] = use->id;
 		account_remove(account, charge);
 	}

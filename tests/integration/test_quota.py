@@ -6,7 +6,7 @@ import os
 import pytest
 
 from conftest import ALICE, BOB
-from harness import cli, reader
+from harness import cli, config, reader
 from harness.paths import CHUNK, MIB
 from harness.poll import wait_until
 
@@ -181,8 +181,21 @@ def test_kept_if_any_of_its_readers_may_keep_it(large, server, mount):
     assert users(mounted, large) == {DESK}
 
 
-def test_what_is_said_to_be_small_and_is_not(large, hostile, mount):
-    """The size of an unattested object is what sources say."""
+def test_what_is_said_to_be_small_and_is_not(folder, large, four, nginx, mount):
+    """The size of an unattested object is what a source says, until its bytes turn out to be wrong."""
+    os.makedirs(os.path.join(folder, "liar", "s"))
+    with open(os.path.join(folder, "liar", "s", large.sha256), "wb") as file:
+        file.write(large.read(0, 12 * MIB))
+    server, liar = nginx(), nginx(os.path.join(folder, "liar"))
+    mounted = mount(config.Source("liar", liar.url, "sha256", priority=20),
+                    *config.sources_of(server, priority=10), policy=rules(app="20M"))
+    read_and_keep(mounted, APP, four[0])
+    assert os.stat(view(mounted, APP, ALICE, "hash", large.sha256)).st_size == 12 * MIB
+    assert read(mounted, APP, large, "unattested")["errno"] == "EDQUOT"
+    assert server.body_bytes(large.blob_uri("unattested")) < large.size // 2, "it is not fetched for nothing"
+    assert use(mounted, APP)[0] == 8 * MIB and is_kept(mounted, four[0])
+    # The others may have it.
+    assert read(mounted, DESK, large, "unattested")["sha256"] == large.sha256
 
 
 # ---- the policy changes, the daemon comes again ------------------------------------------------------
