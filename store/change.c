@@ -348,6 +348,7 @@ static int erase_named(struct store_object *object)
 	struct schema_key doomed = schema_key_digest(SCHEMA_DOOMED, &object->name);
 	struct store *store = object->store;
 	char path[STORE_FILE_PATH_SIZE];
+	bool gone;
 	int r;
 
 	erase_all(&batch, object->id, &object->record);
@@ -362,15 +363,15 @@ static int erase_named(struct store_object *object)
 	accounts_forget(store, object->id);
 	if (!object->record.file)
 		return 0;
-	room_release(store, object->id);
 	store_file_path(&object->name, path);
-	if (unlinkat(store->objects_fd, path, 0) < 0 && errno != ENOENT) {
+	gone = unlinkat(store->objects_fd, path, 0) == 0 || errno == ENOENT;
+	if (!gone)
 		log_error_errno(-errno, "%s/objects/%s stays until the store is opened again",
 				store->path, path);
-		return 0;
-	}
+	/* Not before: the next one begins to fill it at once. */
+	room_release(store, object->id);
 	db_batch_delete(&after, &doomed);
-	if (db_write(store->db, &after, false) < 0)
+	if (gone && db_write(store->db, &after, false) < 0)
 		log_debug("%s: its removal is looked at again at the next open", path);
 	return 0;
 }
