@@ -403,8 +403,8 @@ static void test_many_at_once(void **state)
 	store_close(shared);
 }
 
-/* There is room for one of the three: what the disk says is what is in memory, in whatever order they come. */
-static struct store_object *contended[3];
+/* There is room for three of the six: what the disk says is what is in memory, in whatever order they come. */
+static struct store_object *contended[6];
 
 static bool is_charged(struct store *store, uint64_t id, uint32_t view)
 {
@@ -424,7 +424,7 @@ static void *contend(void *arg)
 		int r;
 
 		seed = seed * 1664525 + 1013904223;
-		r = use(contended[(seed >> 16) % 3], 1, MIB);
+		r = use(contended[(seed >> 16) % 6], 1, 3 * MIB);
 		check(r == 0 || r == -EDQUOT);
 	}
 	return NULL;
@@ -437,7 +437,7 @@ static void test_contended(void **state)
 
 	shared = open_limited(*state, 100 * MIB);
 	for (unsigned int round = 0; round < 20; round++) {
-		for (unsigned int i = 0; i < 3; i++)
+		for (unsigned int i = 0; i < 6; i++)
 			contended[i] = open_object(shared, DIGEST_SHA256, i, MIB);
 		for (unsigned int i = 0; i < THREADS; i++) {
 			seeds[i] = i + round * 31;
@@ -445,8 +445,8 @@ static void test_contended(void **state)
 		}
 		for (unsigned int i = 0; i < THREADS; i++)
 			pthread_join(threads[i], NULL);
-		assert_int_equal(account(shared, 1), MIB);
-		for (unsigned int i = 0; i < 3; i++) {
+		assert_int_equal(account(shared, 1), 3 * MIB);
+		for (unsigned int i = 0; i < 6; i++) {
 			uint64_t id = id_of(contended[i]);
 
 			assert_int_equal(uses(shared, id, 1), is_charged(shared, id, 1));
