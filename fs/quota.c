@@ -77,6 +77,33 @@ static void share_end(struct handle *handle)
 	pthread_mutex_unlock(&object->lock);
 }
 
+struct sweeping {
+	struct work work;
+	struct weightfs *fs;
+};
+
+/* A few at a time: there may be many, and others wait for the thread. */
+static void sweep(struct work *work)
+{
+	struct sweeping *job = container_of(work, struct sweeping, work);
+
+	if (store_sweep(job->fs->store, 16) && !atomic_load(&job->fs->stopping))
+		workqueue_submit(job->fs->background, &job->work);
+	else
+		free(job);
+}
+
+static void sweep_later(struct weightfs *fs)
+{
+	struct sweeping *job = calloc(1, sizeof(*job));
+
+	if (!job)
+		return; /* the next one does it, too */
+	job->work.run = sweep;
+	job->fs = fs;
+	workqueue_submit(fs->background, &job->work);
+}
+
 int quota_open(const struct ops_object *found, struct handle *handle)
 {
 	bool opens = found->info.name.kind == DIGEST_FSVERITY;
@@ -86,6 +113,8 @@ int quota_open(const struct ops_object *found, struct handle *handle)
 	handle->quota = found->decision.quota;
 	r = store_object_use(handle->object->store, handle->view, handle->quota);
 	handle->charged = r == 0;
+	if (handle->quota && store_sweep(handle->object->fs->store, 0))
+		sweep_later(handle->object->fs);
 	if (r == -EDQUOT)
 		say_too_large(found, opens);
 	/* -ENOENT: it left the store, and who had it open opens it once more. */

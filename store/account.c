@@ -176,6 +176,7 @@ void accounts_free(struct store *store)
 {
 	struct account *account, *next;
 
+	free(store->abandoned);
 	HASH_ITER (hh, store->accounts, account, next) {
 		HASH_DEL(store->accounts, account);
 		free(account->charges);

@@ -108,6 +108,8 @@ struct store {
 
 	pthread_mutex_t accounts_lock;
 	struct account *accounts; /* protected by accounts_lock: by view */
+	uint64_t *abandoned;	  /* protected by accounts_lock: released by the last view that used them */
+	size_t n_abandoned;
 	uint64_t last_rank;	  /* protected by accounts_lock: of all uses, see account.c */
 
 	struct sequence object_ids, view_ids;

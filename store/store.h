@@ -149,12 +149,16 @@ void store_object_close(struct store_object *object); /* NULL is allowed */
  * synced.
  *
  * With a QUOTA (bytes; 0: none) the view uses no more than that when this returns, but for what it has open and what is
- * pinned: what it used longest ago is released, and leaves the store if no other view uses it and it is neither open nor
- * pinned. -EDQUOT: the object does not fit, not even then; the view does not use it (any more), and nothing was
+ * pinned: what it used longest ago is released, and if no other view uses it store_sweep() takes it out of the store. -EDQUOT: the object does not fit, not even then; the view does not use it (any more), and nothing was
  * released for it. -ENOENT: it was removed. After any error there is nothing to undo.
  */
 int must_check store_object_use(struct store_object *object, uint32_t view, uint64_t quota);
 void store_object_unuse(struct store_object *object, uint32_t view);
+/*
+ * Of what views released and none uses, up to N objects leave the store: those that are neither open nor pinned by now.
+ * Each costs a synced write. True: there are more.
+ */
+bool store_sweep(struct store *store, unsigned int n);
 
 /* A snapshot; digests and complete change as the object does. */
 void store_object_info(struct store_object *object, struct store_info *out);

@@ -79,6 +79,44 @@ static int use_anew(struct store_object *object, struct use *use)
 	return r;
 }
 
+/* Those that nobody else uses are to go. Without memory for the list they go when their room is wanted. */
+static void abandon(struct store *store, const struct use *use)
+{
+	uint64_t *ids;
+
+	for (size_t i = 0; i < use->n_released; i++) {
+		if (accounts_use(store, use->released[i]))
+			continue;
+		pthread_mutex_lock(&store->accounts_lock);
+		ids = reallocarray(store->abandoned, store->n_abandoned + 1, sizeof(*ids));
+		if (ids) {
+			store->abandoned = ids;
+			ids[store->n_abandoned++] = use->released[i];
+		}
+		pthread_mutex_unlock(&store->accounts_lock);
+	}
+}
+
+bool store_sweep(struct store *store, unsigned int n)
+{
+	for (;;) {
+		uint64_t id = 0;
+		bool more;
+
+		pthread_mutex_lock(&store->accounts_lock);
+		more = store->n_abandoned > 0;
+		if (more && n > 0)
+			id = store->abandoned[--store->n_abandoned];
+		pthread_mutex_unlock(&store->accounts_lock);
+		if (!id)
+			return more;
+		n--;
+		if (evict_unused(store, id) < 0)
+			log_debug("%s: object %llu stays until its room is wanted", store->path,
+				  (unsigned long long)id);
+	}
+}
+
 int store_object_use(struct store_object *object, uint32_t view, uint64_t quota)
 {
 	struct store *store = object->store;
@@ -105,12 +143,8 @@ int store_object_use(struct store_object *object, uint32_t view, uint64_t quota)
 		store_unclaim(store, &store->charging);
 	}
 	object_unshare(object);
-	/* Others may use what this view has released. */
-	for (size_t i = 0; i < use.n_released; i++) {
-		if (evict_unused(store, use.released[i]) < 0)
-			log_debug("%s: object %llu stays until its room is wanted", store->path,
-				  (unsigned long long)use.released[i]);
-	}
+	if (use.n_released)
+		abandon(store, &use);
 	free(use.released);
 	return r;
 }

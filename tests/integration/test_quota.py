@@ -36,6 +36,10 @@ def is_stored(mounted, model):
     return record is not None and record["present"] > 0
 
 
+def wait_until_gone(mounted, model):
+    wait_until(lambda: not is_stored(mounted, model), "it has left the store")
+
+
 def is_kept(mounted, model):
     record = cli.record_of(mounted.store, model)
     return record is not None and record["state"] == "complete"
@@ -84,13 +88,14 @@ def test_what_an_origin_used_longest_ago_is_released(four, server, mount, kind):
     for model in (first, second, first, third):
         read_and_keep(mounted, APP, model, kind)
     assert use(mounted, APP) == (16 * MIB, 20 * MIB)
-    assert not is_stored(mounted, second) and is_kept(mounted, first) and is_kept(mounted, third)
+    wait_until_gone(mounted, second)
+    assert is_kept(mounted, first) and is_kept(mounted, third)
 
     read_and_keep(mounted, WIKI, first, kind)
     read_and_keep(mounted, APP, fourth, kind)
     read_and_keep(mounted, APP, second, kind)
     assert users(mounted, first) == {WIKI}, "the other origin's copy stays"
-    assert not is_stored(mounted, third)
+    wait_until_gone(mounted, third)
     assert use(mounted, APP)[0] == 16 * MIB and use(mounted, WIKI)[0] == 8 * MIB
     assert cli.status(mounted.store)["store"]["used"] == 24 * MIB
     assert mounted.log().count("is not used any more") == 2
@@ -104,12 +109,15 @@ def test_open_and_pinned_objects_are_not_released(four, server, mount):
         wait_until(lambda: is_kept(mounted, first), "it is kept")
         read_and_keep(mounted, APP, second)
         read_and_keep(mounted, APP, third)
-        assert is_kept(mounted, first) and not is_stored(mounted, second)
+        wait_until_gone(mounted, second)
+        assert is_kept(mounted, first)
     cli.ok("pin", "--store", mounted.store, third.attested)
     read_and_keep(mounted, APP, fourth)
-    assert is_kept(mounted, third) and not is_stored(mounted, first)
+    wait_until_gone(mounted, first)
+    assert is_kept(mounted, third)
     read_and_keep(mounted, APP, first)
-    assert is_kept(mounted, third) and not is_stored(mounted, fourth)
+    wait_until_gone(mounted, fourth)
+    assert is_kept(mounted, third)
 
 
 def test_two_users_of_an_origin_have_a_quota_each(four, server, mount):
@@ -210,14 +218,16 @@ def test_a_smaller_quota_is_obeyed_at_the_next_open(four, server, mount):
     assert use(mounted, APP) == (32 * MIB, 20 * MIB), "nobody has opened anything yet"
     read_and_keep(mounted, APP, four[0])
     assert use(mounted, APP) == (16 * MIB, 20 * MIB)
-    assert [is_stored(mounted, model) for model in four] == [True, False, False, True]
+    for model in four[1:3]:
+        wait_until_gone(mounted, model)
+    assert is_kept(mounted, four[0]) and is_kept(mounted, four[3])
 
     start = len(mounted.log())
     mounted.set_policy(rules(app="1M"))
     mounted.wait_for_log("policy .* loaded", start)
     assert read(mounted, APP, four[0])["sha256"] == four[0].sha256
     assert use(mounted, APP) == (0, MIB)
-    assert not is_stored(mounted, four[3])
+    wait_until_gone(mounted, four[3])
 
 
 @pytest.mark.parametrize("end", ["stop", "crash"])

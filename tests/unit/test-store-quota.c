@@ -3,6 +3,7 @@
 #include "store-util.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
@@ -66,6 +67,7 @@ static int use(struct store_object *object, uint32_t view, uint64_t quota)
 
 	if (r == 0)
 		store_object_unuse(object, view);
+	assert_false(store_sweep(object->store, UINT_MAX));
 	return r;
 }
 
@@ -329,6 +331,7 @@ static void *come_and_go(void *arg)
 		r = store_object_use(object, view, quota_of(view));
 		check(r == 0 || r == -ENOENT || (r == -EDQUOT && quota_of(view)));
 		atomic_fetch_add(&refused, r == -EDQUOT);
+		store_sweep(shared, i % 3);
 		/* A chunk is put by one thread at a time: each object has a thread of its own for that. */
 		if (which % THREADS == number || seed % 7 < 5)
 			happen(object, which, which % THREADS == number ? 9 : seed % 7);
