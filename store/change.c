@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include "common/log.h"
 
-int object_reserve(struct store_object *object, uint64_t size, bool written)
+int object_reserve(struct store_object *object, uint64_t size, struct arrival *arrival)
 {
 	_cleanup_batch_ struct db_batch batch = db_batch();
 	struct schema_key opened = schema_key_id(SCHEMA_OPENED, object->id);
@@ -23,7 +23,7 @@ int object_reserve(struct store_object *object, uint64_t size, bool written)
 	uint8_t value[SCHEMA_TIME_SIZE];
 	int r;
 
-	r = room_reserve(object, size, written);
+	r = room_reserve(object, size, arrival);
 	if (r == -ENOSPC && !atomic_exchange(&object->refused, true))
 		log_warning("%s: no room for the %llu bytes of %s", store->path,
 			    (unsigned long long)size, object_label(object).text);
@@ -55,7 +55,7 @@ int object_make_file(struct store_object *object)
 	if (object->removed) {
 		fd = store_file_anonymous(store, size);
 	} else {
-		r = object->record.file ? 0 : object_reserve(object, size, false);
+		r = object->record.file ? 0 : object_reserve(object, size, NULL);
 		if (r < 0)
 			return r;
 		fd = store_file_create(store, &object->name, size);

@@ -89,6 +89,13 @@ struct resident {
 	UT_hash_handle hh;
 };
 
+/* A file in tmp/ that is being written: its room is kept for the object that it becomes. */
+struct arrival {
+	uint64_t room; /* 0: its size is not known, or the room was handed on */
+	int fd;
+	struct arrival *prev, *next;
+};
+
 struct store {
 	char *path;
 	int lock_fd, objects_fd, tmp_fd;
@@ -104,6 +111,8 @@ struct store {
 	bool naming, reserving, evicting, charging; /* protected by lock: claims */
 	struct resident *residents, *oldest; /* protected by lock: by id; by last use */
 	uint64_t used, taken, held; /* protected by lock: see resident.c */
+	uint64_t incoming;	    /* protected by lock: the room of arrivals */
+	struct arrival *arrivals;   /* protected by lock; changed by whoever claims reserving */
 	struct filling *filling; /* protected by lock; removed from by whoever claims reserving */
 
 	pthread_mutex_t accounts_lock;
@@ -225,10 +234,14 @@ static inline uint64_t room_of(uint64_t size)
 }
 
 int must_check room_load(struct store *store, uint64_t size_option);
-/* SIZE bytes more? WRITTEN: they are on the disk already. -ENOSPC. */
-int must_check room_check(struct store *store, uint64_t size, bool written);
-/* Check and take, for an object that is claimed. */
-int must_check room_reserve(struct store_object *object, uint64_t size, bool written);
+/*
+ * Take the room of an object that is claimed. ARRIVAL: its bytes, which are on the disk already, and whose room becomes
+ * the object's; NULL: they are still to come. -ENOSPC.
+ */
+int must_check room_reserve(struct store_object *object, uint64_t size, struct arrival *arrival);
+/* The same for SIZE bytes (0: not known) that will be written to ARRIVAL's descriptor, until room_unexpect(). */
+int must_check room_expect(struct store *store, struct arrival *arrival, uint64_t size);
+void room_unexpect(struct store *store, struct arrival *arrival);
 /* A reserved object's size becomes TO. */
 int must_check room_resize(struct store *store, uint64_t id, uint64_t from, uint64_t to);
 /* It is complete, it was found not to be, it is gone. */
@@ -321,7 +334,7 @@ void object_set_record(struct store_object *object, const struct record *record)
 void object_set_map(struct store_object *object, struct map *map);
 int must_check object_set_fd(struct store_object *object, int fd);
 int must_check object_make_file(struct store_object *object);
-int must_check object_reserve(struct store_object *object, uint64_t size, bool written);
+int must_check object_reserve(struct store_object *object, uint64_t size, struct arrival *arrival);
 int must_check object_forget(struct store_object *object);
 /* Out of the store. -ENOENT: it was. */
 int must_check object_erase(struct store_object *object);

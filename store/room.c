@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
+#include <utlist.h>
 #include "common/log.h"
 
 static struct filling *filling_new(uint64_t id, const struct digest_name *name, uint64_t size)
@@ -74,7 +75,7 @@ static int count_use(void *arg, const uint8_t *key, size_t key_len, const uint8_
 	return 0;
 }
 
-/* Bytes that objects being filled will still want of the disk. Claimed: reserving. */
+/* Bytes that objects being filled, and arrivals, will still want of the disk. Claimed: reserving. */
 static uint64_t promised(struct store *store)
 {
 	uint64_t sum = 0;
@@ -91,6 +92,12 @@ static uint64_t promised(struct store *store)
 			there = (uint64_t)st.st_blocks * 512;
 		if (there < filling->size)
 			sum += filling->size - there;
+	}
+	for (struct arrival *arrival = store->arrivals; arrival; arrival = arrival->next) {
+		struct stat st;
+
+		if (fstat(arrival->fd, &st) == 0 && (uint64_t)st.st_blocks * 512 < arrival->room)
+			sum += arrival->room - (uint64_t)st.st_blocks * 512;
 	}
 	return sum;
 }
@@ -151,15 +158,18 @@ int room_load(struct store *store, uint64_t size_option)
 	return 0;
 }
 
-/* Do SIZE bytes fit, or would they, if ALL_GONE, without all that may go? Claimed: reserving. */
-static int fits(struct store *store, uint64_t size, bool written, bool all_gone)
+/*
+ * Do SIZE bytes fit, or would they, if ALL_GONE, without all that may go? ARRIVAL: they are written, and have had room.
+ * Claimed: reserving.
+ */
+static int fits(struct store *store, uint64_t size, const struct arrival *arrival, bool all_gone)
 {
 	uint64_t free_bytes, promises, used, gone;
 	int r;
 
 	pthread_mutex_lock(&store->lock);
 	gone = all_gone ? store->taken - store->held : 0;
-	used = store->taken - gone;
+	used = store->taken - gone + store->incoming - (arrival ? arrival->room : 0);
 	pthread_mutex_unlock(&store->lock);
 	if (used > store->limit || size > store->limit - used)
 		return -ENOSPC;
@@ -169,26 +179,26 @@ static int fits(struct store *store, uint64_t size, bool written, bool all_gone)
 	free_bytes += gone;
 	if (free_bytes < store->keep_free)
 		return -ENOSPC;
-	return written || size <= free_bytes - store->keep_free ? 0 : -ENOSPC;
+	return arrival || size <= free_bytes - store->keep_free ? 0 : -ENOSPC;
 }
 
 /*
  * TAKE the room for SIZE bytes, of which the claim keeps others off; objects go until it fits. Nothing goes for
  * what would not fit even then.
  */
-static int take_room(struct store *store, uint64_t size, bool written,
+static int take_room(struct store *store, uint64_t size, const struct arrival *arrival,
 		     void (*take)(struct store *store, void *arg), void *arg)
 {
 	int r;
 
 	do {
 		store_claim(store, &store->reserving);
-		r = fits(store, size, written, false);
-		if (r == 0 && take) {
+		r = fits(store, size, arrival, false);
+		if (r == 0) {
 			pthread_mutex_lock(&store->lock);
 			take(store, arg);
 			pthread_mutex_unlock(&store->lock);
-		} else if (r == -ENOSPC && fits(store, size, written, true) == 0) {
+		} else if (r == -ENOSPC && fits(store, size, arrival, true) == 0) {
 			r = -EAGAIN;
 		}
 		store_unclaim(store, &store->reserving);
@@ -198,14 +208,52 @@ static int take_room(struct store *store, uint64_t size, bool written,
 	return r;
 }
 
-int room_check(struct store *store, uint64_t size, bool written)
+/* Locked, claimed: reserving. */
+static void hand_on(struct store *store, struct arrival *arrival)
 {
-	return take_room(store, room_of(size), written, NULL, NULL);
+	if (!arrival->room)
+		return;
+	DL_DELETE(store->arrivals, arrival);
+	store->incoming -= arrival->room;
+	arrival->room = 0;
+}
+
+struct expected {
+	struct arrival *arrival;
+	uint64_t room;
+};
+
+static void expect(struct store *store, void *arg)
+{
+	const struct expected *expected = arg;
+
+	if (!expected->room)
+		return;
+	expected->arrival->room = expected->room;
+	store->incoming += expected->room;
+	DL_APPEND(store->arrivals, expected->arrival);
+}
+
+int room_expect(struct store *store, struct arrival *arrival, uint64_t size)
+{
+	struct expected expected = {arrival, room_of(size)};
+
+	return take_room(store, expected.room, NULL, expect, &expected);
+}
+
+void room_unexpect(struct store *store, struct arrival *arrival)
+{
+	store_claim(store, &store->reserving);
+	pthread_mutex_lock(&store->lock);
+	hand_on(store, arrival);
+	pthread_mutex_unlock(&store->lock);
+	store_unclaim(store, &store->reserving);
 }
 
 struct newcomer {
 	struct resident *resident;
 	struct filling *filling;
+	struct arrival *arrival;
 };
 
 static void take_in(struct store *store, void *arg)
@@ -215,13 +263,16 @@ static void take_in(struct store *store, void *arg)
 	resident_add(store, steal_pointer(newcomer->resident));
 	HASH_ADD(hh, store->filling, id, sizeof(newcomer->filling->id), newcomer->filling);
 	newcomer->filling = NULL;
+	if (newcomer->arrival)
+		hand_on(store, newcomer->arrival);
 }
 
-int room_reserve(struct store_object *object, uint64_t size, bool written)
+int room_reserve(struct store_object *object, uint64_t size, struct arrival *arrival)
 {
 	struct newcomer newcomer = {
 		.resident = calloc(1, sizeof(*newcomer.resident)),
 		.filling = filling_new(object->id, &object->name, size),
+		.arrival = arrival,
 	};
 	int r = -ENOMEM;
 
@@ -231,7 +282,7 @@ int room_reserve(struct store_object *object, uint64_t size, bool written)
 		newcomer.resident->pinned = object->record.pinned;
 		newcomer.resident->last_use = (int64_t)time(NULL);
 		newcomer.resident->open = true;
-		r = take_room(object->store, room_of(size), written, take_in, &newcomer);
+		r = take_room(object->store, room_of(size), arrival, take_in, &newcomer);
 	}
 	free(newcomer.resident);
 	free(newcomer.filling);
@@ -260,7 +311,7 @@ int room_resize(struct store *store, uint64_t id, uint64_t from, uint64_t to)
 	struct change change = {id, to};
 
 	if (room_of(to) > room_of(from))
-		return take_room(store, room_of(to) - room_of(from), false, resize, &change);
+		return take_room(store, room_of(to) - room_of(from), NULL, resize, &change);
 	store_claim(store, &store->reserving);
 	pthread_mutex_lock(&store->lock);
 	resize(store, &change);

@@ -232,7 +232,7 @@ int must_check store_object_front(struct store_object *object, void **front, siz
 /* A file in tmp/, written by the caller through its descriptor, then taken over, or thrown away. */
 struct store_ingest;
 
-/* SIZE_HINT bytes must fit (0: not known; checked again at the commit): -ENOSPC. */
+/* Room for SIZE_HINT bytes is taken (0: not known; then only by the commit): -ENOSPC. */
 int must_check store_ingest_new(struct store *store, uint64_t size_hint, struct store_ingest **out);
 int store_ingest_fd(const struct store_ingest *ingest); /* read and write; borrowed */
 /*
