@@ -21,15 +21,6 @@ time_t __wrap_time(time_t *out)
 	return (time_t)atomic_load(&now);
 }
 
-static struct store *open_limited(const char *path, uint64_t size)
-{
-	struct store_options options = {.path = path, .size = size, .boot_id = BOOT_A};
-	struct store *store = NULL;
-
-	assert_int_equal(store_open(&options, &store), 0);
-	return store;
-}
-
 /* Complete, opened a second after all before it. */
 static uint64_t bring_in(struct store *store, unsigned int seed)
 {
