@@ -223,45 +223,41 @@ void ops_ioctl(fuse_req_t request, fuse_ino_t ino, unsigned int command, void *a
 
 /* ---- STATFS ---- */
 
-/* At the top of a mount that is nobody's view in particular, the view is the caller's. NULL: it has none. */
-static const struct view *view_of_caller(struct weightfs *fs, fuse_req_t request, struct node node)
+/* What UID's ORIGIN is told. VIEW is its view, or NULL: it is looked for where it matters. */
+static struct store_usage visible_usage(struct weightfs *fs, const struct policy *policy,
+					const struct view *view, uid_t uid, const char *origin)
 {
-	const struct view *view = view_of_node(fs, node);
-	struct policy *policy;
-	const char *origin;
+	uint64_t quota = policy_quota(policy, origin);
+	struct store_usage usage = { 0 };
+	struct store_account account;
 
-	if (view)
-		return view;
-	policy = policy_slot_get(fs->policy);
-	origin = access_origin(policy, request);
-	if (origin && view_of(fs->views, fuse_req_ctx(request)->uid, origin, &view) < 0)
-		view = NULL;
-	policy_unref(policy);
-	return view;
+	/* To a web origin without one, an empty store of no size: what others fetched does not show. */
+	if (!quota && !policy_origin_is_web(origin))
+		store_usage(fs->store, &usage);
+	if (!quota || (!view && view_of(fs->views, uid, origin, &view) < 0))
+		return usage;
+	account = store_account(fs->store, view->number);
+	return (struct store_usage){ account.used, quota, account.objects };
 }
 
-/*
- * Where there is a quota, that and what the view itself uses. Else to a web origin an empty store of no size: what
- * others fetched does not show.
- */
+/* At the top of a mount that is nobody's view in particular, the view is the caller's. */
 void ops_statfs(fuse_req_t request, fuse_ino_t ino)
 {
 	struct weightfs *fs = fuse_req_userdata(request);
-	const struct view *view = view_of_caller(fs, request, node_from_id(ino));
+	const struct view *view = view_of_node(fs, node_from_id(ino));
+	struct policy *policy = policy_slot_get(fs->policy);
+	const char *origin = view ? view->origin : access_origin(policy, request);
 	struct statvfs st = { .f_bsize = 4096, .f_frsize = 4096, .f_namemax = NAME_MAX };
-	uint64_t quota = view ? view_quota(fs, view) : 0;
 	struct store_usage usage = { 0 };
 
-	if (quota) {
-		struct store_account account = store_account(fs->store, view->number);
-
-		usage = (struct store_usage){ account.used, quota, account.objects };
-	} else if (view && !view->web) {
-		store_usage(fs->store, &usage);
-	}
+	if (origin)
+		usage = visible_usage(fs, policy, view, fuse_req_ctx(request)->uid, origin);
 	st.f_blocks = (usage.limit + 4095) / 4096;
 	st.f_bfree = usage.limit > usage.used ? (usage.limit - usage.used) / 4096 : 0;
-	st.f_bavail = quota ? st.f_bfree : 0; /* what the view may still use */
+	/* What the caller may still use, if that is bound: it writes nothing itself. */
+	if (origin && policy_quota(policy, origin))
+		st.f_bavail = st.f_bfree;
 	st.f_files = usage.objects;
+	policy_unref(policy);
 	fuse_reply_statfs(request, &st);
 }

@@ -261,6 +261,14 @@ def test_statfs_tells_a_view_of_its_own_quota(four, server, mount):
     assert desk.f_files == 4
 
 
+def test_statfs_at_the_top_is_the_callers(four, server, mount):
+    mounted = mount(server, policy="caller any is local\nallow local to any with quota=20M\n")
+    assert reader.whole(mounted.object(four[0].attested))["sha256"] == four[0].sha256
+    for path in (mounted.point, mounted.path("hash")):
+        fs = os.statvfs(path)
+        assert (fs.f_blocks * fs.f_frsize, fs.f_bavail * fs.f_frsize) == (20 * MIB, 12 * MIB)
+
+
 def test_status_tells_the_owner_of_all_views(four, server, mount):
     mounted = mount(server, policy=rules(app="20M"))
     read_and_keep(mounted, APP, four[0])
