@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include "common/log.h"
@@ -18,15 +19,23 @@ static int check(const char *file)
 
 static void print_decision(const struct policy_decision *decision)
 {
+	const char *before = " with ";
+
 	printf("%s ", decision->allow ? "allow" : "deny");
 	if (decision->where.file)
 		printf("%s:%u", decision->where.file, decision->where.line);
 	else
 		printf("(no rule matches)");
-	if (decision->cached || decision->list)
-		printf(" with %s%s%s", decision->cached ? "cached" : "",
-		       decision->cached && decision->list ? "," : "",
-		       decision->list ? "list" : "");
+	if (decision->cached) {
+		printf("%scached", before);
+		before = ",";
+	}
+	if (decision->list) {
+		printf("%slist", before);
+		before = ",";
+	}
+	if (decision->quota)
+		printf("%squota=%" PRIu64, before, decision->quota);
 	printf("\n");
 }
 

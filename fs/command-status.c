@@ -116,12 +116,26 @@ static void print_more(const json_t *json)
 	json_array_foreach(json_object_get(json, "sources"), index, source) print_source(source);
 }
 
+static void print_view(const json_t *view)
+{
+	printf("view         %s (uid %" JSON_INTEGER_FORMAT "): ", text(view, "origin"),
+	       number(view, "uid"));
+	print_size(number(view, "used"));
+	if (json_is_integer(json_object_get(view, "quota"))) {
+		printf(" of ");
+		print_size(number(view, "quota"));
+	}
+	printf(" in %" JSON_INTEGER_FORMAT " objects\n", number(view, "objects"));
+}
+
 static void print(const json_t *json)
 {
 	const json_t *passthrough = json_object_get(json, "passthrough");
 	const json_t *store = json_object_get(json, "store");
+	const json_t *view;
 	const char *mountpoint = text(json, "mountpoint");
 	const char *reason = text(passthrough, "reason");
+	size_t index;
 
 	printf("daemon       weightfs %s, process %" JSON_INTEGER_FORMAT ", up for ",
 	       text(json, "version"), number(json, "pid"));
@@ -130,6 +144,7 @@ static void print(const json_t *json)
 	printf("mounted on   %s\n", mountpoint ? mountpoint : "-");
 	if (store)
 		print_store(store);
+	json_array_foreach(json_object_get(json, "views"), index, view) print_view(view);
 	printf("passthrough  %s%s\n", reason ? "off: " : "on", reason ? reason : "");
 	if (store)
 		print_more(json);

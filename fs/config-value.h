@@ -9,10 +9,7 @@
 
 #include "fs/config.h"
 
-/* The largest size: a file offset, which is signed, can reach it. */
-#define CONFIG_SIZE_MAX ((uint64_t)INT64_MAX)
-
-/* "65536", "64M": K, M, G and T are powers of 1024. */
+/* As number_size(). */
 int must_check config_value_size(const char *text, uint64_t *out);
 /* A size or "5%": 1 to 100, without a fraction; "0%" is 0 bytes. */
 int must_check config_value_amount(const char *text, struct config_amount *out);

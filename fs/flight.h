@@ -40,6 +40,7 @@ struct flight {
 	unsigned int source;
 	enum flight_state state; /* protected by the object's lock */
 	unsigned int users;      /* protected by the object's lock: who reads the buffer */
+	bool passing;            /* verified for those only who may not have it stored */
 	bool consumed;           /* protected by the object's lock: a reader came to its end */
 	struct flight *prev, *next;   /* protected by the object's lock: those to be written, by chunk */
 	struct flight *older, *newer; /* fs/kept.c's */

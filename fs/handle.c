@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include "fs/kept.h"
+#include "fs/quota.h"
 
 #define BLOCK_HANDLES 1024
 #define BLOCKS_MAX    1024
@@ -66,6 +67,7 @@ void handle_close(uint64_t fh)
 	struct object *object = handle->object;
 
 	free(steal_pointer(handle->prefetch));
+	quota_close(handle);
 	pthread_mutex_lock(&lock);
 	handle->object = NULL;
 	handle->next_free = first_free;

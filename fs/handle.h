@@ -12,6 +12,15 @@ struct handle {
 	struct object *object;
 	uint64_t node; /* that was opened, set by whoever opened it */
 	struct prefetch *prefetch; /* protected by the object's lock; NULL: nothing cold was read yet */
+	/* fs/quota.c's, set at the open: */
+	uint32_t view;
+	uint64_t quota; /* 0: none */
+	bool charged;   /* the view uses it in the store */
+	enum {
+		HANDLE_UNCOUNTED,
+		HANDLE_KEEPS,  /* what is fetched for it may be stored */
+		HANDLE_PASSES, /* it may not */
+	} share;
 	uint32_t next_free;
 };
 

@@ -32,6 +32,7 @@ struct object {
 	atomic_uint references;  /* the last one goes under the table's lock */
 	atomic_uint handles;     /* open files: readahead is for them */
 	_Atomic(struct verify_tree *) tree; /* see object_tree(); set once, lives as long as the object */
+	unsigned int keeping, passing; /* protected by lock: open files, by what fs/quota.h says of them */
 	atomic_bool uncached;    /* the store did not take the last chunks */
 	atomic_bool said_uncached;
 	struct layout layout;    /* the tensors in it */

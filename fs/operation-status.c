@@ -110,6 +110,7 @@ int operation_status(struct operation *operation)
 			 passthrough_value(fs));
 	if (line && operation->privileged) {
 		json_object_set_new(line, "store", store_value(operation->store));
+		json_object_set_new(line, "views", operation_views(fs));
 		json_object_set_new(line, "open", opens_value(fs));
 		json_object_set_new(line, "hits", hits_value());
 		json_object_set_new(line, "in_flight", in_flight_value(fs));

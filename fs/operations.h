@@ -70,6 +70,8 @@ int must_check operation_remove(struct operation *operation, const struct store_
 /* Bytes: of the pool that chunks are in; and that the process takes, 0 if that cannot be found out. */
 uint64_t operation_buffers_used(const struct weightfs *fs);
 uint64_t operation_resident_memory(void);
+/* operation-views.c: the views, what each uses and may use, for those who may know of all. */
+json_t *operation_views(struct weightfs *fs);
 /* "complete", "partial" or "known". */
 const char *operation_state(const struct store_info *info);
 

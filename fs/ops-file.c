@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
-#include "common/log.h"
 #include "common/stats.h"
 #include "fs/handle.h"
 #include "fs/opening.h"
 #include "fs/ops.h"
 #include "fs/passthrough.h"
+#include "fs/quota.h"
 #include "fs/reading.h"
 
 /* May it be opened at all, as things are? */
@@ -53,10 +53,12 @@ void ops_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	handle_get(fi->fh)->node = ino;
-	r = store_touch(fs->store, node.object, node.view);
-	/* -ENOENT: it left the store, and who had it open opens it once more. */
-	if (r < 0 && r != -ENOENT)
-		log_warning_errno(r, "the time of an open cannot be recorded");
+	r = quota_open(&found, handle_get(fi->fh));
+	if (r < 0) {
+		handle_close(fi->fh);
+		fuse_reply_err(request, -r);
+		return;
+	}
 	if (!store_object_complete(object->store) && !object_digests(object).has_fsverity) {
 		whole_open(object, request, fi);
 		return;

@@ -223,35 +223,41 @@ void ops_ioctl(fuse_req_t request, fuse_ino_t ino, unsigned int command, void *a
 
 /* ---- STATFS ---- */
 
-/* At the top of a mount that is nobody's view in particular, the view is the caller's. */
-static bool is_local(struct weightfs *fs, fuse_req_t request, struct node node)
+/* What UID's ORIGIN is told. VIEW is its view, or NULL: it is looked for where it matters. */
+static struct store_usage visible_usage(struct weightfs *fs, const struct policy *policy,
+					const struct view *view, uid_t uid, const char *origin)
 {
-	const struct view *view = view_of_node(fs, node);
-	struct policy *policy;
-	const char *origin;
-	bool local;
+	uint64_t quota = policy_quota(policy, origin);
+	struct store_usage usage = { 0 };
+	struct store_account account;
 
-	if (view)
-		return !view->web;
-	policy = policy_slot_get(fs->policy);
-	origin = access_origin(policy, request);
-	local = origin && !policy_origin_is_web(origin);
-	policy_unref(policy);
-	return local;
+	/* To a web origin without one, an empty store of no size: what others fetched does not show. */
+	if (!quota && !policy_origin_is_web(origin))
+		store_usage(fs->store, &usage);
+	if (!quota || (!view && view_of(fs->views, uid, origin, &view) < 0))
+		return usage;
+	account = store_account(fs->store, view->number);
+	return (struct store_usage){ account.used, quota, account.objects };
 }
 
-/* To a web origin, an empty store of no size: what others fetched does not show. */
+/* At the top of a mount that is nobody's view in particular, the view is the caller's. */
 void ops_statfs(fuse_req_t request, fuse_ino_t ino)
 {
 	struct weightfs *fs = fuse_req_userdata(request);
+	const struct view *view = view_of_node(fs, node_from_id(ino));
+	struct policy *policy = policy_slot_get(fs->policy);
+	const char *origin = view ? view->origin : access_origin(policy, request);
 	struct statvfs st = { .f_bsize = 4096, .f_frsize = 4096, .f_namemax = NAME_MAX };
-	struct store_usage usage;
+	struct store_usage usage = { 0 };
 
-	if (is_local(fs, request, node_from_id(ino))) {
-		store_usage(fs->store, &usage);
-		st.f_blocks = (usage.limit + 4095) / 4096;
-		st.f_bfree = usage.limit > usage.used ? (usage.limit - usage.used) / 4096 : 0;
-		st.f_files = usage.objects;
-	}
+	if (origin)
+		usage = visible_usage(fs, policy, view, fuse_req_ctx(request)->uid, origin);
+	st.f_blocks = (usage.limit + 4095) / 4096;
+	st.f_bfree = usage.limit > usage.used ? (usage.limit - usage.used) / 4096 : 0;
+	/* What the caller may still use, if that is bound: it writes nothing itself. */
+	if (origin && policy_quota(policy, origin))
+		st.f_bavail = st.f_bfree;
+	st.f_files = usage.objects;
+	policy_unref(policy);
 	fuse_reply_statfs(request, &st);
 }

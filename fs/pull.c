@@ -4,6 +4,7 @@
 #include <utlist.h>
 #include "common/clock.h"
 #include "fs/probe.h"
+#include "fs/quota.h"
 #include "fs/waiting.h"
 
 #define TICK_MS 100   /* between two looks at who waits */
@@ -155,7 +156,9 @@ static int pull_chunks(struct object *object, const struct pull_watch *watch)
 	pthread_mutex_lock(&object->lock);
 	DL_APPEND(object->pullers, &puller);
 	pthread_mutex_unlock(&object->lock);
+	quota_keep_begin(object);
 	r = pull_all_chunks(object, &puller, watch);
+	quota_keep_end(object);
 	pthread_mutex_lock(&object->lock);
 	DL_DELETE(object->pullers, &puller);
 	pthread_mutex_unlock(&object->lock);

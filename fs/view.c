@@ -118,3 +118,12 @@ struct policy_decision view_decide(struct weightfs *fs, const struct view *view,
 	policy_unref(policy);
 	return decision;
 }
+
+uint64_t view_quota(struct weightfs *fs, const struct view *view)
+{
+	struct policy *policy = policy_slot_get(fs->policy);
+	uint64_t quota = policy_quota(policy, view->origin);
+
+	policy_unref(policy);
+	return quota;
+}

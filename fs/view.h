@@ -28,4 +28,7 @@ const struct view *view_get(struct views *views, uint32_t number);
 struct policy_decision view_decide(struct weightfs *fs, const struct view *view,
 				   const struct digest_pair *digests);
 
+/* What the policy allows VIEW to have in use, now; 0: any number of bytes. */
+uint64_t view_quota(struct weightfs *fs, const struct view *view);
+
 #endif

@@ -13,6 +13,7 @@
 #include "common/stats.h"
 #include "fs/handle.h"
 #include "fs/opening.h"
+#include "fs/quota.h"
 #include "fs/whole.h"
 
 struct opening {
@@ -234,6 +235,47 @@ static void end_attempt(struct work *work)
 	next_attempt(whole, error);
 }
 
+/* Who pulls it opens nothing, and is charged nothing. */
+static bool over_quota(struct parked *waiter)
+{
+	struct opening *opening = container_of(waiter, struct opening, parked);
+
+	return waiter->request && quota_recheck(handle_get(opening->fi.fh)) < 0;
+}
+
+/*
+ * It is larger than was said: who may not have that much learns it now. True: somebody waits on. Nothing is on its way,
+ * so nobody else takes from the list.
+ */
+static bool refuse_over_quota(struct whole *whole)
+{
+	struct object *object = whole->object;
+	struct parked *list, *kept = NULL, **last = &kept;
+	bool waits;
+
+	pthread_mutex_lock(&object->lock);
+	list = steal_pointer(whole->waiters);
+	pthread_mutex_unlock(&object->lock);
+	while (list) {
+		struct parked *waiter = list;
+
+		list = waiter->next;
+		waiter->next = NULL;
+		if (over_quota(waiter)) {
+			answer_waiter(object->fs, waiter, -EDQUOT);
+			continue;
+		}
+		*last = waiter;
+		last = &waiter->next;
+	}
+	pthread_mutex_lock(&object->lock);
+	*last = whole->waiters; /* who came meanwhile */
+	whole->waiters = kept;
+	waits = whole->waiters;
+	pthread_mutex_unlock(&object->lock);
+	return waits;
+}
+
 /* On the fetch thread. */
 static void size_known(struct fetch_request *request, const struct fetch_result *result)
 {
@@ -251,6 +293,8 @@ static void size_known(struct fetch_request *request, const struct fetch_result 
 		return;
 	}
 	whole->error = store_object_resize(whole->object->store, result->size);
+	if (whole->error == 0 && !refuse_over_quota(whole))
+		whole->error = -ECANCELED;
 	if (whole->error < 0)
 		conclude(whole, whole->error);
 	else

@@ -24,6 +24,8 @@ bool writing_add(struct flight *flight)
 	struct object *object = flight->object;
 	bool begin = !object->writing;
 
+	/* Now, before anybody is answered: a reader may close as soon as it has its bytes. */
+	flight->passing = object->passing > 0 && object->keeping == 0;
 	DL_INSERT_INORDER(object->unwritten, flight, by_chunk);
 	object->writing = true;
 	return begin;
@@ -36,7 +38,8 @@ static void take_run(struct object *object, struct run *run)
 	while (object->unwritten && run->n < STORE_RUN_MAX) {
 		struct flight *flight = object->unwritten;
 
-		if (run->n > 0 && flight->chunk != run->flights[0]->chunk + run->n)
+		if (run->n > 0 && (flight->chunk != run->flights[0]->chunk + run->n ||
+				   flight->passing != run->flights[0]->passing))
 			break;
 		DL_DELETE(object->unwritten, flight);
 		run->buffers[run->n] = (struct iovec){ flight->buffer, flight->length };
@@ -49,6 +52,10 @@ static int store_run(struct object *object, const struct run *run)
 {
 	int r;
 
+	if (run->flights[0]->passing) {
+		atomic_store(&object->uncached, true); /* which was said at the open */
+		return -EDQUOT;
+	}
 	r = store_object_put_run(object->store, run->flights[0]->chunk, run->buffers, run->n);
 	/* Each run tries anew: there may be room again. */
 	atomic_store(&object->uncached, r < 0);

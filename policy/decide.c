@@ -189,6 +189,53 @@ static uint32_t first_common(const struct pair *pairs, size_t n, const struct ru
 	return best;
 }
 
+/* ---- the patterns of an origin ---- */
+
+/* The pattern among the N, all of one kind, for the first LEN bytes of SCHEME followed by REST. */
+static const struct pattern *find_pattern(const struct pattern *patterns, size_t n,
+					  const char *scheme, size_t len, const char *rest)
+{
+	size_t low = 0, high = n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const char *text = patterns[middle].key + 1;
+		int order = strncmp(text, scheme, len);
+
+		if (order == 0)
+			order = strcmp(text + len, rest);
+		if (order == 0)
+			return &patterns[middle];
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+/* Each pattern that ORIGIN matches. */
+static void each_pattern(const struct policy *policy, const char *origin,
+			 void (*visit)(void *arg, const struct pattern *pattern), void *arg)
+{
+	const struct pattern *below = policy->patterns + 1;
+	const struct pattern *exact = below + policy->n_below, *found;
+	const char *host = policy->n_below ? strstr(origin, "://") : NULL;
+	size_t scheme = host ? (size_t)(host + 3 - origin) : 0;
+
+	visit(arg, &policy->patterns[0]);
+	found = find_pattern(exact, policy->n_patterns - 1 - policy->n_below, "", 0, origin);
+	if (found)
+		visit(arg, found);
+	/* A dot in a canonical web origin stands between two labels, or in an IPv4 address,
+	 * which no pattern covers. */
+	for (const char *dot = host ? strchr(host, '.') : NULL; dot; dot = strchr(dot + 1, '.')) {
+		found = find_pattern(below, policy->n_below, origin, scheme, dot + 1);
+		if (found)
+			visit(arg, found);
+	}
+}
+
 /* ---- deciding ---- */
 
 struct question {
@@ -204,8 +251,9 @@ static void ask_rule(struct question *question, uint32_t rule)
 		question->best = rule;
 }
 
-static void ask_pattern(struct question *question, const struct pattern *pattern)
+static void ask_pattern(void *arg, const struct pattern *pattern)
 {
+	struct question *question = arg;
 	const struct pair *pairs;
 
 	ask_rule(question, pattern->any_rule);
@@ -218,41 +266,14 @@ static void ask_pattern(struct question *question, const struct pattern *pattern
 	ask_rule(question, first_common(pairs, pattern->n, &question->fsverity));
 }
 
-/* The pattern among the N, all of one kind, for the first LEN bytes of SCHEME followed by REST. */
-static void ask_named(struct question *question, const struct pattern *patterns, size_t n,
-		      const char *scheme, size_t len, const char *rest)
-{
-	size_t low = 0, high = n;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		const char *text = patterns[middle].key + 1;
-		int order = strncmp(text, scheme, len);
-
-		if (order == 0)
-			order = strcmp(text + len, rest);
-		if (order == 0) {
-			ask_pattern(question, &patterns[middle]);
-			return;
-		}
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-}
-
 struct policy_decision policy_decide(const struct policy *policy, const char *origin,
 				     const struct digest_pair *digests)
 {
-	const struct pattern *below = policy->patterns + 1;
-	const struct pattern *exact = below + policy->n_below;
 	struct question question = {
 		.policy = policy,
 		.has_sha256 = digests->has_sha256,
 		.best = POLICY_NO_RULE,
 	};
-	const char *host;
 
 	/* Whoever has no origin matches nothing, not even `any`. */
 	if (!origin)
@@ -261,18 +282,25 @@ struct policy_decision policy_decide(const struct policy *policy, const char *or
 		question.sha256 = find_run(policy, DIGEST_SHA256, &digests->sha256);
 	if (digests->has_fsverity)
 		question.fsverity = find_run(policy, DIGEST_FSVERITY, &digests->fsverity);
-	ask_pattern(&question, &policy->patterns[0]);
-	ask_named(&question, exact, policy->n_patterns - 1 - policy->n_below, "", 0, origin);
-	host = policy->n_below ? strstr(origin, "://") : NULL;
-	if (host) {
-		size_t scheme = (size_t)(host + 3 - origin);
-
-		/* A dot in a canonical web origin stands between two labels, or in an IPv4 address,
-		 * which no pattern covers. */
-		for (const char *dot = strchr(host, '.'); dot; dot = strchr(dot + 1, '.'))
-			ask_named(&question, below, policy->n_below, origin, scheme, dot + 1);
-	}
+	each_pattern(policy, origin, ask_pattern, &question);
 	if (question.best == POLICY_NO_RULE)
 		return (struct policy_decision){0};
 	return policy->rules[question.best];
+}
+
+static void ask_quota(void *arg, const struct pattern *pattern)
+{
+	uint32_t *first = arg;
+
+	if (pattern->quota_rule < *first)
+		*first = pattern->quota_rule;
+}
+
+uint64_t policy_quota(const struct policy *policy, const char *origin)
+{
+	uint32_t first = POLICY_NO_RULE;
+
+	if (origin)
+		each_pattern(policy, origin, ask_quota, &first);
+	return first == POLICY_NO_RULE ? 0 : policy->rules[first].quota;
 }

@@ -178,6 +178,7 @@ int policy_draft_pattern(struct draft *draft, char kind, const char *origin, uin
 	pattern = APPEND(policy->patterns, policy->n_patterns);
 	pattern->any_rule = POLICY_NO_RULE;
 	pattern->sha_deny = POLICY_NO_RULE;
+	pattern->quota_rule = POLICY_NO_RULE;
 	pattern->key = strdup(key);
 	return pattern->key ? 0 : -ENOMEM;
 }
@@ -206,6 +207,19 @@ void policy_draft_pair_any(struct draft *draft, uint32_t pattern)
 
 	if (found->any_rule == POLICY_NO_RULE)
 		found->any_rule = (uint32_t)(draft->policy->n_rules - 1);
+}
+
+void policy_draft_options(struct draft *draft, uint32_t pattern, const struct policy_decision *rule)
+{
+	struct policy *policy = draft->policy;
+	struct policy_decision *last = &policy->rules[policy->n_rules - 1];
+	struct pattern *found = &policy->patterns[pattern];
+
+	last->cached = rule->cached;
+	last->list = rule->list;
+	last->quota = rule->quota;
+	if (rule->quota && found->quota_rule == POLICY_NO_RULE)
+		found->quota_rule = (uint32_t)(policy->n_rules - 1);
 }
 
 /* ---- sorting ---- */

@@ -14,7 +14,6 @@
 #define POLICY_INTERNAL_H
 
 #include <stdatomic.h>
-#include <stdint.h>
 #include "policy/policy.h"
 
 #define POLICY_NAME_MAX	     64			 /* bytes of a local name or a set's name */
@@ -102,6 +101,7 @@ struct pattern {
 	uint32_t any_rule; /* the first line that has this pattern and `any` as target */
 	uint32_t sha_deny; /* the first deny line that has this pattern and a target with SHA-256
 			      digests */
+	uint32_t quota_rule; /* the first line that has this pattern and a quota */
 };
 
 /* Line RULE, the first such, has this pattern and this target. */
@@ -172,11 +172,13 @@ int must_check policy_draft_rule(struct draft *draft, struct policy_decision rul
 				 const struct place *place);
 int must_check policy_draft_pair(struct draft *draft, uint32_t pattern, uint32_t target);
 void policy_draft_pair_any(struct draft *draft, uint32_t pattern);
+/* The options of the last rule, which has this pattern. */
+void policy_draft_options(struct draft *draft, uint32_t pattern, const struct policy_decision *rule);
 /* All was read: is every set that is used defined? Sorts, and hands over the policy. */
 int must_check policy_draft_finish(struct draft *draft, struct policy **out,
 				   struct policy_error *error);
 
-/* ---- files (load.c) and statements (parser.c) ---- */
+/* ---- files (load.c), statements (parser.c) and their options (option.c) ---- */
 
 /* A file as it was read. DEV and INO tell whether it is the same one again; both 0: not known. */
 struct policy_text {
@@ -215,6 +217,12 @@ struct parser {
 
 /* Reads all statements of PARSER's lexer. */
 int must_check policy_parser_run(struct parser *parser);
+/* "EXPECTED expected, not 'WORD'". Returns -EINVAL. */
+int policy_unexpected(struct parser *parser, const struct word *word, const char *expected);
+#define POLICY_OPTIONS "'cached', 'list' or 'quota=SIZE'"
+/* One of those, PART, into RULE. */
+int must_check policy_option(struct parser *parser, const struct word *part,
+			     struct policy_decision *rule);
 int must_check policy_include(struct parser *parser, const struct word *path);
 int must_check policy_set_file(struct parser *parser, uint32_t target, const struct word *path);
 

@@ -29,7 +29,7 @@ static int unsupported(struct parser *parser, const struct word *word)
 			   policy_word_shown(word), word->text);
 }
 
-static int unexpected(struct parser *parser, const struct word *word, const char *expected)
+int policy_unexpected(struct parser *parser, const struct word *word, const char *expected)
 {
 	if (word->len == 0)
 		return policy_fail(parser->error, &word->place, "%s expected", expected);
@@ -40,7 +40,7 @@ static int unexpected(struct parser *parser, const struct word *word, const char
 static int take_word(struct parser *parser, const char *expected, struct word *word)
 {
 	*word = policy_lexer_word(&parser->lexer);
-	return word->len ? 0 : unexpected(parser, word, expected);
+	return word->len ? 0 : policy_unexpected(parser, word, expected);
 }
 
 static int take_keyword(struct parser *parser, const char *keyword)
@@ -51,14 +51,14 @@ static int take_keyword(struct parser *parser, const char *keyword)
 	if (policy_word_is(&word, keyword))
 		return 0;
 	snprintf(expected, sizeof(expected), "'%s'", keyword);
-	return unexpected(parser, &word, expected);
+	return policy_unexpected(parser, &word, expected);
 }
 
 static int take_end(struct parser *parser)
 {
 	struct word word = policy_lexer_word(&parser->lexer);
 
-	return word.len ? unexpected(parser, &word, "the end of the line") : 0;
+	return word.len ? policy_unexpected(parser, &word, "the end of the line") : 0;
 }
 
 /* ---- origins ---- */
@@ -121,7 +121,7 @@ static int parse_id(struct parser *parser, const struct word *word, uint32_t *id
 		value = 10 * value + (uint64_t)(word->text[i] - '0');
 	}
 	if (i < word->len || value >= UINT32_MAX || (word->text[0] == '0' && word->len > 1))
-		return unexpected(parser, word, "a number from 0 to 4294967294");
+		return policy_unexpected(parser, word, "a number from 0 to 4294967294");
 	*id = (uint32_t)value;
 	return 0;
 }
@@ -172,7 +172,7 @@ static int parse_caller(struct parser *parser, const struct word *keyword)
 	} else if (policy_word_is(&word, "cgroup") || policy_word_is(&word, "unit")) {
 		r = unsupported(parser, &word);
 	} else if (!policy_word_is(&word, "any")) {
-		r = unexpected(parser, &word, "'uid', 'user', 'gid' or 'any'");
+		r = policy_unexpected(parser, &word, "'uid', 'user', 'gid' or 'any'");
 	}
 	if (r == 0)
 		r = take_keyword(parser, "is");
@@ -206,7 +206,7 @@ static int parse_set_name(struct parser *parser, const struct word *word, uint32
 	int r;
 
 	if (!policy_word_copy(word, name, sizeof(name)) || !set_name_valid(name))
-		return unexpected(parser, word, "a set's name ([a-z][a-z0-9._-]*)");
+		return policy_unexpected(parser, word, "a set's name ([a-z][a-z0-9._-]*)");
 	r = policy_draft_target(parser->draft, name, &word->place, set);
 	if (r < 0)
 		return out_of_memory(parser);
@@ -228,7 +228,7 @@ static int parse_digests(struct parser *parser, uint32_t set, struct word word)
 
 		if (!policy_word_copy(&word, text, sizeof(text)) ||
 		    digest_name_parse(text, &digest) < 0)
-			return unexpected(parser, &word, "a digest");
+			return policy_unexpected(parser, &word, "a digest");
 		if (policy_draft_entry(parser->draft, set, &digest) < 0)
 			return out_of_memory(parser);
 	}
@@ -259,7 +259,7 @@ static int parse_set(struct parser *parser, const struct word *keyword)
 		if (policy_word_is(&rest, "shared"))
 			r = unsupported(parser, &rest);
 		else if (rest.len)
-			r = unexpected(parser, &rest, "the end of the line");
+			r = policy_unexpected(parser, &rest, "the end of the line");
 	}
 	return r < 0 ? r : policy_set_file(parser, set, &word);
 }
@@ -309,12 +309,12 @@ static int parse_target(struct parser *parser, const struct word *word, uint32_t
 		return 0;
 	}
 	if (!policy_word_copy(word, name, sizeof(name)))
-		return unexpected(parser, word, "'any', a set or a digest");
+		return policy_unexpected(parser, word, "'any', a set or a digest");
 	literal = digest_name_parse(name, &digest) == 0;
 	if (literal)
 		digest_name_format(&digest, name);
 	else if (!set_name_valid(name))
-		return unexpected(parser, word, "'any', a set or a digest");
+		return policy_unexpected(parser, word, "'any', a set or a digest");
 	if (policy_draft_target(parser->draft, name, &word->place, &target) < 0)
 		return out_of_memory(parser);
 	if (literal && !parser->draft->targets[target].defined) {
@@ -334,28 +334,20 @@ static int parse_with(struct parser *parser, struct policy_decision *rule)
 	if (word.len == 0)
 		return 0;
 	if (!policy_word_is(&word, "with"))
-		return unexpected(parser, &word,
+		return policy_unexpected(parser, &word,
 				  rule->allow ? "'with' or the end of the line"
 					      : "the end of the line");
 	if (!rule->allow)
 		return policy_fail(parser->error, &word.place, "'deny' takes no 'with'");
-	r = take_word(parser, "'cached' or 'list'", &word);
+	r = take_word(parser, POLICY_OPTIONS, &word);
 	if (r < 0)
 		return r;
 	while (word.text) {
 		struct word part = split(&word);
-		bool *option = policy_word_is(&part, "cached") ? &rule->cached
-			       : policy_word_is(&part, "list") ? &rule->list
-							       : NULL;
 
-		if (part.len >= 6 && !memcmp(part.text, "quota=", 6))
-			return unsupported(parser, &part);
-		if (!option)
-			return unexpected(parser, &part, "'cached' or 'list'");
-		if (*option)
-			return policy_fail(parser->error, &part.place, "'%.*s' stands here twice",
-					   (int)part.len, part.text);
-		*option = true;
+		r = policy_option(parser, &part, rule);
+		if (r < 0)
+			return r;
 	}
 	return take_end(parser);
 }
@@ -388,8 +380,7 @@ static int parse_rule(struct parser *parser, const struct word *keyword)
 	r = parse_with(parser, &rule);
 	if (r < 0)
 		return r;
-	parser->draft->policy->rules[parser->draft->policy->n_rules - 1].cached = rule.cached;
-	parser->draft->policy->rules[parser->draft->policy->n_rules - 1].list = rule.list;
+	policy_draft_options(parser->draft, pattern, &rule);
 	return 0;
 }
 
@@ -414,7 +405,7 @@ static int parse_statement(struct parser *parser, const struct word *word)
 			return unsupported(parser, word);
 		return statements[i].parse(parser, word);
 	}
-	return unexpected(parser, word, "'caller', 'set', 'include', 'allow' or 'deny'");
+	return policy_unexpected(parser, word, "'caller', 'set', 'include', 'allow' or 'deny'");
 }
 
 int policy_parser_run(struct parser *parser)

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include "common/cleanup.h"
 #include "common/digest.h"
@@ -89,6 +90,7 @@ struct policy_decision {
 	bool allow;
 	bool cached; /* may open what is complete here; fetches nothing */
 	bool list;   /* readdir shows it */
+	uint64_t quota; /* bytes that the origin may have in use; 0: any number */
 	struct policy_where where;
 };
 
@@ -98,5 +100,11 @@ struct policy_decision {
  */
 struct policy_decision policy_decide(const struct policy *policy, const char *origin,
 				     const struct digest_pair *digests);
+
+/*
+ * The quota of ORIGIN (canonical; NULL has none): that of the first line that may match it and has one. For what is
+ * said about an origin as a whole; an open has the quota of the line that decides. 0: none.
+ */
+uint64_t policy_quota(const struct policy *policy, const char *origin);
 
 #endif

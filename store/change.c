@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include "common/log.h"
 
-int object_reserve(struct store_object *object, uint64_t size, bool written)
+int object_reserve(struct store_object *object, uint64_t size, struct arrival *arrival)
 {
 	_cleanup_batch_ struct db_batch batch = db_batch();
 	struct schema_key opened = schema_key_id(SCHEMA_OPENED, object->id);
@@ -23,7 +23,7 @@ int object_reserve(struct store_object *object, uint64_t size, bool written)
 	uint8_t value[SCHEMA_TIME_SIZE];
 	int r;
 
-	r = room_reserve(object, size, written);
+	r = room_reserve(object, size, arrival);
 	if (r == -ENOSPC && !atomic_exchange(&object->refused, true))
 		log_warning("%s: no room for the %llu bytes of %s", store->path,
 			    (unsigned long long)size, object_label(object).text);
@@ -55,7 +55,7 @@ int object_make_file(struct store_object *object)
 	if (object->removed) {
 		fd = store_file_anonymous(store, size);
 	} else {
-		r = object->record.file ? 0 : object_reserve(object, size, false);
+		r = object->record.file ? 0 : object_reserve(object, size, NULL);
 		if (r < 0)
 			return r;
 		fd = store_file_create(store, &object->name, size);
@@ -351,6 +351,7 @@ static int erase_named(struct store_object *object)
 	struct schema_key doomed = schema_key_digest(SCHEMA_DOOMED, &object->name);
 	struct store *store = object->store;
 	char path[STORE_FILE_PATH_SIZE];
+	bool gone;
 	int r;
 
 	erase_all(&batch, object->id, &object->record);
@@ -362,17 +363,18 @@ static int erase_named(struct store_object *object)
 	pthread_mutex_lock(&store->lock);
 	object->removed = true;
 	pthread_mutex_unlock(&store->lock);
+	accounts_forget(store, object->id);
 	if (!object->record.file)
 		return 0;
-	room_release(store, object->id);
 	store_file_path(&object->name, path);
-	if (unlinkat(store->objects_fd, path, 0) < 0 && errno != ENOENT) {
+	gone = unlinkat(store->objects_fd, path, 0) == 0 || errno == ENOENT;
+	if (!gone)
 		log_error_errno(-errno, "%s/objects/%s stays until the store is opened again",
 				store->path, path);
-		return 0;
-	}
+	/* Not before: the next one begins to fill it at once. */
+	room_release(store, object->id);
 	db_batch_delete(&after, &doomed);
-	if (db_write(store->db, &after, false) < 0)
+	if (gone && db_write(store->db, &after, false) < 0)
 		log_debug("%s: its removal is looked at again at the next open", path);
 	return 0;
 }

@@ -6,6 +6,8 @@
  * Nobody waits for a victim: the one who evicts may hold the claim of an object of its own. An object that
  * somebody opens in between is left alone; who comes later waits for the outcome, so that what was opened does not
  * turn out to be gone.
+ *
+ * What a view released to keep to its quota, and no other view uses, goes in the same way.
  */
 #include "store/internal.h"
 
@@ -58,7 +60,17 @@ static void unclaim(struct store_object *object)
 	object_unclaim(object);
 }
 
-static int evict(struct store *store, uint64_t id)
+/* ABANDONED: only if no view uses it. */
+static void report(const struct store_object *object, bool abandoned)
+{
+	stats_add(STAT_EVICTED, 1);
+	stats_add(STAT_EVICTED_BYTES, (int64_t)object->record.size);
+	log_info("%s: %s (%llu bytes) %s", object->store->path, object_label(object).text,
+		 (unsigned long long)object->record.size,
+		 abandoned ? "is not used any more" : "made room");
+}
+
+static int evict(struct store *store, uint64_t id, bool abandoned)
 {
 	struct store_object *object;
 	int r;
@@ -67,14 +79,10 @@ static int evict(struct store *store, uint64_t id)
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
 	if (claim_unused(object)) {
-		r = object_erase(object);
-		if (r == 0) {
-			stats_add(STAT_EVICTED, 1);
-			stats_add(STAT_EVICTED_BYTES, (int64_t)object->record.size);
-			log_info("%s: %s (%llu bytes) made room", store->path,
-				 object_label(object).text,
-				 (unsigned long long)object->record.size);
-		}
+		if (!abandoned || !accounts_use(store, id)) /* and nobody begins to: it is claimed */
+			r = object_erase(object);
+		if (r == 0 && object->removed)
+			report(object, abandoned);
 		unclaim(object);
 	}
 	store_object_close(object);
@@ -89,7 +97,17 @@ int evict_oldest(struct store *store)
 	store_claim(store, &store->evicting);
 	r = choose(store, &id);
 	if (r == 0)
-		r = evict(store, id);
+		r = evict(store, id, false);
+	store_unclaim(store, &store->evicting);
+	return r;
+}
+
+int evict_unused(struct store *store, uint64_t id)
+{
+	int r;
+
+	store_claim(store, &store->evicting);
+	r = evict(store, id, true);
 	store_unclaim(store, &store->evicting);
 	return r;
 }

@@ -17,6 +17,7 @@
 struct store_ingest {
 	struct store *store;
 	int fd;
+	struct arrival arrival;
 	char name[32]; /* in tmp/; empty once it is renamed */
 };
 
@@ -25,9 +26,6 @@ int store_ingest_new(struct store *store, uint64_t size_hint, struct store_inges
 	struct store_ingest *ingest;
 	int r;
 
-	r = room_check(store, size_hint, false);
-	if (r < 0)
-		return r;
 	ingest = calloc(1, sizeof(*ingest));
 	if (!ingest)
 		return -ENOMEM;
@@ -39,6 +37,12 @@ int store_ingest_new(struct store *store, uint64_t size_hint, struct store_inges
 	if (ingest->fd < 0) {
 		r = log_error_errno(-errno, "%s/tmp/%s cannot be made", store->path, ingest->name);
 		free(ingest);
+		return r;
+	}
+	ingest->arrival.fd = ingest->fd;
+	r = room_expect(store, &ingest->arrival, size_hint);
+	if (r < 0) {
+		store_ingest_abort(ingest);
 		return r;
 	}
 	*out = ingest;
@@ -56,6 +60,7 @@ void store_ingest_abort(struct store_ingest *ingest)
 		return;
 	if (*ingest->name && unlinkat(ingest->store->tmp_fd, ingest->name, 0) < 0)
 		log_warning_errno(-errno, "%s/tmp/%s stays", ingest->store->path, ingest->name);
+	room_unexpect(ingest->store, &ingest->arrival);
 	cleanup_close(&ingest->fd);
 	free(ingest);
 }
@@ -93,7 +98,7 @@ static int find_or_create(struct store *store, const struct digest_pair *digests
 }
 
 /* Claimed: the object. Make its room and its size those of the file. */
-static int fit(struct store_object *object, uint64_t size)
+static int fit(struct store_object *object, uint64_t size, struct arrival *arrival)
 {
 	struct map *map;
 	int r;
@@ -103,7 +108,7 @@ static int fit(struct store_object *object, uint64_t size)
 	if (object->record.file)
 		r = room_resize(object->store, object->id, object->record.size, size);
 	else
-		r = object_reserve(object, size, true);
+		r = object_reserve(object, size, arrival);
 	if (r < 0 || size == atomic_load(&object->map)->size)
 		return r;
 	r = map_new(size, &map);
@@ -124,7 +129,7 @@ static int replace(struct store_ingest *ingest, struct store_object *object,
 		return r;
 	if (record.size != size && object->record.digests.has_fsverity)
 		return -EINVAL; /* the size is part of that digest */
-	r = fit(object, size);
+	r = fit(object, size, &ingest->arrival);
 	if (r < 0)
 		return r;
 	r = store_file_take(object->store, ingest->name, &object->name);
@@ -136,6 +141,7 @@ static int replace(struct store_ingest *ingest, struct store_object *object,
 		return r;
 	ingest->fd = -1;
 	map_fill(atomic_load(&object->map), STORE_PRESENT);
+	room_unexpect(object->store, &ingest->arrival); /* where it was not handed on */
 	record.size = size;
 	record.file = true;
 	record.complete = true;

@@ -7,6 +7,7 @@
  *
  *	object claim, shared     put, confirm, drop, touch: any number at once, none waits for another
  *	object claim, exclusive  whatever changes the record, the size or the file
+ *	charging                 what a view uses is compared with its quota
  *	evicting                 who goes next? One goes at a time
  *	naming                   making a record and removing one with its file: whose names are free?
  *	reserving                the sum of what objects take is compared with the limit
@@ -88,12 +89,11 @@ struct resident {
 	UT_hash_handle hh;
 };
 
-/* Opens that are recorded: times are in seconds, so more of them in the same one change nothing. */
-#define STORE_TOUCHES 64
-struct touch {
-	uint64_t id;
-	uint32_t view;
-	int64_t time;
+/* A file in tmp/ that is being written: its room is kept for the object that it becomes. */
+struct arrival {
+	uint64_t room; /* 0: its size is not known, or the room was handed on */
+	int fd;
+	struct arrival *prev, *next;
 };
 
 struct store {
@@ -108,11 +108,18 @@ struct store {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;	      /* a claim was given back, an object was loaded */
 	struct store_object *objects; /* protected by lock: the open ones, by id */
-	bool naming, reserving, evicting; /* protected by lock: claims */
-	struct touch touches[STORE_TOUCHES]; /* protected by lock: the last ones, by id and view */
+	bool naming, reserving, evicting, charging; /* protected by lock: claims */
 	struct resident *residents, *oldest; /* protected by lock: by id; by last use */
-	uint64_t used, held, pinned; /* protected by lock: see resident.c */
+	uint64_t used, taken, held, pinned; /* protected by lock: see resident.c */
+	uint64_t incoming;	    /* protected by lock: the room of arrivals */
+	struct arrival *arrivals;   /* protected by lock; changed by whoever claims reserving */
 	struct filling *filling; /* protected by lock; removed from by whoever claims reserving */
+
+	pthread_mutex_t accounts_lock;
+	struct account *accounts; /* protected by accounts_lock: by view */
+	uint64_t *abandoned;	  /* protected by accounts_lock: released by the last view that used them */
+	size_t n_abandoned;
+	uint64_t last_rank;	  /* protected by accounts_lock: of all uses, see account.c */
 
 	struct sequence object_ids, view_ids;
 };
@@ -159,6 +166,53 @@ void resident_touch(struct store *store, uint64_t id, int64_t now);
 void residents_sort(struct store *store);
 void residents_free(struct store *store);
 
+/* ---- account.c and charge.c: what views use; each takes accounts_lock ---- */
+
+/* A view opens an object. */
+struct use {
+	uint64_t id, size;
+	uint32_t view;
+	bool pinned;
+	uint64_t quota;	    /* 0: none */
+	int64_t now;
+	bool fresh;	    /* set: it was not charged before */
+	uint64_t *released; /* set, to be freed: objects that the view does not use any more */
+	size_t n_released;
+};
+
+/*
+ * Claimed: charging, and the object, shared. Hold USE's object for its view, and charge it if it is not; what the view
+ * used longest ago is released until all fits. -EDQUOT: it does not fit, not even then; nothing was released for it,
+ * but what is above the quota without it, the object's own charge if need be. -ENOMEM, -EFBIG.
+ */
+int must_check account_charge(struct store *store, struct use *use);
+/* Hold what is charged, if nothing has to be released. RECORDED: the disk has its use in this second. */
+bool must_check account_hold(struct store *store, const struct use *use, bool *recorded);
+/* A held one: it was used last, at USE's time. */
+void account_used(struct store *store, const struct use *use);
+/* UNDO: it was never charged, either. */
+void account_unhold(struct store *store, uint32_t view, uint64_t id, bool undo);
+
+/* Claimed: the object. It left the store; it has another size, or is pinned or not any more. */
+void accounts_forget(struct store *store, uint64_t id);
+void accounts_change(struct store *store, uint64_t id, uint64_t size, bool pinned);
+/* Does any view use it? */
+bool accounts_use(struct store *store, uint64_t id);
+
+/* What is known of all objects, in the order of their ids, while the uses are loaded. */
+struct account_loading {
+	struct store *store;
+	struct known_object {
+		uint64_t id, size;
+		bool pinned;
+	} *known; /* to be freed */
+	size_t n, capacity, at;
+};
+int must_check accounts_know(struct account_loading *loading, uint64_t id,
+			     const struct record *record);
+int must_check accounts_load(struct account_loading *loading);
+void accounts_free(struct store *store);
+
 /* ---- evict.c: who goes ---- */
 
 /*
@@ -166,14 +220,28 @@ void residents_free(struct store *store);
  * else has, naming and reserving.
  */
 int must_check evict_oldest(struct store *store);
+/* ID goes, unless a view uses it, or it may not. Claims the same. */
+int must_check evict_unused(struct store *store, uint64_t id);
 
 /* ---- room.c: what fits, if need be after others went ---- */
 
+#define STORE_BLOCK ((uint64_t)4096) /* of every filesystem in use, or a multiple of it */
+
+/* What SIZE bytes take on the disk. */
+static inline uint64_t room_of(uint64_t size)
+{
+	return (size + STORE_BLOCK - 1) / STORE_BLOCK * STORE_BLOCK;
+}
+
 int must_check room_load(struct store *store, uint64_t size_option);
-/* SIZE bytes more? WRITTEN: they are on the disk already. -ENOSPC. */
-int must_check room_check(struct store *store, uint64_t size, bool written);
-/* Check and take, for an object that is claimed. */
-int must_check room_reserve(struct store_object *object, uint64_t size, bool written);
+/*
+ * Take the room of an object that is claimed. ARRIVAL: its bytes, which are on the disk already, and whose room becomes
+ * the object's; NULL: they are still to come. -ENOSPC.
+ */
+int must_check room_reserve(struct store_object *object, uint64_t size, struct arrival *arrival);
+/* The same for SIZE bytes (0: not known) that will be written to ARRIVAL's descriptor, until room_unexpect(). */
+int must_check room_expect(struct store *store, struct arrival *arrival, uint64_t size);
+void room_unexpect(struct store *store, struct arrival *arrival);
 /* A reserved object's size becomes TO. */
 int must_check room_resize(struct store *store, uint64_t id, uint64_t from, uint64_t to);
 /* It is complete, it was found not to be, it is gone. */
@@ -270,7 +338,7 @@ void object_set_record(struct store_object *object, const struct record *record)
 void object_set_map(struct store_object *object, struct map *map);
 int must_check object_set_fd(struct store_object *object, int fd);
 int must_check object_make_file(struct store_object *object);
-int must_check object_reserve(struct store_object *object, uint64_t size, bool written);
+int must_check object_reserve(struct store_object *object, uint64_t size, struct arrival *arrival);
 int must_check object_forget(struct store_object *object);
 /* Out of the store. -ENOENT: it was. */
 int must_check object_erase(struct store_object *object);

@@ -71,6 +71,8 @@ void object_unshare(struct store_object *object)
 
 void object_set_record(struct store_object *object, const struct record *record)
 {
+	if (object->record.size != record->size || object->record.pinned != record->pinned)
+		accounts_change(object->store, object->id, record->size, record->pinned);
 	pthread_mutex_lock(&object->store->lock);
 	object->record = *record;
 	pthread_mutex_unlock(&object->store->lock);

@@ -8,7 +8,6 @@
  */
 #include "store/internal.h"
 
-#include <time.h>
 #include "common/log.h"
 
 int record_read(struct store *store, uint64_t id, struct record *out)
@@ -296,12 +295,6 @@ int store_create(struct store *store, const struct digest_name *name, uint64_t s
 	return r;
 }
 
-struct first {
-	size_t key_len;
-	uint64_t number;
-	int64_t time;
-};
-
 static int take_id(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value, size_t len)
 {
 	*(uint64_t *)arg = schema_get_u64(key + 1);
@@ -326,94 +319,4 @@ int store_next(struct store *store, uint64_t after, struct store_info *out)
 			return r;
 		after = id; /* it was removed between the two */
 	}
-}
-
-struct user {
-	uint32_t view;
-	int64_t last_open;
-};
-
-static int take_user(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
-		     size_t len)
-{
-	struct user *user = arg;
-
-	user->view = schema_get_u32(key + 9);
-	return schema_get_time(value, len, &user->last_open) < 0 ? -EIO : 1;
-}
-
-int store_next_user(struct store *store, uint64_t id, uint32_t after, uint32_t *view,
-		    int64_t *last_open)
-{
-	struct schema_key key = schema_key_id(SCHEMA_USER, id);
-	size_t prefix = key.len;
-	struct user user;
-	int r;
-
-	if (after == UINT32_MAX)
-		return -ENOENT;
-	schema_key_u32(&key, after + 1);
-	r = db_scan(store->db, &key, prefix, take_user, &user);
-	if (r <= 0)
-		return r < 0 ? r : -ENOENT;
-	*view = user.view;
-	*last_open = user.last_open;
-	return 0;
-}
-
-static struct touch *touch_slot(struct store *store, uint64_t id, uint32_t view)
-{
-	return &store->touches[(id + view * 31) % STORE_TOUCHES];
-}
-
-static bool is_touched(struct store *store, uint64_t id, uint32_t view, int64_t now)
-{
-	const struct touch *touch = touch_slot(store, id, view);
-	bool touched;
-
-	pthread_mutex_lock(&store->lock);
-	touched = touch->id == id && touch->view == view && touch->time == now;
-	if (touched)
-		resident_touch(store, id, now); /* behind those of the same second */
-	pthread_mutex_unlock(&store->lock);
-	return touched;
-}
-
-static void set_touched(struct store *store, uint64_t id, uint32_t view, int64_t now)
-{
-	pthread_mutex_lock(&store->lock);
-	*touch_slot(store, id, view) = (struct touch){id, view, now};
-	resident_touch(store, id, now);
-	pthread_mutex_unlock(&store->lock);
-}
-
-/* Through the open object, so that no use is noted behind a removal. */
-int store_touch(struct store *store, uint64_t id, uint32_t view)
-{
-	_cleanup_batch_ struct db_batch batch = db_batch();
-	struct schema_key user = schema_key_id(SCHEMA_USER, id);
-	struct schema_key opened = schema_key_id(SCHEMA_OPENED, id);
-	uint8_t value[SCHEMA_TIME_SIZE];
-	struct store_object *object;
-	int64_t now = (int64_t)time(NULL);
-	int r;
-
-	if (is_touched(store, id, view, now))
-		return 0;
-	r = store_object_open(store, id, &object);
-	if (r < 0)
-		return r;
-	schema_key_u32(&user, view);
-	schema_put_time(value, now);
-	db_batch_put(&batch, &user, value, sizeof(value));
-	db_batch_put(&batch, &opened, value, sizeof(value));
-	object_share(object);
-	r = object->removed ? -ENOENT : db_write(store->db, &batch, false);
-	if (r == 0) {
-		atomic_store(&object->last_open, now);
-		set_touched(store, id, view, now);
-	}
-	object_unshare(object);
-	store_object_close(object);
-	return r;
 }

@@ -2,7 +2,7 @@
 /*
  * What is in the store: the objects that have a file, in the order in which they were used last.
  *
- *	used = sum of their sizes         held = of that, what may not go: open or pinned
+ *	used = sum of their sizes    taken = the same in whole blocks    held = of that, what may not go: open or pinned
  *
  * In memory only (96 bytes each): summed and sorted over the records at open, so no crash can make it
  * wrong. Everything here is called with store->lock held.
@@ -21,12 +21,13 @@ struct resident *resident_find(struct store *store, uint64_t id)
 
 static uint64_t held_bytes(const struct resident *resident)
 {
-	return resident->open || resident->pinned ? resident->size : 0;
+	return resident->open || resident->pinned ? room_of(resident->size) : 0;
 }
 
 static void count(struct store *store, const struct resident *resident)
 {
 	store->used += resident->size;
+	store->taken += room_of(resident->size);
 	store->held += held_bytes(resident);
 	store->pinned += resident->pinned ? resident->size : 0;
 }
@@ -34,6 +35,7 @@ static void count(struct store *store, const struct resident *resident)
 static void discount(struct store *store, const struct resident *resident)
 {
 	store->used -= resident->size;
+	store->taken -= room_of(resident->size);
 	store->held -= held_bytes(resident);
 	store->pinned -= resident->pinned ? resident->size : 0;
 }

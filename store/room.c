@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What fits. The room of an object is its size, taken whole before its file is made and given
+ * What fits. The room of an object is its size in whole blocks, taken at once before its file is made and given
  * back when the object is removed.
  *
  * Files are sparse, so what the disk says is free has been promised in part to objects still being
@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
+#include <utlist.h>
 #include "common/log.h"
 
 static struct filling *filling_new(uint64_t id, const struct digest_name *name, uint64_t size)
@@ -20,7 +21,7 @@ static struct filling *filling_new(uint64_t id, const struct digest_name *name, 
 	struct filling *filling = calloc(1, sizeof(*filling));
 
 	if (filling)
-		*filling = (struct filling){.id = id, .size = size, .name = *name};
+		*filling = (struct filling){.id = id, .size = room_of(size), .name = *name};
 	return filling;
 }
 
@@ -40,15 +41,18 @@ static int add_filling(struct store *store, uint64_t id, const struct digest_nam
 static int count_record(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
 			size_t len)
 {
-	struct store *store = arg;
+	struct account_loading *loading = arg;
+	struct store *store = loading->store;
 	struct resident *resident;
 	struct record record;
 	struct digest_name name;
+	int r;
 
 	if (key_len != 9 || schema_get_record(value, len, &record) < 0)
 		return log_error_errno(-EIO, "%s: a record cannot be understood", store->path);
-	if (!record.file)
-		return 0;
+	r = accounts_know(loading, schema_get_u64(key + 1), &record);
+	if (r < 0 || !record.file)
+		return r;
 	resident = calloc(1, sizeof(*resident));
 	if (!resident)
 		return -ENOMEM;
@@ -71,7 +75,7 @@ static int count_use(void *arg, const uint8_t *key, size_t key_len, const uint8_
 	return 0;
 }
 
-/* Bytes that objects being filled will still want of the disk. Claimed: reserving. */
+/* Bytes that objects being filled, and arrivals, will still want of the disk. Claimed: reserving. */
 static uint64_t promised(struct store *store)
 {
 	uint64_t sum = 0;
@@ -88,6 +92,12 @@ static uint64_t promised(struct store *store)
 			there = (uint64_t)st.st_blocks * 512;
 		if (there < filling->size)
 			sum += filling->size - there;
+	}
+	for (struct arrival *arrival = store->arrivals; arrival; arrival = arrival->next) {
+		struct stat st;
+
+		if (fstat(arrival->fd, &st) == 0 && (uint64_t)st.st_blocks * 512 < arrival->room)
+			sum += arrival->room - (uint64_t)st.st_blocks * 512;
 	}
 	return sum;
 }
@@ -107,15 +117,19 @@ static int disk_free(struct store *store, uint64_t *free_bytes, uint64_t *promis
 }
 
 /* Nobody else is here yet. */
-static int load_residents(struct store *store)
+static int load_all(struct store *store)
 {
 	struct schema_key objects = schema_key(SCHEMA_OBJECT), opened = schema_key(SCHEMA_OPENED);
+	struct account_loading loading = {.store = store};
 	int r;
 
-	r = db_scan(store->db, &objects, objects.len, count_record, store);
+	r = db_scan(store->db, &objects, objects.len, count_record, &loading);
 	if (r == 0)
 		r = db_scan(store->db, &opened, opened.len, count_use, store);
 	residents_sort(store);
+	if (r == 0)
+		r = accounts_load(&loading);
+	free(loading.known);
 	return r;
 }
 
@@ -124,7 +138,7 @@ int room_load(struct store *store, uint64_t size_option)
 	uint64_t free_bytes, promises;
 	int r;
 
-	r = load_residents(store);
+	r = load_all(store);
 	if (r < 0)
 		return r;
 	store->limit = size_option;
@@ -140,19 +154,22 @@ int room_load(struct store *store, uint64_t size_option)
 	r = disk_free(store, &free_bytes, &promises);
 	if (r < 0)
 		return r;
-	store->limit = (free_bytes + store->used) / 2;
+	store->limit = (free_bytes + store->taken) / 2;
 	return 0;
 }
 
-/* Do SIZE bytes fit, or would they, if ALL_GONE, without all that may go? Claimed: reserving. */
-static int fits(struct store *store, uint64_t size, bool written, bool all_gone)
+/*
+ * Do SIZE bytes fit, or would they, if ALL_GONE, without all that may go? ARRIVAL: they are written, and have had room.
+ * Claimed: reserving.
+ */
+static int fits(struct store *store, uint64_t size, const struct arrival *arrival, bool all_gone)
 {
 	uint64_t free_bytes, promises, used, gone;
 	int r;
 
 	pthread_mutex_lock(&store->lock);
-	gone = all_gone ? store->used - store->held : 0;
-	used = store->used - gone;
+	gone = all_gone ? store->taken - store->held : 0;
+	used = store->taken - gone + store->incoming - (arrival ? arrival->room : 0);
 	pthread_mutex_unlock(&store->lock);
 	if (used > store->limit || size > store->limit - used)
 		return -ENOSPC;
@@ -162,26 +179,26 @@ static int fits(struct store *store, uint64_t size, bool written, bool all_gone)
 	free_bytes += gone;
 	if (free_bytes < store->keep_free)
 		return -ENOSPC;
-	return written || size <= free_bytes - store->keep_free ? 0 : -ENOSPC;
+	return arrival || size <= free_bytes - store->keep_free ? 0 : -ENOSPC;
 }
 
 /*
  * TAKE the room for SIZE bytes, of which the claim keeps others off; objects go until it fits. Nothing goes for
  * what would not fit even then.
  */
-static int take_room(struct store *store, uint64_t size, bool written,
+static int take_room(struct store *store, uint64_t size, const struct arrival *arrival,
 		     void (*take)(struct store *store, void *arg), void *arg)
 {
 	int r;
 
 	do {
 		store_claim(store, &store->reserving);
-		r = fits(store, size, written, false);
-		if (r == 0 && take) {
+		r = fits(store, size, arrival, false);
+		if (r == 0) {
 			pthread_mutex_lock(&store->lock);
 			take(store, arg);
 			pthread_mutex_unlock(&store->lock);
-		} else if (r == -ENOSPC && fits(store, size, written, true) == 0) {
+		} else if (r == -ENOSPC && fits(store, size, arrival, true) == 0) {
 			r = -EAGAIN;
 		}
 		store_unclaim(store, &store->reserving);
@@ -191,14 +208,52 @@ static int take_room(struct store *store, uint64_t size, bool written,
 	return r;
 }
 
-int room_check(struct store *store, uint64_t size, bool written)
+/* Locked, claimed: reserving. */
+static void hand_on(struct store *store, struct arrival *arrival)
 {
-	return take_room(store, size, written, NULL, NULL);
+	if (!arrival->room)
+		return;
+	DL_DELETE(store->arrivals, arrival);
+	store->incoming -= arrival->room;
+	arrival->room = 0;
+}
+
+struct expected {
+	struct arrival *arrival;
+	uint64_t room;
+};
+
+static void expect(struct store *store, void *arg)
+{
+	const struct expected *expected = arg;
+
+	if (!expected->room)
+		return;
+	expected->arrival->room = expected->room;
+	store->incoming += expected->room;
+	DL_APPEND(store->arrivals, expected->arrival);
+}
+
+int room_expect(struct store *store, struct arrival *arrival, uint64_t size)
+{
+	struct expected expected = {arrival, room_of(size)};
+
+	return take_room(store, expected.room, NULL, expect, &expected);
+}
+
+void room_unexpect(struct store *store, struct arrival *arrival)
+{
+	store_claim(store, &store->reserving);
+	pthread_mutex_lock(&store->lock);
+	hand_on(store, arrival);
+	pthread_mutex_unlock(&store->lock);
+	store_unclaim(store, &store->reserving);
 }
 
 struct newcomer {
 	struct resident *resident;
 	struct filling *filling;
+	struct arrival *arrival;
 };
 
 static void take_in(struct store *store, void *arg)
@@ -208,13 +263,16 @@ static void take_in(struct store *store, void *arg)
 	resident_add(store, steal_pointer(newcomer->resident));
 	HASH_ADD(hh, store->filling, id, sizeof(newcomer->filling->id), newcomer->filling);
 	newcomer->filling = NULL;
+	if (newcomer->arrival)
+		hand_on(store, newcomer->arrival);
 }
 
-int room_reserve(struct store_object *object, uint64_t size, bool written)
+int room_reserve(struct store_object *object, uint64_t size, struct arrival *arrival)
 {
 	struct newcomer newcomer = {
 		.resident = calloc(1, sizeof(*newcomer.resident)),
 		.filling = filling_new(object->id, &object->name, size),
+		.arrival = arrival,
 	};
 	int r = -ENOMEM;
 
@@ -224,7 +282,7 @@ int room_reserve(struct store_object *object, uint64_t size, bool written)
 		newcomer.resident->pinned = object->record.pinned;
 		newcomer.resident->last_use = (int64_t)time(NULL);
 		newcomer.resident->open = true;
-		r = take_room(object->store, size, written, take_in, &newcomer);
+		r = take_room(object->store, room_of(size), arrival, take_in, &newcomer);
 	}
 	free(newcomer.resident);
 	free(newcomer.filling);
@@ -245,15 +303,15 @@ static void resize(struct store *store, void *arg)
 		resident_set(store, resident, change->to, resident->open, resident->pinned);
 	HASH_FIND(hh, store->filling, &change->id, sizeof(change->id), filling);
 	if (filling)
-		filling->size = change->to;
+		filling->size = room_of(change->to);
 }
 
 int room_resize(struct store *store, uint64_t id, uint64_t from, uint64_t to)
 {
 	struct change change = {id, to};
 
-	if (to > from)
-		return take_room(store, to - from, false, resize, &change);
+	if (room_of(to) > room_of(from))
+		return take_room(store, room_of(to) - room_of(from), NULL, resize, &change);
 	store_claim(store, &store->reserving);
 	pthread_mutex_lock(&store->lock);
 	resize(store, &change);
@@ -297,12 +355,14 @@ void room_release(struct store *store, uint64_t id)
 
 int store_shrink(struct store *store, uint64_t bytes)
 {
-	struct store_usage usage;
+	uint64_t taken;
 	int r = 0;
 
 	for (;;) {
-		store_usage(store, &usage);
-		if (r < 0 || usage.used <= bytes)
+		pthread_mutex_lock(&store->lock);
+		taken = store->taken;
+		pthread_mutex_unlock(&store->lock);
+		if (r < 0 || taken <= bytes)
 			return r;
 		r = evict_oldest(store);
 	}

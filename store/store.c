@@ -213,6 +213,7 @@ int store_open(const struct store_options *options, struct store **out)
 	/* There are few views, and few numbers for them. */
 	store->view_ids = (struct sequence){.kind = 'v', .batch = 1, .last = STORE_VIEW_MAX};
 	pthread_mutex_init(&store->lock, NULL);
+	pthread_mutex_init(&store->accounts_lock, NULL);
 	pthread_cond_init(&store->changed, NULL);
 	store->path = strdup(options->path);
 	r = store->path ? load(store, options) : -ENOMEM;
@@ -243,6 +244,8 @@ void store_close(struct store *store)
 		free(filling);
 	}
 	residents_free(store);
+	accounts_free(store);
+	pthread_mutex_destroy(&store->accounts_lock);
 	pthread_cond_destroy(&store->changed);
 	pthread_mutex_destroy(&store->lock);
 	free(store->path);

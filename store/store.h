@@ -20,7 +20,7 @@
  *
  * When there is no room for an object, others are evicted, as if by store_remove(), until there is: the one that
  * was opened longest ago first, never one that is open or pinned. Nothing goes for an object that would not
- * fit even then.
+ * fit even then. Quotas of views are kept on their own: see store_object_use().
  *
  * Ids of objects and views come from sequences that are never given out twice. Everything returns 0
  * or -errno and is safe on any thread; what happens to the disk is logged here, once, with the path
@@ -105,12 +105,12 @@ int must_check store_next(struct store *store, uint64_t after, struct store_info
  */
 int must_check store_remove(struct store *store, uint64_t id);
 
-/* View VIEW opened object ID now, to the second: once in it is recorded. Not synced. */
-int must_check store_touch(struct store *store, uint64_t id, uint32_t view);
-/* The views that ever opened ID: the first with a number greater than AFTER; -ENOENT after the
+/* The views that use ID (store_object_use()): the first with a number greater than AFTER; -ENOENT after the
  * last. */
 int must_check store_next_user(struct store *store, uint64_t id, uint32_t after, uint32_t *view,
 			       int64_t *last_open);
+/* View VIEW opened object ID, without a quota, and closed it at once. */
+int must_check store_touch(struct store *store, uint64_t id, uint32_t view);
 
 /* The number (1 … 2^20 - 1) of the view of UID and ORIGIN, made on first use. -ENOSPC: none left.
  */
@@ -118,13 +118,22 @@ int must_check store_view(struct store *store, uid_t uid, const char *origin, ui
 /* The other way; ORIGIN is to be freed. -ENOENT. */
 int must_check store_view_get(struct store *store, uint32_t view, uid_t *uid, char **origin);
 
-/* Sums of what objects take now, and the limit in force. */
+/* The sum of the objects' sizes, and the limit in force, which not even the sum in whole blocks exceeds. */
 struct store_usage {
 	uint64_t used, limit, objects;
 	uint64_t complete; /* objects */
 	uint64_t pinned;   /* bytes */
 };
 void store_usage(struct store *store, struct store_usage *out);
+
+/* What a view uses: objects, whether their bytes are here or not, and the sum of their full sizes. */
+struct store_account {
+	uint32_t view;
+	uint64_t used, objects;
+};
+struct store_account store_account(struct store *store, uint32_t view);
+/* Of all views that ever used something, by number; to be freed. 0 or -ENOMEM. */
+int must_check store_accounts(struct store *store, struct store_account **out, size_t *n);
 /* Evict until no more than BYTES are used. -ENOSPC: what is left is open or pinned. */
 int must_check store_shrink(struct store *store, uint64_t bytes);
 
@@ -135,6 +144,23 @@ struct store_object;
 
 int must_check store_object_open(struct store *store, uint64_t id, struct store_object **out);
 void store_object_close(struct store_object *object); /* NULL is allowed */
+
+/*
+ * View VIEW opens the object, and has it open until store_object_unuse(). It uses the object from then on, and is charged
+ * its full size, whether or not it is here, for others or at all. The time is recorded, to the second: once in it. Not
+ * synced.
+ *
+ * With a QUOTA (bytes; 0: none) the view uses no more than that when this returns, but for what it has open and what is
+ * pinned: what it used longest ago is released, and if no other view uses it store_sweep() takes it out of the store. -EDQUOT: the object does not fit, not even then; the view does not use it (any more), and nothing was
+ * released for it. -ENOENT: it was removed. After any error there is nothing to undo.
+ */
+int must_check store_object_use(struct store_object *object, uint32_t view, uint64_t quota);
+void store_object_unuse(struct store_object *object, uint32_t view);
+/*
+ * Of what views released and none uses, up to N objects leave the store: those that are neither open nor pinned by now.
+ * Each costs a synced write. True: there are more.
+ */
+bool store_sweep(struct store *store, unsigned int n);
 
 /* A snapshot; digests and complete change as the object does. */
 void store_object_info(struct store_object *object, struct store_info *out);
@@ -217,7 +243,7 @@ int must_check store_object_front(struct store_object *object, void **front, siz
 /* A file in tmp/, written by the caller through its descriptor, then taken over, or thrown away. */
 struct store_ingest;
 
-/* SIZE_HINT bytes must fit (0: not known; checked again at the commit): -ENOSPC. */
+/* Room for SIZE_HINT bytes is taken (0: not known; then only by the commit): -ENOSPC. */
 int must_check store_ingest_new(struct store *store, uint64_t size_hint, struct store_ingest **out);
 int store_ingest_fd(const struct store_ingest *ingest); /* read and write; borrowed */
 /*

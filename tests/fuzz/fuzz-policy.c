@@ -112,6 +112,8 @@ static void ask(const struct policy *policy)
 		decision = policy_decide(policy, origin, &digests);
 		if (decision.allow && !decision.where.line)
 			abort();
+		if (decision.quota && (!decision.allow || policy_quota(policy, origin) == 0))
+			abort();
 		if (!*origin)
 			continue;
 		if (policy_origin_to_dir(origin, dir) < 0 ||

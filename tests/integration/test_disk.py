@@ -102,3 +102,31 @@ def test_a_disk_that_is_full_for_a_while(disk, sixteen, server, mount):
     assert reader.whole(mounted.object(last.attested))["sha256"] == last.sha256
     assert server.body_bytes() == 0
     assert used(mounted) <= SIZE
+
+
+@pytest.mark.parametrize("keep", ["80M", "30%"])
+def test_what_is_to_be_free_is_free_while_many_are_filled(disk, sixteen, server, mount, keep):
+    fs = os.statvfs(disk)
+    bound = 80 * MIB if keep == "80M" else fs.f_blocks * fs.f_frsize * 30 // 100
+    mounted = mount(server, store=os.path.join(disk, "store"), store_keys={"size": "10G", "keep-free": keep})
+    readers = [reader.Reader("whole", mounted.object(model.attested), "read") for model in sixteen[:6]]
+    lowest = free(disk)
+    while any(one.running() for one in readers):
+        lowest = min(lowest, free(disk))
+    for one, model in zip(readers, sixteen):
+        assert one.outcome()["sha256"] == model.sha256
+    assert lowest >= bound - 4 * MIB, "but for what RocksDB takes"
+    assert lowest < bound + 64 * MIB, "as many are kept as may be"
+
+
+def test_the_size_is_one_of_the_disk(disk, sixteen, server, mount):
+    """What the filesystem says is used, while many are filled: chunks in any order, several at a time."""
+    before = free(disk)
+    mounted = mount(server, store=os.path.join(disk, "store"), store_keys={"size": "140M"})
+    readers = [reader.Reader("whole", mounted.object(model.attested), "read") for model in sixteen[:6]]
+    most = 0
+    while any(one.running() for one in readers):
+        most = max(most, before - free(disk))
+    for one, model in zip(readers, sixteen):
+        assert one.outcome()["sha256"] == model.sha256
+    assert 120 * MIB <= most <= 144 * MIB, "RocksDB takes a little, too"

@@ -130,18 +130,10 @@ def test_a_broken_policy_keeps_the_daemon_from_starting(server, mount):
     mounted.child = None
 
 
-def rewrite(mounted, text):
-    """Atomically, as an administrator's editor does."""
-    with open(mounted.policy + ".new", "w") as file:
-        file.write(text)
-    os.rename(mounted.policy + ".new", mounted.policy)
-    mounted.reload()
-
-
 def test_sighup_with_a_broken_policy_keeps_the_old_one(models, small, server, mount):
     denied = models.blob(3 * MIB, "denied")
     mounted = mount(server, policy=denying(denied))
-    rewrite(mounted, BROKEN)
+    mounted.set_policy(BROKEN)
     mounted.wait_for_log(rf"{re.escape(mounted.policy)}:3:\d+: ")
     assert set(reader.calls(mounted.object(denied.sha256)).values()) == {"ENOENT"}
     assert reader.whole(mounted.object(small.sha256))["sha256"] == small.sha256
@@ -153,10 +145,10 @@ def test_sighup_with_a_good_policy_takes_effect_for_new_opens(models, server, mo
     mounted = mount(server, policy=denying(model))
     path = mounted.object(model.sha256)
     assert reader.whole(path)["errno"] == "ENOENT"
-    rewrite(mounted, ALLOW_ALL)
+    mounted.set_policy(ALLOW_ALL)
     wait_until(lambda: "errno" not in reader.whole(path), "allowed after the reload")
     with open(path, "rb") as old:
-        rewrite(mounted, denying(model))
+        mounted.set_policy(denying(model))
         wait_until(lambda: reader.part(path, 0, 1).get("errno") == "ENOENT",
                    "denied after the second reload")
         assert old.read() == model.read(), "what is open stays open"

@@ -80,6 +80,15 @@ static inline struct store *open_store(const char *path, const char *boot_id)
 	return store;
 }
 
+static inline struct store *open_limited(const char *path, uint64_t size)
+{
+	struct store_options options = {.path = path, .size = size, .boot_id = BOOT_A};
+	struct store *store = NULL;
+
+	assert_int_equal(store_open(&options, &store), 0);
+	return store;
+}
+
 static inline struct store_object *open_object(struct store *store, enum digest_kind kind,
 					       unsigned int seed, uint64_t size)
 {

@@ -318,6 +318,35 @@ static void test_no_room(void **state)
 	assert_false(in_memory(scene, 0));
 }
 
+static void test_not_kept_for_all(void **state)
+{
+	struct scene *scene = *state;
+
+	/* Only for those whose quota it does not fit: in memory alone, and said elsewhere. */
+	scene->object.passing = 1;
+	land(scene, ask(scene, 0), false);
+	assert_true(wait_until(writes_over, scene));
+	assert_true(atomic_load(&scene->object.uncached));
+	assert_int_equal(scene->store.runs, 0);
+	assert_true(in_memory(scene, 0));
+
+	/* Somebody else may keep it: what lands from now on; neighbours of both kinds are not mixed. */
+	scene->object.keeping = 1;
+	pthread_mutex_lock(&scene->store.gate);
+	land(scene, ask(scene, 9), false);
+	assert_true(wait_until(write_entered, scene));
+	land(scene, ask(scene, 2), false);
+	scene->object.keeping = 0;
+	land(scene, ask(scene, 3), false);
+	scene->object.passing = 0;
+	land(scene, ask(scene, 4), false);
+	pthread_mutex_unlock(&scene->store.gate);
+	assert_true(wait_until(writes_over, scene));
+	assert_int_equal(scene->store.runs, 3);
+	assert_int_equal(scene->store.stored, 1 << 9 | 1 << 2 | 1 << 4);
+	assert_false(scene->object.said_uncached);
+}
+
 /* ---- all at once ---- */
 
 static atomic_bool over;
@@ -381,6 +410,7 @@ int main(void)
 		TEST(consumed_goes_first),
 		TEST(dropped_with_the_last_handle),
 		TEST(no_room),
+		TEST(not_kept_for_all),
 		TEST(race),
 	};
 

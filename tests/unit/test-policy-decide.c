@@ -67,6 +67,7 @@ static const struct {
 
 struct line {
 	bool allow, cached, list, any;
+	unsigned int quota; /* KiB; 0: none */
 	size_t pattern;
 	bool sets[SETS];       /* which targets it has */
 	bool members[MEMBERS]; /* ... digests by themselves */
@@ -95,6 +96,7 @@ static void make_model(struct model *model)
 
 		line->allow = !one_in(2);
 		line->cached = line->allow && one_in(2);
+		line->quota = line->allow && one_in(3) ? 1 + random_below(50) : 0;
 		line->list = line->allow && one_in(2);
 		line->pattern = one_in(5) ? 0 : random_below(PATTERNS);
 		line->any = one_in(8);
@@ -176,9 +178,15 @@ static void add_line(struct text *text, const struct line *line)
 	}
 	if (line->any)
 		add(text, "%sany", comma);
-	if (line->cached || line->list)
-		add(text, " with %s%s%s", line->cached ? "cached" : "",
-		    line->cached && line->list ? "," : "", line->list ? "list" : "");
+	comma = " with ";
+	if (line->cached)
+		add(text, "%scached", comma);
+	comma = line->cached ? "," : comma;
+	if (line->quota)
+		add(text, "%squota=%uK", comma, line->quota);
+	comma = line->quota ? "," : comma;
+	if (line->list)
+		add(text, "%slist", comma);
 	add(text, "\n");
 }
 
@@ -249,6 +257,7 @@ static void ask(const struct policy *policy, const struct model *model, unsigned
 	const char *origin = origins[random_below(ARRAY_SIZE(origins))];
 	struct digest_pair digests = {.has_sha256 = !one_in(3), .has_fsverity = !one_in(3)};
 	struct policy_decision expected = {0}, got;
+	uint64_t quota = 0;
 
 	if (digests.has_sha256)
 		digests.sha256 = digest_of(random_below(OBJECTS + 1));
@@ -260,13 +269,19 @@ static void ask(const struct policy *policy, const struct model *model, unsigned
 		if (!line_matches(model, line, origin, &digests))
 			continue;
 		expected = (struct policy_decision){
-			line->allow, line->cached, line->list, {"test", first + (unsigned int)i}};
+			line->allow, line->cached, line->list, (uint64_t)line->quota << 10,
+			{"test", first + (unsigned int)i}};
 		break;
 	}
+	for (size_t i = 0; i < model->n_lines && !quota; i++)
+		quota = pattern_matches(model->lines[i].pattern, origin) ? model->lines[i].quota : 0;
+	if (policy_quota(policy, origin) != quota << 10)
+		fail_msg("%s: another quota than %lluK\n%s", origin, (unsigned long long)quota,
+			 text->bytes);
 	got = policy_decide(policy, origin, &digests);
 	counted[got.allow][got.where.file != NULL]++;
 	if (got.allow != expected.allow || got.cached != expected.cached ||
-	    got.list != expected.list || got.where.line != expected.where.line ||
+	    got.list != expected.list || got.quota != expected.quota || got.where.line != expected.where.line ||
 	    !got.where.file != !expected.where.file)
 		fail_msg("%s%s: line %u, expected line %u (from %u)\n%s", origin,
 			 digests.has_sha256 ? "" : " (SHA-256 not known)", got.where.line,
@@ -354,6 +369,19 @@ static void test_edges(void **state)
 	assert_int_equal(decision.where.line, 1);
 	/* Without an origin not even `any` matches. */
 	assert_false(policy_decide(policy, NULL, &known).allow);
+	policy_unref(policy);
+
+	policy = policy_of("allow https://*.example.com to " HEX("c") " with quota=20G,list\n"
+			   "allow https://a.example.com to any with quota=1K\n"
+			   "allow any to any");
+	decision = policy_decide(policy, "https://a.example.com", &known);
+	assert_true(decision.allow && decision.list && decision.quota == (uint64_t)20 << 30);
+	assert_int_equal(policy_decide(policy, "https://a.example.com", &nothing).quota, 1024);
+	assert_int_equal(policy_decide(policy, "https://b.example.com", &nothing).quota, 0);
+	assert_int_equal(policy_quota(policy, "https://a.example.com"), (uint64_t)20 << 30);
+	assert_int_equal(policy_quota(policy, "https://example.com"), 0);
+	assert_int_equal(policy_quota(policy, "local"), 0);
+	assert_int_equal(policy_quota(policy, NULL), 0);
 	policy_unref(policy);
 }
 

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Disks that are full, and disks that lie. */
-#include "store-util.h"
+#include "store-disk.h"
 
 #include <errno.h>
-#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "common/clock.h"
 #include "store/internal.h"
 
-#define DISK ((uint64_t)48 << 20)
 #define SIZE (4 * CHUNK_SIZE)
 
 static bool sync_fails;
@@ -121,30 +119,6 @@ static void test_damaged_record(void **state)
 /* ---- a disk of its own ------------------------------------------------------------------------
  */
 
-static int mount_disk(void **state)
-{
-	char options[40];
-
-	*state = make_directory();
-	snprintf(options, sizeof(options), "size=%llu", (unsigned long long)DISK);
-	if (mount("tmpfs", *state, "tmpfs", 0, options) == 0)
-		return 0;
-	rmdir(*state);
-	free(*state);
-	*state = NULL;
-	return 0;
-}
-
-static int unmount_disk(void **state)
-{
-	if (!*state)
-		return 0;
-	umount2(*state, MNT_DETACH);
-	rmdir(*state);
-	free(*state);
-	return 0;
-}
-
 /* Fill what is left, to the last byte. */
 static FILE *fill_disk(const char *path)
 {
@@ -169,17 +143,6 @@ static void empty_disk(const char *path, FILE *ballast)
 	fclose(ballast);
 	snprintf(name, sizeof(name), "%s/ballast", path);
 	assert_int_equal(unlink(name), 0);
-}
-
-static struct store *open_on_disk(const char *disk, uint64_t size, uint64_t keep_free)
-{
-	char path[200];
-	struct store_options options = {path, size, keep_free, BOOT_A};
-	struct store *store = NULL;
-
-	snprintf(path, sizeof(path), "%s/store", disk);
-	assert_int_equal(store_open(&options, &store), 0);
-	return store;
 }
 
 /* Room is promised, not only taken. */

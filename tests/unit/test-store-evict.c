@@ -6,8 +6,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
+#include <unistd.h>
 
-#define SIZE	(2 * CHUNK_SIZE + 1000)
+#define SIZE	(2 * CHUNK_SIZE + 4096)
 #define THREADS 6
 #define ROUNDS	60
 #define OBJECTS 24
@@ -18,15 +19,6 @@ time_t __wrap_time(time_t *out);
 time_t __wrap_time(time_t *out)
 {
 	return (time_t)atomic_load(&now);
-}
-
-static struct store *open_limited(const char *path, uint64_t size)
-{
-	struct store_options options = {.path = path, .size = size, .boot_id = BOOT_A};
-	struct store *store = NULL;
-
-	assert_int_equal(store_open(&options, &store), 0);
-	return store;
 }
 
 /* Complete, opened a second after all before it. */
@@ -189,6 +181,47 @@ static void test_smaller_limit(void **state)
 	store_close(store);
 }
 
+/* What is being brought in has its room before its bytes come, and keeps it when it is in. */
+static void test_arrivals(void **state)
+{
+	struct store *store = open_limited(*state, 4 * SIZE);
+	uint64_t a = bring_in(store, 1), b = bring_in(store, 2);
+	struct store_ingest *first, *second, *third;
+	struct digest_pair pair = pair_of(3);
+	struct store_object *object;
+	struct store_info info;
+
+	assert_int_equal(store_ingest_new(store, SIZE, &first), 0);
+	assert_int_equal(store_ingest_new(store, SIZE, &second), 0);
+	assert_true(is_here(store, a) && is_here(store, b));
+	/* The next one is not worth more than what is here, but what arrives does not go. */
+	assert_int_equal(store_ingest_new(store, 2 * SIZE + 1, &third), -ENOSPC);
+	assert_true(is_here(store, a) && is_here(store, b));
+	assert_int_equal(store_ingest_new(store, SIZE, &third), 0);
+	assert_false(is_here(store, a));
+	store_ingest_abort(third);
+
+	assert_int_equal(store_ingest_new(store, SIZE, &third), 0);
+	assert_int_equal(ftruncate(store_ingest_fd(first), SIZE), 0);
+	assert_int_equal(store_ingest_commit(first, &pair, SIZE, "front", 5, &info), 0);
+	assert_true(is_here(store, b) && is_here(store, info.id));
+	store_ingest_abort(second);
+	object = open_object(store, DIGEST_FSVERITY, 4, SIZE);
+	assert_int_equal(put_chunk(object, 4, 0), 0);
+	assert_true(is_here(store, b) && is_here(store, info.id));
+	assert_int_equal(used(store), 3 * SIZE);
+	store_object_close(object);
+
+	/* Over one that is here in part, whose room it takes. */
+	pair = pair_of(4);
+	assert_int_equal(ftruncate(store_ingest_fd(third), SIZE), 0);
+	assert_int_equal(store_ingest_commit(third, &pair, SIZE, "front", 5, &info), 0);
+	assert_int_equal(used(store), 3 * SIZE);
+	bring_in(store, 5);
+	assert_true(is_here(store, b));
+	store_close(store);
+}
+
 /* ---- many at once ---- */
 
 static struct store *shared;
@@ -264,7 +297,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup_directory, teardown_directory)
 		TEST(oldest_goes), TEST(open_and_pinned_stay), TEST(too_large),
-		TEST(never_opened), TEST(smaller_limit), TEST(many_at_once),
+		TEST(never_opened), TEST(smaller_limit), TEST(arrivals), TEST(many_at_once),
 	};
 
 	return cmocka_run_group_tests_name("store-evict", tests, NULL, NULL);

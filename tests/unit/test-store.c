@@ -216,7 +216,8 @@ static void test_lost_files(void **state)
 
 static void test_limit(void **state)
 {
-	struct store_options options = {.path = *state, .size = SIZE + 5};
+	/* In blocks of 4 KiB: one object, and all but a byte of what six bytes take. */
+	struct store_options options = {.path = *state, .size = (SIZE / 4096 + 2) * 4096 - 1};
 	struct store *store = NULL;
 	struct store_object *a, *b;
 	struct store_info info;

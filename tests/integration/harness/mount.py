@@ -104,6 +104,13 @@ class Mount:
     def reload(self):
         self.child.send_signal(signal.SIGHUP)
 
+    def set_policy(self, text):
+        """Atomically, as an administrator's editor does; it is read again at once, or a moment later."""
+        with open(self.policy + ".new", "w") as file:
+            file.write(text)
+        os.rename(self.policy + ".new", self.policy)
+        self.reload()
+
     def stop(self):
         """SIGTERM: it unmounts and ends with 0."""
         assert self.child.poll() is None, \

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Numbers as configuration and policy spell them: decimal, without sign, blank or fraction, then a unit. Each value
+ * has one spelling. Pure functions: 0, -EINVAL for what is no such number, -ERANGE for one that is too large.
+ */
+#ifndef COMMON_NUMBER_H
+#define COMMON_NUMBER_H
+
+#include <stdint.h>
+#include "common/cleanup.h"
+
+/* The largest size: a file offset, which is signed, can reach it. */
+#define NUMBER_SIZE_MAX ((uint64_t)INT64_MAX)
+
+struct number_unit {
+	const char *name;
+	uint64_t factor;
+};
+
+/* The digits at *TEXT, at least one, and step over them. */
+int must_check number_digits(const char **text, uint64_t *out);
+/* Digits and the name of one of UNITS, of which one without a name ends the list, as a number up to MAX. */
+int must_check number_scaled(const char *text, const struct number_unit *units, uint64_t max,
+			     uint64_t *out);
+/* "65536", "64M": K, M, G and T are powers of 1024. */
+int must_check number_size(const char *text, uint64_t *out);
+
+#endif
