@@ -60,10 +60,16 @@ def fetch(mounted, model):
     return path
 
 
+def passthrough_once_known(mounted):
+    """The mount point is there a moment before the kernel has said what it can."""
+    told = cli.status(mounted.store)["passthrough"]
+    return None if "not ready" in (told["reason"] or "") else told
+
+
 @pytest.fixture
 def mounted(mount, server):
     made = mount(server)
-    told = cli.status(made.store)["passthrough"]
+    told = wait_until(lambda: passthrough_once_known(made), "what the kernel can is known")
     if "does not offer" in (told["reason"] or ""):
         pytest.skip("the kernel has no FUSE passthrough")
     assert told == {"active": True, "reason": None}
@@ -518,7 +524,8 @@ def test_an_interrupted_open_gives_its_id_back(mounted, medium):
 def test_status(mounted, medium, server):
     fetch(mounted, medium)
     told = cli.status(mounted.store)
-    assert set(told) == {"version", "pid", "mountpoint", "passthrough", "store", "open", "sources"}
+    assert set(told) == {"version", "pid", "mountpoint", "passthrough", "uptime", "offline", "store", "views",
+                         "open", "sources", "hits", "in_flight", "memory"}
     assert told["pid"] == mounted.child.pid
     assert told["mountpoint"] == mounted.point
     assert told["store"]["path"] == mounted.store
@@ -553,7 +560,7 @@ def test_status_for_others(mounted, medium):
     for path in (mounted.folder, mounted.store):
         os.chmod(path, 0o755)  # the socket of the system's daemon is not in the store
     told = cli.status(mounted.store, uid=ALICE)
-    assert set(told) == {"version", "pid", "mountpoint", "passthrough"}
+    assert set(told) == {"version", "pid", "mountpoint", "passthrough", "uptime", "offline"}
     assert told["passthrough"]["active"]
 
 
