@@ -17,7 +17,7 @@
 #
 # WEIGHTFS_LONG=1   the long forms of the outage and crash tests
 # WEIGHTFS_BENCH_SIZE, WEIGHTFS_BENCH_ROUNDS   of the bench stage (64M, 1)
-# FUZZ_RUNS=N       executions of each fuzz target (50000)
+# FUZZ_RUNS=N       executions of each fuzz target (see tests/fuzz/run.sh)
 # JOBS=N            parallel compilations (2)
 # KEEP_GOING=no     stop at the first stage that fails
 
@@ -273,7 +273,7 @@ stage_tsan() {
 
 stage_fuzz() {
 	local log=$logs/fuzz.log begin=$SECONDS p f s
-	FUZZ_BUILD=$build/fuzz FUZZ_RUNS=${FUZZ_RUNS:-50000} JOBS=$jobs \
+	FUZZ_BUILD=$build/fuzz JOBS=$jobs \
 		"$top/tests/fuzz/run.sh" >"$log" 2>&1 </dev/null || :
 	read -r p f s < <(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' \
 		"$log" | tail -n 1) || :

@@ -8,7 +8,7 @@
 #include "fs/waiting.h"
 
 #define TICK_MS 100   /* between two looks at who waits */
-#define FIND_MS 30000 /* sources are given more time than by a LOOKUP */
+#define FIND_MS 30000 /* sources are given more time than by a LOOKUP, but no more than by a READ */
 
 /* ---- waiting as a request does ---- */
 
@@ -33,6 +33,7 @@ static int wait_for_answer(struct waiting *waiting, struct object *object,
 
 int pull_find(struct weightfs *fs, const struct digest_name *name, const struct pull_watch *watch)
 {
+	int64_t deadline = clock_ms() + FIND_MS, of_read = fs_deadline(fs);
 	struct store_info info;
 	struct waiting *waiting;
 	int r;
@@ -40,7 +41,7 @@ int pull_find(struct weightfs *fs, const struct digest_name *name, const struct 
 	r = store_lookup(fs->store, name, &info);
 	if (r != -ENOENT || fs->offline)
 		return r;
-	r = waiting_new(fs, clock_ms() + FIND_MS, &waiting);
+	r = waiting_new(fs, of_read && of_read < deadline ? of_read : deadline, &waiting);
 	if (r < 0)
 		return r;
 	probe_ask(fs, name, parked_ref(waiting_parked(waiting)));

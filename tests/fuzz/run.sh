@@ -5,7 +5,7 @@
 #
 #	tests/fuzz/run.sh [TARGET…]        TARGET as in tests/fuzz/fuzz-TARGET.c; all by default
 #
-# FUZZ_RUNS   executions of each target (50000)
+# FUZZ_RUNS   executions of each target (50000; 10000 of control, where each is a conversation with a daemon)
 # FUZZ_BUILD  where to build ($WEIGHTFS_BUILD/fuzz, build/fuzz)
 #
 # What a run finds anew stays in the build folder (corpus-TARGET); tests/fuzz/corpus/ is only read.
@@ -14,7 +14,6 @@ set -eu
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
 build=${FUZZ_BUILD:-${WEIGHTFS_BUILD:-$top/build}/fuzz}
-runs=${FUZZ_RUNS:-50000}
 jobs=${JOBS:-2}
 
 [ $# -gt 0 ] || {
@@ -50,6 +49,9 @@ for name; do
 	seeds=$top/tests/fuzz/corpus/$name
 	found=$build/corpus-$name
 	mkdir -p "$found"
+	runs=50000
+	[ "$name" != control ] || runs=10000
+	runs=${FUZZ_RUNS:-$runs}
 	set -- "$found"
 	[ ! -d "$seeds" ] || set -- "$@" "$seeds"
 	if make -C "$build" -j"$jobs" "$target" >"$log" 2>&1 &&

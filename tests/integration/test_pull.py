@@ -4,7 +4,6 @@
 import json
 import os
 import re
-import signal
 import subprocess
 
 import pytest
@@ -110,6 +109,25 @@ def test_pinned_before_it_comes(small, server, mount):
     assert pull(mounted, "--pin", small.attested).returncode == 0
     assert cli.record_of(mounted.store, small)["pinned"] is True
     assert "is pinned" in cli.weightfs("rm", "--store", mounted.store, small.attested).stderr
+
+
+def test_progress_on_a_terminal(medium, slow, mount):
+    mounted = mount(slow)
+    ours, theirs = os.openpty()
+    client = process.spawn([WEIGHTFS, "pull", "--store", mounted.store, medium.unattested],
+                           stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    try:
+        while piece := os.read(ours, 4096):
+            shown += piece
+    except OSError:  # the other end is closed
+        pass
+    os.close(ours)
+    assert client.wait(SOON) == 0
+    steps = [int(step) for step in re.findall(rb"(\d+)% " + medium.unattested.encode(), shown)]
+    assert len(steps) > 2 and steps == sorted(steps)
+    assert shown.endswith(b"\r\x1b[K"), "nothing of it stays"
 
 
 @pytest.mark.parametrize("kind", KINDS)
