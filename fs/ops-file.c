@@ -34,6 +34,44 @@ static int open_handle(struct weightfs *fs, uint64_t id, struct object **object,
 	return r;
 }
 
+#define UNRECORDED_MAX 4096
+
+struct noting {
+	struct work work;
+	struct weightfs *fs;
+	uint64_t object;
+	uint32_t view;
+};
+
+static void record_open(struct work *work)
+{
+	struct noting *job = container_of(work, struct noting, work);
+	int r;
+
+	/* -ENOENT: it left the store, and who had it open opened it once more. */
+	r = store_touch(job->fs->store, job->object, job->view);
+	if (r < 0 && r != -ENOENT)
+		log_debug("the time of an open cannot be recorded: error %d", -r);
+	atomic_fetch_sub(&job->fs->unrecorded, 1);
+	free(job);
+}
+
+/* Its time counts from here on, and is recorded in the background: opening does not wait for the disk. */
+static void note_open(struct weightfs *fs, uint64_t object, uint32_t view)
+{
+	struct noting *job;
+
+	if (!store_note_open(fs->store, object, view))
+		return;
+	/* When so many wait, the disk is not to be had for now, and may do without. */
+	job = atomic_load(&fs->unrecorded) < UNRECORDED_MAX ? calloc(1, sizeof(*job)) : NULL;
+	if (!job)
+		return;
+	atomic_fetch_add(&fs->unrecorded, 1);
+	*job = (struct noting){.work = {.run = record_open}, .fs = fs, .object = object, .view = view};
+	workqueue_submit(fs->records, &job->work);
+}
+
 void ops_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct weightfs *fs = fuse_req_userdata(request);
@@ -52,10 +90,7 @@ void ops_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	handle_get(fi->fh)->node = ino;
-	r = store_touch(fs->store, node.object, node.view);
-	/* -ENOENT: it left the store, and who had it open opens it once more. */
-	if (r < 0 && r != -ENOENT)
-		log_warning_errno(r, "the time of an open cannot be recorded");
+	note_open(fs, node.object, node.view);
 	if (!store_object_complete(object->store) && !atomic_load(&object->tree)) {
 		whole_open(object, request, fi);
 		return;

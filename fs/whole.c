@@ -37,8 +37,9 @@ static void answer_opening(struct weightfs *fs, struct opening *opening, int err
 	if (unpark(fs->parking, &opening->parked)) {
 		fuse_req_t request = opening->parked.request;
 
+		/* Descriptors are short here, not where it is opened. */
 		if (error < 0)
-			fuse_reply_err(request, -error);
+			fuse_reply_err(request, error == -EMFILE ? ENFILE : -error);
 		else
 			opening->opened = opening_reply(request, &opening->fi) == 0;
 	}
@@ -246,11 +247,9 @@ static void size_known(struct fetch_request *request, const struct fetch_result 
 		next_attempt(whole, -EIO); /* asks the next source */
 		return;
 	}
-	whole->error = store_object_resize(whole->object->store, result->size);
-	if (whole->error < 0)
-		conclude(whole, whole->error);
-	else
-		attempt_begin(whole, whole->lied);
+	whole->resize = true;
+	whole->size = result->size;
+	attempt_begin(whole, whole->lied);
 }
 
 void whole_open(struct object *object, fuse_req_t request, const struct fuse_file_info *fi)

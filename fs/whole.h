@@ -23,7 +23,10 @@ struct whole {
 	bool lied_grew;
 	uint64_t hashed; /* chunks */
 	struct verify_stream *stream;
-	struct work hash_work, end_work;
+	uint64_t excluded; /* the attempt's */
+	bool resize;       /* to SIZE, first */
+	uint64_t size;
+	struct work begin_work, hash_work, end_work;
 	struct fetch_request size_request;
 	char message[FETCH_MESSAGE_SIZE]; /* of the last failure */
 };
@@ -34,7 +37,7 @@ bool whole_waits(const struct whole *whole);
 void whole_note_progress(struct whole *whole);
 
 /*
- * Fetch what is absent, from sources that are not EXCLUDED, and hash everything. Nothing may be pending. Ends
+ * In the background, as room may have to be made: fetch what is absent, from sources that are not EXCLUDED, and hash everything. Nothing may be pending. Ends
  * with whole->end_work in the background: whole->error is 0 and all is hashed, or it says why not.
  */
 void attempt_begin(struct whole *whole, uint64_t excluded);

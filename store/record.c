@@ -387,6 +387,18 @@ static void set_touched(struct store *store, uint64_t id, uint32_t view, int64_t
 	pthread_mutex_unlock(&store->lock);
 }
 
+bool store_note_open(struct store *store, uint64_t id, uint32_t view)
+{
+	int64_t now = (int64_t)time(NULL);
+
+	if (is_touched(store, id, view, now))
+		return false;
+	pthread_mutex_lock(&store->lock);
+	resident_touch(store, id, now);
+	pthread_mutex_unlock(&store->lock);
+	return true;
+}
+
 /* Through the open object, so that no use is noted behind a removal. */
 int store_touch(struct store *store, uint64_t id, uint32_t view)
 {

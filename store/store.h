@@ -107,6 +107,11 @@ int must_check store_remove(struct store *store, uint64_t id);
 
 /* View VIEW opened object ID now, to the second: once in it is recorded. Not synced. */
 int must_check store_touch(struct store *store, uint64_t id, uint32_t view);
+/*
+ * The same in memory only, for who must not wait for the disk: when room is needed, it counts. True: store_touch() is
+ * still to be called, from where waiting does no harm.
+ */
+bool must_check store_note_open(struct store *store, uint64_t id, uint32_t view);
 /* The views that ever opened ID: the first with a number greater than AFTER; -ENOENT after the
  * last. */
 int must_check store_next_user(struct store *store, uint64_t id, uint32_t after, uint32_t *view,
