@@ -80,6 +80,10 @@ static rocksdb_options_t *database_options(void)
 	rocksdb_block_based_options_set_cache_index_and_filter_blocks(tables, 1);
 	rocksdb_block_based_options_set_filter_policy(tables,
 						      rocksdb_filterpolicy_create_bloom(10));
+	/* In small blocks: a filter of a whole table is larger than a shard of the cache, and would be read for each key. */
+	rocksdb_block_based_options_set_index_type(
+		tables, rocksdb_block_based_table_index_type_two_level_index_search);
+	rocksdb_block_based_options_set_partition_filters(tables, 1);
 	rocksdb_options_set_block_based_table_factory(options, tables);
 	rocksdb_block_based_options_destroy(tables);
 	rocksdb_cache_destroy(cache);

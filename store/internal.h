@@ -198,6 +198,9 @@ void record_put(struct db_batch *batch, uint64_t id, const struct record *record
 /* The object that has a digest: a complete one, else the oldest; -ENOENT. */
 int must_check record_find(struct store *store, const struct digest_name *name, uint64_t *id,
 			   struct record *out);
+/* What is known of an object that is not open, but for the time of its last open. */
+int must_check record_describe(struct store *store, uint64_t id, const struct record *record,
+			       struct store_info *out);
 int must_check record_last_open(struct store *store, uint64_t id, int64_t *out);
 /* Add what DIGESTS knows to INTO; -EINVAL when they contradict each other. */
 int must_check record_merge(struct digest_pair *into, const struct digest_pair *digests);

@@ -100,6 +100,12 @@ int must_check store_twin(struct store *store, uint64_t id, uint64_t *twin);
 /* The first record with an id greater than AFTER; -ENOENT after the last. Stable order. */
 int must_check store_next(struct store *store, uint64_t after, struct store_info *out);
 /*
+ * All of them, for long listings: in that order, until FOUND returns other than 0, which is passed on. INFO may lack
+ * last_open.
+ */
+typedef int (*store_found)(void *arg, const struct store_info *info);
+int must_check store_each(struct store *store, uint64_t after, store_found found, void *arg);
+/*
  * Remove record, file and front. An object that is open keeps its descriptor and goes on in memory
  * until closed; its later puts change nothing in the store.
  */
