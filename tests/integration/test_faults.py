@@ -104,3 +104,27 @@ def test_calls_that_fail(objects, models, server, mount, call, error, when):
     for model, kind in objects + [(first, "attested")]:
         assert reader.whole(mounted.object(model.name(kind))) == {"sha256": model.sha256, "size": model.size}
     assert server.requests() == []
+
+
+def test_an_audit_that_fails_withdraws_the_object(models, server, mount):
+    """An object is complete, but its SHA-256 is not known yet; meanwhile the disk has changed a byte of it."""
+    model = models.blob(5 * CHUNK + 5, "audit")
+    mounted = mount(server)
+    path = os.path.join(mounted.store, "objects", model.fsverity[:2], model.attested)
+    with Injection(mounted, "read", "error=EIO:when=1+1", [path]) as injection:
+        assert reader.whole(mounted.object(model.attested))["sha256"] == model.sha256
+        mounted.wait_for_log("audit: Input/output error")
+    assert injection.hits() > 0
+    record = cli.record_of(mounted.store, model)
+    assert record["state"] == "complete" and not record.get("digest"), "complete all the same"
+    mounted.stop()
+    with open(path, "r+b") as file:
+        file.seek(3 * CHUNK)
+        byte = file.read(1)
+        file.seek(3 * CHUNK)
+        file.write(bytes([byte[0] ^ 1]))
+    mounted.start()
+    assert reader.part(mounted.object(model.attested), 0, 1)["size"] == 1
+    mounted.wait_for_log("its stored bytes have changed")
+    wait_until(lambda: cli.record_of(mounted.store, model) is None, "it is withdrawn")
+    assert reader.whole(mounted.object(model.attested))["sha256"] == model.sha256

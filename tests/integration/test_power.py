@@ -27,7 +27,7 @@ def disk(folder):
         made.append(Disk(folder, 512 * MIB, kind))
         return made[0]
 
-    yield make
+    yield make  # and the daemon is gone: its fixture is a later one
     for one in made:
         one.umount()
 
@@ -115,7 +115,7 @@ def torn(records, store, models, dice):
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])
-def test_power_cuts(models, server, link, mount, disk, kind):
+def test_power_cuts(models, server, link, disk, mount, kind):
     if kind == "xfs" and process.run(["sh", "-c", "command -v mkfs.xfs && grep -qw xfs /proc/filesystems"]).returncode:
         pytest.skip("no xfs here")
     rounds = ROUNDS if kind == "ext4" else max(4, ROUNDS // 5)
