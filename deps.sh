@@ -15,7 +15,7 @@ libfuse3-dev fuse3 librocksdb-dev libcurl4-openssl-dev libssl-dev libjansson-dev
 libcmocka-dev libfsverity-dev fsverity
 clang libclang-rt-dev
 nginx-light openssl curl python3 python3-pytest python3-pytest-xdist python3-prometheus-client
-mandoc shellcheck attr strace procps util-linux mount
+mandoc shellcheck attr strace procps util-linux mount iproute2 e2fsprogs xfsprogs
 rclone nbdkit libnbd-bin'
 
 case ${1-} in

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One attempt: transfers bring the chunks in any order, verifiers write them, and the hash follows in order.
+ * One attempt: transfers bring the chunks in any order, writers write them, and the hash follows in order.
  *
  * `pending` counts transfers, and chunks on the way to the store; the attempt ends when it is zero and
  * either something failed, or everything is hashed.
@@ -23,7 +23,7 @@ struct arrival {
 };
 
 /*
- * ---- hashing in order, behind the fetch: in the background, a chunk at a time, so that the verifiers
+ * ---- hashing in order, behind the fetch: in the background, a chunk at a time, so that the writers
  * never get work from there (they are stopped first) ----
  */
 
@@ -125,7 +125,7 @@ static void over(struct whole *whole, int error)
 		end(whole);
 }
 
-/* On a verifier. */
+/* On a writer. */
 static void store_arrival(struct work *work)
 {
 	struct arrival *arrival = container_of(work, struct arrival, work);
@@ -163,7 +163,7 @@ static void transfer_chunk(struct fetch_request *request, uint64_t index, void *
 		return;
 	}
 	*arrival = (struct arrival){ { store_arrival }, whole, index, buffer, len };
-	workqueue_submit(object->fs->verifiers, &arrival->work);
+	workqueue_submit(object->fs->writers, &arrival->work);
 }
 
 static bool transfer_wanted(struct fetch_request *request)
@@ -233,9 +233,17 @@ static int plan(struct whole *whole, uint64_t excluded, struct whole_transfer **
 	return 0;
 }
 
-/* Nothing is pending: the state is this thread's. Takes over the fate of WHOLE. */
-void attempt_begin(struct whole *whole, uint64_t excluded)
+static int resize(struct whole *whole)
 {
+	int r = store_object_resize(whole->object->store, whole->size);
+
+	return r == 0 && !whole_refuse_over_quota(whole) ? -ECANCELED : r;
+}
+
+/* In the background. Nothing is pending: the state is this thread's. Takes over the fate of WHOLE. */
+static void run_attempt(struct work *work)
+{
+	struct whole *whole = container_of(work, struct whole, begin_work);
 	struct object *object = whole->object;
 	struct whole_transfer *list;
 	int r;
@@ -250,12 +258,15 @@ void attempt_begin(struct whole *whole, uint64_t excluded)
 	whole->resumed = false;
 	whole->pending = 1; /* this function */
 	pthread_mutex_unlock(&object->lock);
+	if (r == 0 && whole->resize)
+		r = resize(whole);
+	whole->resize = false;
 	/* All of it has to fit: better known now than after the download. */
 	if (r == 0)
 		r = store_object_reserve(object->store);
 	list = NULL;
 	if (r == 0)
-		r = plan(whole, excluded, &list);
+		r = plan(whole, whole->excluded, &list);
 	while (list) {
 		struct whole_transfer *next = list->next;
 
@@ -265,4 +276,11 @@ void attempt_begin(struct whole *whole, uint64_t excluded)
 	}
 	hash_if_due(whole);
 	over(whole, r);
+}
+
+void attempt_begin(struct whole *whole, uint64_t excluded)
+{
+	whole->excluded = excluded;
+	whole->begin_work.run = run_attempt;
+	workqueue_submit(whole->object->fs->background, &whole->begin_work);
 }

@@ -16,7 +16,8 @@
 #include "fs/session.h"
 #include "fs/view.h"
 
-#define WRITERS 2 /* each has one write of some MiB under way */
+#define WRITERS	  2 /* each has one write of some MiB under way */
+#define RECORDERS 2
 
 int64_t fs_deadline(const struct weightfs *fs)
 {
@@ -125,6 +126,7 @@ int daemon_start(struct weightfs *fs, const struct settings *settings, struct co
 		return r;
 	if ((r = workqueue_new(verifier_count(), "verify", &fs->verifiers)) < 0 ||
 	    (r = workqueue_new(WRITERS, "write", &fs->writers)) < 0 ||
+	    (r = workqueue_new(RECORDERS, "record", &fs->records)) < 0 ||
 	    (r = kept_new(fs->pool, fs_spare(fs), &fs->kept)) < 0 ||
 	    (r = workqueue_new(2, "background", &fs->background)) < 0 ||
 	    (r = parking_new(&fs->parking)) < 0 || (r = views_new(fs->store, &fs->views)) < 0 ||
@@ -147,6 +149,7 @@ void daemon_stop(struct weightfs *fs)
 	fetch_stop(fs->fetch);
 	workqueue_free(fs->verifiers);
 	workqueue_free(fs->writers);
+	workqueue_free(fs->records);
 	workqueue_free(fs->background);
 	fetch_free(fs->fetch);
 	parking_free(fs->parking);

@@ -39,6 +39,7 @@ struct weightfs {
 	struct fetch *fetch;
 	struct workqueue *verifiers;  /* check chunks and answer readers: CPU only */
 	struct workqueue *writers;    /* chunks to the disk */
+	struct workqueue *records;    /* what lookups and opens leave in the store: may wait for the disk */
 	struct workqueue *background; /* syncs, audits, whole-file hashing: may take seconds */
 	struct parking *parking;
 	struct passthrough *passthrough;
@@ -52,6 +53,7 @@ struct weightfs {
 	struct kept *kept;        /* chunks in memory that need not be */
 	int64_t started, started_ms; /* when: seconds since the epoch; clock_ms() */
 	atomic_size_t fetching;   /* objects with chunks on their way */
+	atomic_uint unrecorded;   /* opens whose time is on its way to the disk */
 	atomic_bool epochs;   /* set in INIT: the kernel drops cached names when told (FUSE 7.44) */
 	atomic_bool stopping; /* long background work ends early */
 };

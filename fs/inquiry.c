@@ -89,7 +89,7 @@ static int fetch_failure(struct inquiry *inquiry, const struct fetch_result *res
 	return result->error == -ENOENT && inquiry->excluded ? -EIO : result->error;
 }
 
-/* ---- keeping what was found: on a verifier ---- */
+/* ---- keeping what was found: where waiting for the disk harms only other lookups ---- */
 
 /* A small object came whole. */
 static int keep_chunk(struct inquiry *inquiry, const struct store_info *info)
@@ -247,11 +247,11 @@ static void prove(struct inquiry *inquiry)
 	if (!here || front == 0)
 		drop_tree(inquiry);
 	if (inquiry->name.kind == DIGEST_SHA256 || inquiry->size == 0)
-		workqueue_submit(inquiry->fs->verifiers, &inquiry->work);
+		workqueue_submit(inquiry->fs->records, &inquiry->work);
 	else if (inquiry->size <= CHUNK_SIZE)
 		ask(inquiry, FETCH_CHUNKS, inquiry->size, &proof_ops);
 	else if (here)
-		workqueue_submit(inquiry->fs->verifiers, &inquiry->work);
+		workqueue_submit(inquiry->fs->records, &inquiry->work);
 	else if (front > BIG_FRONT && front <= FETCH_FRONT_MAX)
 		take_turn(inquiry);
 	else if (front <= FETCH_FRONT_MAX)
@@ -331,7 +331,7 @@ static void proof_done(struct fetch_request *request, const struct fetch_result 
 		inquiry->proof_error = -ENOMEM;
 	else if (request->kind == FETCH_FRONT && result->front_len < request->size)
 		inquiry->proof_error = -EBADMSG;
-	workqueue_submit(inquiry->fs->verifiers, &inquiry->work);
+	workqueue_submit(inquiry->fs->records, &inquiry->work);
 }
 
 void inquiry_begin(struct inquiry *inquiry)

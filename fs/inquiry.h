@@ -11,7 +11,7 @@
 
 #include "fs/fs.h"
 
-/* Part of its owner's structure. One step at a time, on the fetch thread or a verifier. */
+/* Part of its owner's structure. One step at a time, on the fetch thread or one of fs->records. */
 struct inquiry {
 	/* The owner's, set before inquiry_begin(). */
 	struct weightfs *fs;

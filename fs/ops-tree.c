@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include "common/log.h"
 #include "common/stats.h"
 #include "fs/access.h"
 #include "fs/ops.h"
@@ -221,30 +222,41 @@ static void list_own(struct weightfs *fs, struct listing *listing, struct node n
 	policy_unref(policy);
 }
 
+struct objects_listing {
+	struct weightfs *fs;
+	const struct view *view;
+	struct listing *listing;
+};
+
+/* 1: full. */
+static int list_object(void *arg, const struct store_info *info)
+{
+	const struct objects_listing *objects = arg;
+	struct policy_decision decision = view_decide(objects->fs, objects->view, &info->digests);
+	struct digest_name name = digest_pair_name(&info->digests);
+	char text[DIGEST_NAME_SIZE];
+	struct stat st;
+
+	if (!decision.allow || !decision.list || (decision.cached && !info->complete))
+		return 0;
+	/* Known is not stored: a recursive grep must not download it. */
+	if (!info->complete && info->present == 0)
+		return 0;
+	digest_name_format(&name, text);
+	ops_fill_object(info, &st);
+	return add(objects->listing, text, &st, (off_t)info->id + 2) ? 0 : 1;
+}
+
 /* Offsets 1 and 2 are `.` and `..`, then an object's id + 2: stable while others come and go. */
 static void list_objects(struct weightfs *fs, struct listing *listing, uint32_t number,
 			 off_t offset)
 {
-	const struct view *view = view_get(fs->views, number);
+	struct objects_listing objects = {fs, view_get(fs->views, number), listing};
 	uint64_t after = offset > 2 ? (uint64_t)offset - 2 : 0;
-	struct store_info info;
 
-	for (; view && store_next(fs->store, after, &info) == 0; after = info.id) {
-		struct policy_decision decision = view_decide(fs, view, &info.digests);
-		struct digest_name name = digest_pair_name(&info.digests);
-		char text[DIGEST_NAME_SIZE];
-		struct stat st;
-
-		if (!decision.allow || !decision.list || (decision.cached && !info.complete))
-			continue;
-		/* Known is not stored: a recursive grep must not download it. */
-		if (!info.complete && info.present == 0)
-			continue;
-		digest_name_format(&name, text);
-		ops_fill_object(&info, &st);
-		if (!add(listing, text, &st, (off_t)info.id + 2))
-			return;
-	}
+	/* What could not be read is said in the log; the rest is listed. */
+	if (objects.view && store_each(fs->store, after, list_object, &objects) < 0)
+		log_debug("a listing is not all there is");
 }
 
 void ops_readdir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,

@@ -91,6 +91,15 @@ static void share_end(struct handle *handle)
 		pass(handle->object, -1);
 }
 
+/* When so many wait to be recorded, the disk is not to be had for now, and may do without. */
+#define UNRECORDED_MAX 4096
+
+struct recording {
+	struct work work;
+	struct weightfs *fs;
+	struct store_uses uses;
+};
+
 struct sweeping {
 	struct work work;
 	struct weightfs *fs;
@@ -118,6 +127,49 @@ static void sweep_later(struct weightfs *fs)
 	workqueue_submit(fs->background, &job->work);
 }
 
+static void record(struct work *work)
+{
+	struct recording *job = container_of(work, struct recording, work);
+	struct weightfs *fs = job->fs;
+	int r;
+
+	r = store_record_uses(fs->store, &job->uses);
+	if (r < 0)
+		log_debug("who uses an object cannot be recorded: error %d", -r);
+	atomic_fetch_sub(&fs->unrecorded, 1);
+	free(job);
+	if (store_sweep(fs->store, 0))
+		sweep_later(fs);
+}
+
+/* An open does not wait for the disk. */
+static void record_later(struct weightfs *fs, struct store_uses *uses)
+{
+	struct recording *job;
+
+	job = uses->n && atomic_load(&fs->unrecorded) < UNRECORDED_MAX ? calloc(1, sizeof(*job)) : NULL;
+	if (!job) {
+		store_uses_free(uses);
+		return;
+	}
+	atomic_fetch_add(&fs->unrecorded, 1);
+	*job = (struct recording){.work = {.run = record}, .fs = fs, .uses = *uses};
+	workqueue_submit(fs->records, &job->work);
+}
+
+/* 0, -EDQUOT or -ENOENT. */
+static int use(struct handle *handle)
+{
+	struct object *object = handle->object;
+	struct store_uses due;
+	int r;
+
+	r = store_object_use(object->store, handle->view, handle->quota, &due);
+	record_later(object->fs, &due);
+	handle->charged = r == 0;
+	return r;
+}
+
 int quota_open(const struct ops_object *found, struct handle *handle)
 {
 	bool opens = found->info.name.kind == DIGEST_FSVERITY;
@@ -125,15 +177,12 @@ int quota_open(const struct ops_object *found, struct handle *handle)
 
 	handle->view = found->view->number;
 	handle->quota = found->decision.quota;
-	r = store_object_use(handle->object->store, handle->view, handle->quota);
-	handle->charged = r == 0;
-	if (handle->quota && store_sweep(handle->object->fs->store, 0))
-		sweep_later(handle->object->fs);
+	r = use(handle);
 	if (r == -EDQUOT)
 		say_too_large(found, opens);
 	/* -ENOENT: it left the store, and who had it open opens it once more. */
 	else if (r < 0 && r != -ENOENT)
-		log_warning_errno(r, "who uses an object cannot be recorded");
+		log_warning_errno(r, "who uses an object is not known");
 	if (r == -EDQUOT && !opens)
 		return r;
 	/* What cannot be charged is not kept for whoever has to pay. */
@@ -143,16 +192,11 @@ int quota_open(const struct ops_object *found, struct handle *handle)
 
 int quota_recheck(struct handle *handle)
 {
-	struct store_object *store = handle->object->store;
-	int r;
-
 	if (handle->quota == 0 || !handle->charged)
 		return 0;
 	/* Anew, so that the view does not stay charged for what it does not get. */
-	store_object_unuse(store, handle->view);
-	r = store_object_use(store, handle->view, handle->quota);
-	handle->charged = r == 0;
-	return r == -EDQUOT ? r : 0;
+	store_object_unuse(handle->object->store, handle->view);
+	return use(handle) == -EDQUOT ? -EDQUOT : 0;
 }
 
 void quota_close(struct handle *handle)

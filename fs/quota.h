@@ -14,7 +14,8 @@
 #include "fs/ops.h"
 
 /*
- * HANDLE was opened as FOUND says. 0; -EDQUOT: it is to be closed again. May write to the store, and evict. Any thread.
+ * HANDLE was opened as FOUND says. 0; -EDQUOT: it is to be closed again. What follows on the disk, and what is to go,
+ * is done in the background. Any thread.
  */
 int must_check quota_open(const struct ops_object *found, struct handle *handle);
 /* The object has another size now: does it still fit? 0 or -EDQUOT. */

@@ -38,8 +38,9 @@ static void answer_waiter(struct weightfs *fs, struct parked *waiter, int error)
 	if (unpark(fs->parking, waiter)) {
 		struct opening *opening = container_of(waiter, struct opening, parked);
 
+		/* Descriptors are short here, not where it is opened. */
 		if (error < 0 || !waiter->request)
-			parked_answer(waiter, error);
+			parked_answer(waiter, error == -EMFILE ? -ENFILE : error);
 		else
 			opening->opened = opening_reply(waiter->request, &opening->fi) == 0;
 	}
@@ -243,11 +244,7 @@ static bool over_quota(struct parked *waiter)
 	return waiter->request && quota_recheck(handle_get(opening->fi.fh)) < 0;
 }
 
-/*
- * It is larger than was said: who may not have that much learns it now. True: somebody waits on. Nothing is on its way,
- * so nobody else takes from the list.
- */
-static bool refuse_over_quota(struct whole *whole)
+bool whole_refuse_over_quota(struct whole *whole)
 {
 	struct object *object = whole->object;
 	struct parked *list, *kept = NULL, **last = &kept;
@@ -292,13 +289,9 @@ static void size_known(struct fetch_request *request, const struct fetch_result 
 		next_attempt(whole, -EIO); /* asks the next source */
 		return;
 	}
-	whole->error = store_object_resize(whole->object->store, result->size);
-	if (whole->error == 0 && !refuse_over_quota(whole))
-		whole->error = -ECANCELED;
-	if (whole->error < 0)
-		conclude(whole, whole->error);
-	else
-		attempt_begin(whole, whole->lied);
+	whole->resize = true;
+	whole->size = result->size;
+	attempt_begin(whole, whole->lied);
 }
 
 void whole_fetch(struct object *object, struct parked *waiter)

@@ -21,18 +21,27 @@ struct whole {
 	bool lied_grew;
 	uint64_t hashed; /* chunks */
 	struct verify_stream *stream;
-	struct work hash_work, end_work;
+	uint64_t excluded; /* the attempt's */
+	bool resize;       /* to SIZE, first */
+	uint64_t size;
+	struct work begin_work, hash_work, end_work;
 	struct fetch_request size_request;
 	char message[FETCH_MESSAGE_SIZE]; /* of the last failure */
 };
 
 /* Does anybody still want the object? With the object's lock held. */
 bool whole_waits(const struct whole *whole);
+/*
+ * It is larger than was said: who may not have that much learns it now. True: somebody waits on. Nothing may be pending:
+ * nobody else takes from the list.
+ */
+bool must_check whole_refuse_over_quota(struct whole *whole);
 /* The deadline of an open is one on stalls: every chunk sets it anew. */
 void whole_note_progress(struct whole *whole);
 
 /*
- * Fetch what is absent, from sources that are not EXCLUDED, and hash everything. Nothing may be pending. Ends
+ * In the background, as room may have to be made: fetch what is absent, from sources that are not EXCLUDED, and hash
+ * everything. Nothing may be pending. Ends
  * with whole->end_work in the background: whole->error is 0 and all is hashed, or it says why not.
  */
 void attempt_begin(struct whole *whole, uint64_t excluded);

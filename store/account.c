@@ -7,8 +7,8 @@
  *	account   a view's charges, sorted by id          used = sum of their sizes
  *	charge    an object: its size, when it was used last, how often the view has it open, is it pinned?
  *
- * In memory only, 24 bytes a charge: summed at open over the keys 'u', so no crash can make it wrong. A charge is made
- * and released by whoever claims `charging`; it goes with the object, too. Its own lock, a leaf.
+ * In memory only, 24 bytes a charge: summed at open over the keys 'u', which follow it (use.c). A charge goes with the
+ * object, too. Its own lock, a leaf.
  */
 #include "store/account.h"
 
@@ -215,20 +215,27 @@ void account_used(struct store *store, const struct use *use)
 	pthread_mutex_unlock(&store->accounts_lock);
 }
 
-void account_unhold(struct store *store, uint32_t view, uint64_t id, bool undo)
+void account_unhold(struct store *store, uint32_t view, uint64_t id)
 {
-	struct account *account;
 	struct charge *charge;
 
 	pthread_mutex_lock(&store->accounts_lock);
-	account = account_find(store, view);
-	charge = account_charge_of(account, id);
+	charge = account_charge_of(account_find(store, view), id);
 	if (charge && charge->holds > 0)
 		charge->holds--;
-	/* Unless somebody else of the view has opened it meanwhile. */
-	if (charge && undo && charge->holds == 0)
-		account_remove(account, charge);
 	pthread_mutex_unlock(&store->accounts_lock);
+}
+
+bool account_last_use(struct store *store, uint32_t view, uint64_t id, int64_t *seconds)
+{
+	struct charge *charge;
+
+	pthread_mutex_lock(&store->accounts_lock);
+	charge = account_charge_of(account_find(store, view), id);
+	if (charge)
+		*seconds = (int64_t)(charge->rank >> RANK_BITS);
+	pthread_mutex_unlock(&store->accounts_lock);
+	return charge;
 }
 
 /* ---- what befalls the object ---- */

@@ -124,7 +124,6 @@ static int charge_locked(struct store *store, struct use *use)
 			return r;
 		charge = account_charge_of(account, use->id);
 	}
-	use->fresh = !charge;
 	if (!charge)
 		charge = account_add(account, use->id, use->size, use->pinned);
 	charge->holds++;

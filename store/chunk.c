@@ -168,48 +168,23 @@ int store_object_put_run(struct store_object *object, uint64_t first, const stru
 	return put_run(object, first, chunks, n, true);
 }
 
-/*
- * If that cannot be recorded, the key still says HINT: nothing is lost, and the bytes are as good
- * as they were found to be.
- */
+/* The disk says that it was written; in whichever boot does not matter, as it is verified after each load. */
 int store_object_confirm(struct store_object *object, uint64_t chunk)
 {
-	struct map *map;
-	int r = 0;
+	struct map *map = atomic_load_explicit(&object->map, memory_order_acquire);
 
-	object_share(object);
-	map = atomic_load(&object->map);
-	switch (map_get(map, chunk)) {
-	case STORE_ABSENT:
-		r = -ENODATA;
-		break;
-	case STORE_HINT:
-		/* A key of this boot says it already. */
-		if (atomic_load(&object->foreign) && !atomic_load(&object->complete) &&
-		    !object->removed && record_chunks(object, chunk, 1) < 0)
-			log_debug("%s: chunk %llu stays a hint on disk", object_label(object).text,
-				  (unsigned long long)chunk);
-		/* A reader may have dropped it in between. */
-		if (!map_change(map, chunk, STORE_HINT, STORE_PRESENT) &&
-		    map_get(map, chunk) == STORE_ABSENT)
-			r = -ENODATA;
-		break;
-	case STORE_PRESENT:
-		break;
-	}
-	object_unshare(object);
-	return r;
+	/* Somebody else may have confirmed it, or dropped it. */
+	if (chunk < map->chunks && map_change(map, chunk, STORE_HINT, STORE_PRESENT))
+		return 0;
+	return map_get(map, chunk) == STORE_PRESENT ? 0 : -ENODATA;
 }
 
 void store_object_doubt(struct store_object *object, uint64_t chunk)
 {
-	struct map *map;
+	struct map *map = atomic_load_explicit(&object->map, memory_order_acquire);
 
-	object_share(object);
-	map = atomic_load(&object->map);
-	if (object->record.digests.has_fsverity && chunk < map->chunks)
+	if (chunk < map->chunks)
 		(void)map_change(map, chunk, STORE_PRESENT, STORE_HINT);
-	object_unshare(object);
 }
 
 /* In memory. False: it is no hint. */

@@ -7,9 +7,10 @@
  * librocksdb 7.8 goes on with a log file that could not be written once: its own recovery says that
  * all is well, and the next write fails for ever, or aborts the process where it was built with
  * assertions (github.com/facebook/rocksdb/issues/11643; Debian's is). So nothing is ever written
- * through a handle that saw an error: reading goes on with it, writes fail, and from time to time a
- * write tries to open the database anew. A write that the caller saw fail may be found in the log by
- * then.
+ * through a handle that saw an error: reading goes on with it, writes fail, and a write tries to open the
+ * database anew: the one that failed at once, and again through the new handle, so that one bad moment of a disk is
+ * nobody's; if that does not help, others from time to time. A write that the caller saw fail may be found in
+ * the log by then.
  */
 #include "store/internal.h"
 
@@ -28,6 +29,8 @@
 /* What opening it anew takes of the disk, at most, and how often to look. */
 #define REOPEN_SPACE	((uint64_t)2 * WRITE_BUFFER)
 #define REOPEN_AFTER_MS 500
+/* How long a write waits until nobody else is inside. */
+#define ALONE_WITHIN_MS 100
 
 struct db {
 	char *path;
@@ -35,12 +38,13 @@ struct db {
 	rocksdb_writeoptions_t *writing, *syncing;
 
 	pthread_mutex_t lock;
-	pthread_cond_t reopened;
+	pthread_cond_t reopened; /* or nobody is inside any more, while it is broken */
 	rocksdb_t *rocksdb;  /* changed while reopening only; NULL: cannot even be read */
 	unsigned int inside; /* protected by lock: calls under way */
 	bool reopening;	     /* protected by lock: nobody is inside and nobody comes in */
 	int broken;	     /* protected by lock: the -errno that writes fail with, or 0 */
 	int64_t retry_at;    /* protected by lock: in clock_ms() */
+	int64_t reopened_at; /* protected by lock: the last time that it helped */
 };
 
 /* RocksDB says what happened in words only. */
@@ -76,6 +80,10 @@ static rocksdb_options_t *database_options(void)
 	rocksdb_block_based_options_set_cache_index_and_filter_blocks(tables, 1);
 	rocksdb_block_based_options_set_filter_policy(tables,
 						      rocksdb_filterpolicy_create_bloom(10));
+	/* In small blocks: a filter of a whole table is larger than a shard of the cache, and would be read for each key. */
+	rocksdb_block_based_options_set_index_type(
+		tables, rocksdb_block_based_table_index_type_two_level_index_search);
+	rocksdb_block_based_options_set_partition_filters(tables, 1);
 	rocksdb_options_set_block_based_table_factory(options, tables);
 	rocksdb_block_based_options_destroy(tables);
 	rocksdb_cache_destroy(cache);
@@ -104,6 +112,7 @@ static rocksdb_t *open_rocksdb(const char *path, bool read_only, int *error)
 int db_open(const char *path, struct db **out)
 {
 	struct db *db = calloc(1, sizeof(*db));
+	pthread_condattr_t attr;
 	int r = -ENOMEM;
 
 	if (!db)
@@ -117,7 +126,10 @@ int db_open(const char *path, struct db **out)
 		return r;
 	}
 	pthread_mutex_init(&db->lock, NULL);
-	pthread_cond_init(&db->reopened, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&db->reopened, &attr);
+	pthread_condattr_destroy(&attr);
 	db->reading = rocksdb_readoptions_create();
 	db->writing = rocksdb_writeoptions_create();
 	db->syncing = rocksdb_writeoptions_create();
@@ -170,7 +182,22 @@ static void leave(struct db *db)
 {
 	pthread_mutex_lock(&db->lock);
 	db->inside--;
+	if (db->broken && db->inside == 0)
+		pthread_cond_broadcast(&db->reopened);
 	pthread_mutex_unlock(&db->lock);
+}
+
+/* Locked: until nobody is inside, or for a moment: one of them may be the caller of this one. */
+static void wait_alone(struct db *db)
+{
+	int64_t until = clock_ms() + ALONE_WITHIN_MS;
+	struct timespec at = {until / 1000, until % 1000 * 1000000};
+
+	while ((db->inside > 0 || db->reopening) &&
+	       pthread_cond_timedwait(&db->reopened, &db->lock, &at) == 0)
+		;
+	while (db->reopening)
+		pthread_cond_wait(&db->reopened, &db->lock);
 }
 
 static bool has_space(const char *path)
@@ -208,6 +235,8 @@ static int enter_to_write(struct db *db, rocksdb_t **out)
 	pthread_mutex_lock(&db->lock);
 	while (db->reopening)
 		pthread_cond_wait(&db->reopened, &db->lock);
+	if (db->broken && clock_ms() >= db->retry_at)
+		wait_alone(db);
 	if (db->broken && db->inside == 0 && clock_ms() >= db->retry_at) {
 		db->reopening = true;
 		pthread_mutex_unlock(&db->lock);
@@ -215,6 +244,8 @@ static int enter_to_write(struct db *db, rocksdb_t **out)
 		pthread_mutex_lock(&db->lock);
 		db->broken = r;
 		db->retry_at = clock_ms() + REOPEN_AFTER_MS;
+		if (r == 0)
+			db->reopened_at = clock_ms();
 		db->reopening = false;
 		pthread_cond_broadcast(&db->reopened);
 	}
@@ -229,13 +260,17 @@ static int enter_to_write(struct db *db, rocksdb_t **out)
 
 static int write_failed(struct db *db, char *message)
 {
+	int64_t now = clock_ms();
 	int r = error_number(message);
 	bool first;
 
 	pthread_mutex_lock(&db->lock);
 	first = db->broken == 0;
 	db->broken = r;
-	db->retry_at = clock_ms() + REOPEN_AFTER_MS;
+	/* At once, unless that was done a moment ago. */
+	db->retry_at = now;
+	if (db->reopened_at && now < db->reopened_at + REOPEN_AFTER_MS)
+		db->retry_at += REOPEN_AFTER_MS;
 	pthread_mutex_unlock(&db->lock);
 	if (first)
 		log_error("%s: the database cannot be written: %s", db->path, message);
@@ -373,16 +408,28 @@ void db_batch_delete_all(struct db_batch *batch, const struct schema_key *prefix
 					(const char *)end.bytes, end.len);
 }
 
-int db_write(struct db *db, struct db_batch *batch, bool sync)
+/* FAILED: through the handle, not before it was tried. */
+static int write_once(struct db *db, struct db_batch *batch, bool sync, bool *failed)
 {
 	rocksdb_t *rocksdb = NULL;
 	char *message = NULL;
 	int r;
 
+	*failed = false;
 	r = enter_to_write(db, &rocksdb);
 	if (r < 0)
 		return r;
 	rocksdb_write(rocksdb, sync ? db->syncing : db->writing, batch->changes, &message);
 	leave(db);
+	*failed = message != NULL;
 	return message ? write_failed(db, message) : 0;
+}
+
+int db_write(struct db *db, struct db_batch *batch, bool sync)
+{
+	bool failed;
+	int r;
+
+	r = write_once(db, batch, sync, &failed);
+	return failed ? write_once(db, batch, sync, &failed) : r;
 }

@@ -5,9 +5,9 @@
  * Two kinds of exclusion. store->lock is a leaf: held for a few instructions, never across I/O.
  * What must be ordered across I/O is *claimed*: a flag under the lock, waited for on store->changed.
  *
- *	object claim, shared     put, confirm, drop, touch: any number at once, none waits for another
+ *	object claim, shared     put, drop: any number at once, none waits for another
  *	object claim, exclusive  whatever changes the record, the size or the file
- *	charging                 what a view uses is compared with its quota
+ *	recording                what views use is written down as it is
  *	evicting                 who goes next? One goes at a time
  *	naming                   making a record and removing one with its file: whose names are free?
  *	reserving                the sum of what objects take is compared with the limit
@@ -108,7 +108,7 @@ struct store {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;	      /* a claim was given back, an object was loaded */
 	struct store_object *objects; /* protected by lock: the open ones, by id */
-	bool naming, reserving, evicting, charging; /* protected by lock: claims */
+	bool naming, reserving, evicting, recording; /* protected by lock: claims */
 	struct resident *residents, *oldest; /* protected by lock: by id; by last use */
 	uint64_t used, taken, held, pinned; /* protected by lock: see resident.c */
 	uint64_t incoming;	    /* protected by lock: the room of arrivals */
@@ -175,23 +175,23 @@ struct use {
 	bool pinned;
 	uint64_t quota;	    /* 0: none */
 	int64_t now;
-	bool fresh;	    /* set: it was not charged before */
 	uint64_t *released; /* set, to be freed: objects that the view does not use any more */
 	size_t n_released;
 };
 
 /*
- * Claimed: charging, and the object, shared. Hold USE's object for its view, and charge it if it is not; what the view
+ * Hold USE's object for its view, and charge it if it is not; what the view
  * used longest ago is released until all fits. -EDQUOT: it does not fit, not even then; nothing was released for it,
  * but what is above the quota without it, the object's own charge if need be. -ENOMEM, -EFBIG.
  */
 int must_check account_charge(struct store *store, struct use *use);
 /* Hold what is charged, if nothing has to be released. RECORDED: the disk has its use in this second. */
 bool must_check account_hold(struct store *store, const struct use *use, bool *recorded);
+/* When the view used it last, if it is charged. */
+bool must_check account_last_use(struct store *store, uint32_t view, uint64_t id, int64_t *seconds);
 /* A held one: it was used last, at USE's time. */
 void account_used(struct store *store, const struct use *use);
-/* UNDO: it was never charged, either. */
-void account_unhold(struct store *store, uint32_t view, uint64_t id, bool undo);
+void account_unhold(struct store *store, uint32_t view, uint64_t id);
 
 /* Claimed: the object. It left the store; it has another size, or is pinned or not any more. */
 void accounts_forget(struct store *store, uint64_t id);
@@ -266,6 +266,9 @@ void record_put(struct db_batch *batch, uint64_t id, const struct record *record
 /* The object that has a digest: a complete one, else the oldest; -ENOENT. */
 int must_check record_find(struct store *store, const struct digest_name *name, uint64_t *id,
 			   struct record *out);
+/* What is known of an object that is not open, but for the time of its last open. */
+int must_check record_describe(struct store *store, uint64_t id, const struct record *record,
+			       struct store_info *out);
 int must_check record_last_open(struct store *store, uint64_t id, int64_t *out);
 /* Add what DIGESTS knows to INTO; -EINVAL when they contradict each other. */
 int must_check record_merge(struct digest_pair *into, const struct digest_pair *digests);
@@ -311,7 +314,6 @@ struct store_object {
 	_Atomic(struct map *) map; /* written by the exclusive claim */
 	atomic_int fd;		   /* written by the exclusive claim */
 	atomic_bool complete; /* record.complete, for readers without a lock */
-	atomic_bool foreign;  /* keys 'p' of another boot may be on disk */
 	atomic_bool stale;    /* the disk may say that more is there than the map: nothing is put before it is told */
 	atomic_bool refused;  /* that there is no room was logged */
 	_Atomic int64_t last_open;

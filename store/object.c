@@ -176,7 +176,6 @@ static int load_presence(struct store_object *object, struct map *map)
 
 	if (r < 0)
 		return r;
-	atomic_store(&object->foreign, loading.foreign);
 	/* Nothing can tell good chunks of an unattested object from those that a power cut spoiled.
 	 */
 	if (!loading.foreign || object->record.digests.has_fsverity)

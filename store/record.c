@@ -203,8 +203,7 @@ static int tally_chunk(void *arg, const uint8_t *key, size_t key_len, const uint
 	return 0;
 }
 
-/* What is known of an object that is not open. */
-static int describe(struct store *store, uint64_t id, const struct record *record,
+int record_describe(struct store *store, uint64_t id, const struct record *record,
 		    struct store_info *out)
 {
 	struct schema_key chunks = schema_key_id(SCHEMA_PRESENCE, id);
@@ -223,12 +222,24 @@ static int describe(struct store *store, uint64_t id, const struct record *recor
 		r = db_scan(store->db, &chunks, chunks.len, tally_chunk, &tally);
 	if (r < 0)
 		return r;
-	r = record_last_open(store, id, &info.last_open);
-	if (r < 0)
-		return r;
 	info.present = tally.bytes;
 	*out = info;
 	return 0;
+}
+
+/* The same with the time. */
+static int describe(struct store *store, uint64_t id, const struct record *record,
+		    struct store_info *out)
+{
+	int64_t last_open;
+	int r;
+
+	r = record_last_open(store, id, &last_open);
+	if (r == 0)
+		r = record_describe(store, id, record, out);
+	if (r == 0)
+		out->last_open = last_open;
+	return r;
 }
 
 int store_get(struct store *store, uint64_t id, struct store_info *out)
@@ -293,30 +304,4 @@ int store_create(struct store *store, const struct digest_name *name, uint64_t s
 	r = create(store, name, size, front, len, out);
 	store_unclaim(store, &store->naming);
 	return r;
-}
-
-static int take_id(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value, size_t len)
-{
-	*(uint64_t *)arg = schema_get_u64(key + 1);
-	return 1;
-}
-
-int store_next(struct store *store, uint64_t after, struct store_info *out)
-{
-	for (;;) {
-		struct schema_key key;
-		uint64_t id = 0;
-		int r;
-
-		if (after >= STORE_ID_MAX)
-			return -ENOENT;
-		key = schema_key_id(SCHEMA_OBJECT, after + 1);
-		r = db_scan(store->db, &key, 1, take_id, &id);
-		if (r <= 0)
-			return r < 0 ? r : -ENOENT;
-		r = store_get(store, id, out);
-		if (r != -ENOENT)
-			return r;
-		after = id; /* it was removed between the two */
-	}
 }

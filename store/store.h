@@ -100,6 +100,12 @@ int must_check store_twin(struct store *store, uint64_t id, uint64_t *twin);
 /* The first record with an id greater than AFTER; -ENOENT after the last. Stable order. */
 int must_check store_next(struct store *store, uint64_t after, struct store_info *out);
 /*
+ * All of them, for long listings: in that order, until FOUND returns other than 0, which is passed on. INFO may lack
+ * last_open.
+ */
+typedef int (*store_found)(void *arg, const struct store_info *info);
+int must_check store_each(struct store *store, uint64_t after, store_found found, void *arg);
+/*
  * Remove record, file and front. An object that is open keeps its descriptor and goes on in memory
  * until closed; its later puts change nothing in the store.
  */
@@ -145,17 +151,29 @@ struct store_object;
 int must_check store_object_open(struct store *store, uint64_t id, struct store_object **out);
 void store_object_close(struct store_object *object); /* NULL is allowed */
 
+/* Objects whose use by a view began, ended, or was at a time that the disk does not know yet. */
+struct store_uses {
+	uint32_t view;
+	size_t n;
+	uint64_t *ids;
+};
+
 /*
  * View VIEW opens the object, and has it open until store_object_unuse(). It uses the object from then on, and is charged
- * its full size, whether or not it is here, for others or at all. The time is recorded, to the second: once in it. Not
- * synced.
+ * its full size, whether or not it is here, for others or at all. In memory only: nobody who opens waits for the disk. What
+ * is to be recorded is in DUE, also after -EDQUOT: for store_record_uses().
  *
  * With a QUOTA (bytes; 0: none) the view uses no more than that when this returns, but for what it has open and what is
- * pinned: what it used longest ago is released, and if no other view uses it store_sweep() takes it out of the store. -EDQUOT: the object does not fit, not even then; the view does not use it (any more), and nothing was
+ * pinned: what it used longest ago is released, and if no other view uses it store_sweep() takes it out of the store.
+ * -EDQUOT: the object does not fit, not even then; the view does not use it (any more), and nothing was
  * released for it. -ENOENT: it was removed. After any error there is nothing to undo.
  */
-int must_check store_object_use(struct store_object *object, uint32_t view, uint64_t quota);
+int must_check store_object_use(struct store_object *object, uint32_t view, uint64_t quota,
+				struct store_uses *due);
 void store_object_unuse(struct store_object *object, uint32_t view);
+/* Record DUE, which is empty then; not synced. Who cannot wait for the disk frees it: it is known until the store closes. */
+int must_check store_record_uses(struct store *store, struct store_uses *due);
+void store_uses_free(struct store_uses *due);
 /*
  * Of what views released and none uses, up to N objects leave the store: those that are neither open nor pinned by now.
  * Each costs a synced write. True: there are more.
@@ -201,9 +219,9 @@ int must_check store_object_put_run(struct store_object *object, uint64_t first,
 				    const struct iovec *chunks, size_t n);
 /* Take the object's room before its bytes come, for what is of no use uncached. -ENOSPC. */
 int must_check store_object_reserve(struct store_object *object);
-/* A present chunk is a hint again: it could not be read, or shall be looked at anew. */
+/* A present chunk of an attested object is a hint again: it could not be read, or shall be looked at anew. Lock-free. */
 void store_object_doubt(struct store_object *object, uint64_t chunk);
-/* A hint was verified: it is present. -ENODATA: it was dropped. */
+/* A hint was verified: it is present. -ENODATA: it was dropped. Lock-free. */
 int must_check store_object_confirm(struct store_object *object, uint64_t chunk);
 /*
  * A hint turned out to be wrong: it is absent, until it is put again. A complete object is partial from then on, durably. The

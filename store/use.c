@@ -2,11 +2,11 @@
 /*
  * Uses: who opened an object, and what that costs whom.
  *
- *	u id view   a view uses an object, and did so last at that time: exactly while it is charged
+ *	u id view   a view uses an object, and did so last at that time: while it is charged
  *
- * The sums are changed first, in one step (account.c), then the disk: whoever comes in between finds the room taken. If
- * the disk refuses, the new charge is taken back. What was released to make room stays released; its key, should it
- * still be there, is another charge at the next open of the store, which the view's next use puts in order.
+ * The sums are changed first, in one step (account.c), and that is what counts. The disk follows: whoever claims
+ * `recording` writes what is true by then, so later writes are never overtaken by earlier ones. What a crash leaves
+ * unrecorded is a charge too few or too many at the next open of the store, until the view's next use.
  */
 #include "store/internal.h"
 
@@ -21,15 +21,33 @@ static struct schema_key user_key(uint64_t id, uint32_t view)
 	return key;
 }
 
-static void put_use(struct db_batch *batch, const struct use *use)
+/* What is charged for the object now. -ENOENT: it was removed. */
+static int look(struct store_object *object, struct use *use)
 {
-	struct schema_key user = user_key(use->id, use->view);
-	struct schema_key opened = schema_key_id(SCHEMA_OPENED, use->id);
-	uint8_t value[SCHEMA_TIME_SIZE];
+	struct store *store = object->store;
+	bool removed;
 
-	schema_put_time(value, use->now);
-	db_batch_put(batch, &user, value, sizeof(value));
-	db_batch_put(batch, &opened, value, sizeof(value));
+	pthread_mutex_lock(&store->lock);
+	removed = object->removed;
+	use->size = object->record.size;
+	use->pinned = object->record.pinned;
+	pthread_mutex_unlock(&store->lock);
+	return removed ? -ENOENT : 0;
+}
+
+/* It was removed, or became another, while it was charged? Who did that may have come before the charge. */
+static int look_again(struct store_object *object, const struct use *use)
+{
+	struct use charged = *use, now = *use;
+
+	while (look(object, &now) == 0) {
+		if (now.size == charged.size && now.pinned == charged.pinned)
+			return 0;
+		accounts_change(object->store, use->id, now.size, now.pinned);
+		charged = now;
+	}
+	accounts_forget(object->store, use->id);
+	return -ENOENT;
 }
 
 static void used(struct store_object *object, const struct use *use)
@@ -41,42 +59,6 @@ static void used(struct store_object *object, const struct use *use)
 	pthread_mutex_lock(&store->lock);
 	resident_touch(store, use->id, use->now);
 	pthread_mutex_unlock(&store->lock);
-}
-
-/* It is charged already, and nothing has to go. The time of its use is of less worth than the use. */
-static void use_again(struct store_object *object, const struct use *use, bool recorded)
-{
-	_cleanup_batch_ struct db_batch batch = db_batch();
-
-	put_use(&batch, use);
-	if (recorded || db_write(object->store->db, &batch, false) == 0)
-		used(object, use);
-}
-
-/* Claimed: charging. */
-static int use_anew(struct store_object *object, struct use *use)
-{
-	_cleanup_batch_ struct db_batch batch = db_batch();
-	struct store *store = object->store;
-	int refused, r = 0;
-
-	refused = account_charge(store, use);
-	for (size_t i = 0; i < use->n_released; i++) {
-		struct schema_key user = user_key(use->released[i], use->view);
-
-		db_batch_delete(&batch, &user);
-	}
-	if (refused == 0)
-		put_use(&batch, use);
-	if (refused == 0 || use->n_released)
-		r = db_write(store->db, &batch, false);
-	if (refused < 0)
-		return refused;
-	if (r < 0)
-		account_unhold(store, use->view, use->id, use->fresh);
-	else
-		used(object, use);
-	return r;
 }
 
 /* Those that nobody else uses are to go. Without memory for the list they go when their room is wanted. */
@@ -117,7 +99,19 @@ bool store_sweep(struct store *store, unsigned int n)
 	}
 }
 
-int store_object_use(struct store_object *object, uint32_t view, uint64_t quota)
+/* What was released, and, if OWN, the object itself. */
+static void make_due(struct use *use, bool own, struct store_uses *due)
+{
+	uint64_t *ids = own ? reallocarray(use->released, use->n_released + 1, sizeof(*ids))
+			    : use->released;
+
+	if (own && ids)
+		ids[use->n_released++] = use->id;
+	*due = (struct store_uses){use->view, use->n_released, ids ? ids : use->released};
+}
+
+int store_object_use(struct store_object *object, uint32_t view, uint64_t quota,
+		     struct store_uses *due)
 {
 	struct store *store = object->store;
 	struct use use = {
@@ -126,45 +120,106 @@ int store_object_use(struct store_object *object, uint32_t view, uint64_t quota)
 		.quota = quota,
 		.now = (int64_t)time(NULL),
 	};
-	bool recorded;
-	int r = 0;
+	bool recorded = false;
+	int r;
 
-	/* So that no use is noted behind a removal, and the size stays. */
-	object_share(object);
-	use.size = object->record.size;
-	use.pinned = object->record.pinned;
-	if (object->removed) {
-		r = -ENOENT;
-	} else if (account_hold(store, &use, &recorded)) {
-		use_again(object, &use, recorded);
-	} else {
-		store_claim(store, &store->charging);
-		r = use_anew(object, &use);
-		store_unclaim(store, &store->charging);
+	*due = (struct store_uses){.view = view};
+	r = look(object, &use);
+	if (r < 0)
+		return r;
+	if (!account_hold(store, &use, &recorded))
+		r = account_charge(store, &use);
+	if (r == 0) {
+		used(object, &use);
+		r = look_again(object, &use);
 	}
-	object_unshare(object);
 	if (use.n_released)
 		abandon(store, &use);
-	free(use.released);
+	make_due(&use, r == 0 && !recorded, due);
 	return r;
 }
 
 void store_object_unuse(struct store_object *object, uint32_t view)
 {
-	account_unhold(object->store, view, object->id, false);
+	account_unhold(object->store, view, object->id);
+}
+
+/* ---- on the disk ---- */
+
+/* Claimed: recording. OBJECT: NULL, or open and shared; only then is a use recorded, that none is behind a removal. */
+static int record_truth(struct store *store, struct store_object *object, uint64_t id, uint32_t view)
+{
+	_cleanup_batch_ struct db_batch batch = db_batch();
+	struct schema_key user = user_key(id, view), opened = schema_key_id(SCHEMA_OPENED, id);
+	uint8_t value[SCHEMA_TIME_SIZE];
+	int64_t last_use;
+
+	if (!account_last_use(store, view, id, &last_use)) {
+		db_batch_delete(&batch, &user);
+	} else if (object && !object->removed) {
+		schema_put_time(value, last_use);
+		db_batch_put(&batch, &user, value, sizeof(value));
+		db_batch_put(&batch, &opened, value, sizeof(value));
+	} else {
+		return 0;
+	}
+	return db_write(store->db, &batch, false);
+}
+
+static int record_use(struct store *store, uint64_t id, uint32_t view)
+{
+	struct store_object *object = NULL;
+	int64_t last_use;
+	int r;
+
+	if (account_last_use(store, view, id, &last_use)) {
+		r = store_object_open(store, id, &object);
+		if (r < 0)
+			return r == -ENOENT ? 0 : r; /* it left, and its uses with it */
+		object_share(object);
+	}
+	store_claim(store, &store->recording);
+	r = record_truth(store, object, id, view);
+	store_unclaim(store, &store->recording);
+	if (object)
+		object_unshare(object);
+	store_object_close(object);
+	return r;
+}
+
+int store_record_uses(struct store *store, struct store_uses *due)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < due->n; i++) {
+		int r = record_use(store, due->ids[i], due->view);
+
+		result = result < 0 ? result : r;
+	}
+	store_uses_free(due);
+	return result;
+}
+
+void store_uses_free(struct store_uses *due)
+{
+	free(due->ids);
+	*due = (struct store_uses){.view = due->view};
 }
 
 int store_touch(struct store *store, uint64_t id, uint32_t view)
 {
 	struct store_object *object;
+	struct store_uses due;
 	int r;
 
 	r = store_object_open(store, id, &object);
 	if (r < 0)
 		return r;
-	r = store_object_use(object, view, 0);
-	if (r == 0)
+	r = store_object_use(object, view, 0, &due);
+	if (r == 0) {
 		store_object_unuse(object, view);
+		r = store_record_uses(store, &due);
+	}
 	store_object_close(object);
 	return r;
 }

@@ -13,6 +13,7 @@ sys.dont_write_bytecode = True
 
 from harness import config, models as models_module, mount as mount_module, process  # noqa: E402
 from harness.hostile import Hostile  # noqa: E402
+from harness.link import Link  # noqa: E402
 from harness.mount import Mount, mounts_below  # noqa: E402
 from harness.nginx import Nginx  # noqa: E402
 from harness.paths import CHUNK, MIB, MODEL_SIZE, SANITIZER, TOOLS, WEIGHTFS  # noqa: E402
@@ -190,6 +191,20 @@ def server(nginx):
 
 
 @pytest.fixture
+def link():
+    """Slow links to servers: link(server, rate)."""
+    links = []
+
+    def make(server, rate, **kwargs):
+        links.append(Link(server, rate, **kwargs))
+        return links[-1]
+
+    yield make
+    for one in links:
+        one.stop()
+
+
+@pytest.fixture
 def hostile(models):
     servers = []
 
@@ -211,7 +226,7 @@ def mount(folder, request):
     made = request.node.mounts = []
 
     def make(*sources, policy=None, fetch=None, start=True, store=None, store_keys=None, again=None,
-             **kwargs):
+             kind=Mount, **kwargs):
         if again:  # the same configuration and store once more
             again.start()
             return again
@@ -227,7 +242,7 @@ def mount(folder, request):
             policy_path = os.path.join(place, "policy")
             with open(policy_path, "w") as file:
                 file.write(policy)
-        mounted = Mount(place, conf, policy_path, store, **kwargs)
+        mounted = kind(place, conf, policy_path, store, **kwargs)
         made.append(mounted)
         return mounted.start() if start else mounted
 

@@ -52,10 +52,21 @@ static inline struct store_object *bring_in(struct store *store, unsigned int se
 	return object;
 }
 
+/* View VIEW opens it, which is recorded at once. */
+static inline int use_open(struct store *store, struct store_object *object, uint32_t view, uint64_t quota)
+{
+	struct store_uses due;
+	int r = store_object_use(object, view, quota, &due);
+
+	if (store_record_uses(store, &due) < 0)
+		abort();
+	return r;
+}
+
 /* View VIEW opens it, a moment after all before, and closes it. */
 static inline int use(struct store_object *object, uint32_t view, uint64_t quota)
 {
-	int r = store_object_use(object, view, quota);
+	int r = use_open(object->store, object, view, quota);
 
 	if (r == 0)
 		store_object_unuse(object, view);

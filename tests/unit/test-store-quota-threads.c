@@ -86,7 +86,7 @@ static void *come_and_go(void *arg)
 		if (r < 0) /* it went in between */
 			continue;
 		atomic_fetch_add(&now, seed % 3 == 0);
-		r = store_object_use(object, view, quota_of(view));
+		r = use_open(shared, object, view, quota_of(view));
 		check(r == 0 || r == -ENOENT || (r == -EDQUOT && quota_of(view)));
 		atomic_fetch_add(&refused, r == -EDQUOT);
 		store_sweep(shared, i % 3);
@@ -169,12 +169,9 @@ static struct store_object *contended[6];
 
 static bool is_charged(struct store *store, uint64_t id, uint32_t view)
 {
-	struct use question = {.id = id, .view = view};
-	bool recorded, charged = account_hold(store, &question, &recorded);
+	int64_t seconds;
 
-	if (charged)
-		account_unhold(store, view, id, false);
-	return charged;
+	return account_last_use(store, view, id, &seconds);
 }
 
 static void *contend(void *arg)

@@ -99,7 +99,7 @@ static void test_what_does_not_fit(void **state)
 	assert_int_equal(account(store, 1), 4 * MIB);
 
 	/* What is open stays, and so does what is pinned. */
-	assert_int_equal(store_object_use(small, 1, 8 * MIB), 0);
+	assert_int_equal(use_open(store, small, 1, 8 * MIB), 0);
 	assert_int_equal(use(other, 1, 8 * MIB), -EDQUOT);
 	store_object_unuse(small, 1);
 	assert_int_equal(store_object_pin(small, true), 0);
@@ -131,8 +131,8 @@ static void test_smaller_quota(void **state)
 	assert_int_equal(account(store, 1), MIB);
 	/* Open: it stays, and others do not go for nothing. */
 	assert_int_equal(use(objects[1], 1, 4 * MIB), 0);
-	assert_int_equal(store_object_use(objects[0], 1, 4 * MIB), 0);
-	assert_int_equal(store_object_use(objects[0], 1, MIB - 1), -EDQUOT);
+	assert_int_equal(use_open(store, objects[0], 1, 4 * MIB), 0);
+	assert_int_equal(use_open(store, objects[0], 1, MIB - 1), -EDQUOT);
 	assert_int_equal(account(store, 1), 3 * MIB);
 	store_object_unuse(objects[0], 1);
 	assert_int_equal(use(objects[4], 1, MIB), -EDQUOT);

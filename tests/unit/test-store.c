@@ -296,6 +296,54 @@ static void test_format(void **state)
 	assert_null(store);
 }
 
+struct seen {
+	struct store *store;
+	uint64_t ids[8];
+	size_t n, most;
+};
+
+/* Asks for each by its id as well: a listing may read the store. */
+static int see(void *arg, const struct store_info *info)
+{
+	struct seen *seen = arg;
+	struct store_info same;
+
+	assert_int_equal(store_get(seen->store, info->id, &same), 0);
+	assert_int_equal(same.size, info->size);
+	assert_int_equal(same.present, info->present);
+	assert_int_equal(same.complete, info->complete);
+	seen->ids[seen->n++] = info->id;
+	return seen->n == seen->most ? 7 : 0;
+}
+
+/* All, from any place on, until one has seen enough; what is open is told as it is now. */
+static void test_each(void **state)
+{
+	struct store *store = open_store(*state, BOOT_A);
+	struct seen all = {.store = store}, two = {.store = store, .most = 2}, none = {.store = store};
+	struct store_object *open = open_object(store, DIGEST_SHA256, 1, 2 * CHUNK_SIZE);
+	uint64_t ids[5];
+
+	for (unsigned int i = 0; i < 5; i++) {
+		struct digest_name name = name_of(DIGEST_SHA256, 1 + i);
+		struct store_info info;
+
+		assert_int_equal(store_create(store, &name, 2 * CHUNK_SIZE, NULL, 0, &info), 0);
+		ids[i] = info.id;
+	}
+	assert_int_equal(put_chunk(open, 1, 1), 0);
+	assert_int_equal(store_remove(store, ids[2]), 0);
+	assert_int_equal(store_each(store, 0, see, &all), 0);
+	assert_int_equal(all.n, 4);
+	assert_true(all.ids[0] == ids[0] && all.ids[1] == ids[1] && all.ids[2] == ids[3] && all.ids[3] == ids[4]);
+	assert_int_equal(store_each(store, ids[1], see, &two), 7);
+	assert_true(two.n == 2 && two.ids[0] == ids[3] && two.ids[1] == ids[4]);
+	assert_int_equal(store_each(store, ids[4], see, &none), 0);
+	assert_int_equal(none.n, 0);
+	store_object_close(open);
+	store_close(store);
+}
+
 static void test_refuses_own_mount(void **state)
 {
 	struct store_options options = {.path = *state};
@@ -325,6 +373,7 @@ int main(void)
 		TEST(layout),
 		TEST(refuses_strange_directory),
 		TEST(records),
+		TEST(each),
 		TEST(views_and_users),
 		TEST(touches),
 		TEST(lost_files),

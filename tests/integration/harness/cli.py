@@ -29,8 +29,12 @@ def status(store, **kwargs):
 
 def listed(store, **kwargs):
     """`ls --json` as a list of records, digests as bare hex digits."""
-    records = [json.loads(line)
-               for line in ok("ls", "--json", "--store", store, **kwargs).splitlines()]
+    return parsed(ok("ls", "--json", "--store", store, **kwargs))
+
+
+def parsed(text):
+    """What `ls --json` printed, TEXT, as that list."""
+    records = [json.loads(line) for line in text.splitlines()]
     for record in records:
         for key in ("digest", "fsverity"):
             if record.get(key):

@@ -5,17 +5,18 @@ import os
 import re
 import signal
 import subprocess
+import uuid
 
 from . import process
 from .paths import MOUNT_OPTIONS, SOON, WEIGHTFS
 from .poll import wait_until
 
 
-def mounts_below(folder):
-    """Mount points at or below FOLDER, deepest last."""
+def mounts_below(folder, pid="self"):
+    """Mount points at or below FOLDER, deepest last, as PID sees them."""
     folder = os.path.realpath(folder)
     found = []
-    with open("/proc/self/mountinfo") as table:
+    with open(f"/proc/{pid}/mountinfo") as table:
         for line in table:
             point = line.split()[4].encode().decode("unicode_escape")
             if point == folder or point.startswith(folder + "/"):
@@ -146,3 +147,50 @@ class Mount:
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.child.pid}/fd"))
+
+
+class Booted(Mount):
+    """A daemon that finds another boot id at each start. It has a mount namespace of its own, in which that file is
+    another one; path() leads into it, also when the daemon is dead.
+    """
+
+    SCRIPT = 'mount --bind "$1" /proc/sys/kernel/random/boot_id && shift && exec "$@"'
+
+    def __init__(self, folder, *args, **kwargs):
+        super().__init__(folder, *args, **kwargs)
+        self.boot_id, self.door = os.path.join(folder, "boot_id"), -1
+        self.command = ["unshare", "--mount", "sh", "-c", self.SCRIPT, "sh", self.boot_id] + self.command
+
+    def launch(self):
+        with open(self.boot_id, "w") as file:
+            file.write(f"{uuid.uuid4()}\n")
+        super().launch()
+
+    def start(self):
+        super().start()
+        self.door = os.open(f"/proc/{self.child.pid}/root{self.point}", os.O_PATH | os.O_DIRECTORY)
+        return self
+
+    def mounted(self):
+        super().mounted()
+        return self.point in mounts_below(self.folder, self.child.pid)
+
+    def path(self, *parts):
+        return os.path.join(f"/proc/{os.getpid()}/fd/{self.door}", *parts)
+
+    def close_door(self):
+        if self.door >= 0:
+            os.close(self.door)
+        self.door = -1
+
+    def stop(self):
+        self.close_door()
+        super().stop()
+
+    def crash(self):
+        self.close_door()
+        super().crash()
+
+    def clean_up(self):
+        self.close_door()
+        super().clean_up()

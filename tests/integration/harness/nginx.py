@@ -160,19 +160,18 @@ class Nginx:
         """The requests since the mark, ended and all; without those that only ask for a size."""
         if self.child:
             self.quiet()
+        return [r for r in self.ended() if (uri is None or r["uri"] == uri) and (probes or not r.is_probe)]
+
+    def ended(self):
+        """All requests that have ended by now; does not wait for those under way."""
         with open(self.log_path) as log:
             log.seek(self.mark_at)
-            found = [Request(json.loads(line)) for line in log]
-        return [r for r in found
-                if (uri is None or r["uri"] == uri) and (probes or not r.is_probe)]
+            text = log.read()
+        return [Request(json.loads(line)) for line in text.splitlines() if line.endswith("}")]
 
     def body_bytes(self, uri=None):
         return sum(r["body"] for r in self.requests(uri))
 
     def logged_so_far(self, uri):
-        """Body bytes of the requests that have ended; does not wait for those under way."""
-        with open(self.log_path) as log:
-            log.seek(self.mark_at)
-            text = log.read()
-        lines = [json.loads(line) for line in text.splitlines() if line.endswith("}")]
-        return sum(line["body"] for line in lines if line["uri"] == uri)
+        """Body bytes of the requests that have ended."""
+        return sum(request["body"] for request in self.ended() if request["uri"] == uri)

@@ -19,11 +19,11 @@ READ_TIMEOUT = 240
 class Reader:
     """A reader at work. Its own errors go to the test's output."""
 
-    def __init__(self, *args, uid=None, main=MAIN):
+    def __init__(self, *args, uid=None, main=MAIN, stdin=subprocess.DEVNULL):
         self.output = tempfile.TemporaryFile("w+")
         self.args = args
         self.child = process.spawn(process.as_user(uid, process.python(main, *args)),
-                                   stdin=subprocess.DEVNULL, stdout=self.output)
+                                   stdin=stdin, stdout=self.output)
 
     def lines(self):
         self.output.seek(0)
