@@ -136,8 +136,7 @@ static int replace(struct store_ingest *ingest, struct store_object *object,
 		return r;
 	ingest->fd = -1;
 	record.size = size;
-	record.file = true;
-	record.complete = true;
+	record_set_complete(&record);
 	return object_commit(object, &record, front, len);
 }
 
