@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "fs/control.h"
 #include "fs/operations.h"
+#include "fs/rebuild.h"
 
 struct call {
 	int (*line)(void *arg, json_t *line);
@@ -53,12 +54,14 @@ static int run_here(const struct settings *settings, const struct config *config
 	r = settings_store_options(settings, config, &options);
 	if (r == 0)
 		r = store_open(&options, &operation.store);
+	if (r == 0)
+		r = rebuild_if_due(operation.store, NULL);
 	if (r == 0) {
 		r = operation_run(&operation);
 		if (r < 0)
 			log_error("%s", operation.message[0] ? operation.message : strerror(-r));
-		store_close(operation.store);
 	}
+	store_close(operation.store);
 	policy_unref(operation.policy);
 	return r;
 }

@@ -79,6 +79,11 @@ static int load(struct weightfs *fs, uint64_t id, struct object **out)
 	/* A complete object is read without its tree. */
 	if (info.digests.has_fsverity && !info.complete)
 		r = load_tree(object, &info);
+	/* Its front was lost: what a source has to give is no error of the store's. */
+	if (r == -ENODATA && info.lacks_front) {
+		destroy(object);
+		return r;
+	}
 	if (r < 0) {
 		char name[DIGEST_NAME_SIZE];
 

@@ -101,8 +101,8 @@ static int each(struct operation *operation, const struct store_info *info)
 	bool complete;
 	int r;
 
-	/* An unattested one is checked as a whole when it has come. */
-	if (!info->digests.has_fsverity)
+	/* An unattested one is checked as a whole when it has come, one that lacks its front when that has. */
+	if (!info->digests.has_fsverity || info->lacks_front)
 		return 0;
 	r = store_object_open(operation->store, info->id, &object);
 	if (r < 0)

@@ -65,7 +65,7 @@ int db_open(const char *path, enum engine_mode mode, struct db_reason *reason, s
 	int r = -ENOMEM;
 
 	if (db && db->path) {
-		db->salvaging = mode == ENGINE_SALVAGE;
+		db->salvaging = mode == ENGINE_SALVAGE || mode == ENGINE_PREFIX;
 		db->rocksdb = engine_open(path, mode, &message);
 		r = message ? engine_error(message) : 0;
 	}

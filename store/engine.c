@@ -61,8 +61,8 @@ static rocksdb_options_t *database_options(enum engine_mode mode)
 	rocksdb_cache_t *cache = rocksdb_cache_create_lru(BLOCK_CACHE);
 
 	rocksdb_options_set_create_if_missing(options, mode == ENGINE_CREATE);
-	rocksdb_options_set_wal_recovery_mode(options, mode == ENGINE_SALVAGE ? WAL_POINT_IN_TIME
-									      : WAL_TOLERATE_TAIL);
+	rocksdb_options_set_wal_recovery_mode(options, mode == ENGINE_PREFIX ? WAL_POINT_IN_TIME
+									     : WAL_TOLERATE_TAIL);
 	rocksdb_options_set_info_log_level(options, LOG_LEVEL_FATAL);
 	rocksdb_options_set_keep_log_file_num(options, 1);
 	rocksdb_options_set_stats_dump_period_sec(options, 0);
@@ -91,10 +91,10 @@ rocksdb_t *engine_open(const char *path, enum engine_mode mode, char **message)
 	rocksdb_options_t *options = database_options(mode);
 	rocksdb_t *rocksdb;
 
-	if (mode == ENGINE_READ || mode == ENGINE_SALVAGE)
-		rocksdb = rocksdb_open_for_read_only(options, path, 0, message);
-	else
+	if (mode == ENGINE_CREATE || mode == ENGINE_WRITE)
 		rocksdb = rocksdb_open(options, path, message);
+	else
+		rocksdb = rocksdb_open_for_read_only(options, path, 0, message);
 	rocksdb_options_destroy(options);
 	return *message ? NULL : rocksdb;
 }

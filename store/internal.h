@@ -38,7 +38,8 @@ enum engine_mode {
 	ENGINE_CREATE,	/* to read and write; made if it is not there */
 	ENGINE_WRITE,	/* to read and write */
 	ENGINE_READ,
-	ENGINE_SALVAGE, /* to read, whatever the end of its log is like */
+	ENGINE_SALVAGE, /* to read, with errors */
+	ENGINE_PREFIX,	/* the same, up to where its log is damaged */
 };
 
 /* What a message of RocksDB comes to: -EUCLEAN for damage; -ENOSPC; -EPROTO; -EIO for the rest. */
@@ -71,7 +72,7 @@ void db_close(struct db *db); /* NULL is allowed */
 
 /* Nobody else is here yet: every key from the disk, see engine_walk(). -EUCLEAN as db_open(). */
 int must_check db_check(struct db *db, db_found found, void *arg, struct db_reason *reason);
-/* Of one opened with ENGINE_SALVAGE, where what cannot be read is -EUCLEAN everywhere: see engine_salvage(). */
+/* Of one opened with ENGINE_SALVAGE or _PREFIX, where what cannot be read is -EUCLEAN everywhere: see engine_salvage(). */
 int must_check db_salvage(struct db *db, db_found found, void *arg, uint64_t *gaps);
 
 /* VALUE is to be freed; -ENOENT. */

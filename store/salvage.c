@@ -225,6 +225,10 @@ static int salvage_from(struct salvaging *salvaging, const char *path)
 	int r;
 
 	r = db_open(path, ENGINE_SALVAGE, &reason, &salvaging->from);
+	if (r == -EUCLEAN) {
+		salvaging->gaps++;
+		r = db_open(path, ENGINE_PREFIX, &reason, &salvaging->from);
+	}
 	if (r < 0)
 		return r;
 	r = db_salvage(salvaging->from, take, salvaging, &salvaging->gaps);
