@@ -7,7 +7,7 @@
  *	meta.damaged/  what meta/ was, until the next time             kept
  *
  * so that a crash at any point is gone on from. Of a block in the middle RocksDB learns when it reads it: so all of the
- * database is read once, here, before anything is believed. 100,000 objects take it a tenth of a second.
+ * database is read once, here, before anything is believed. HACKING.md says what that takes.
  */
 #include "store/internal.h"
 
