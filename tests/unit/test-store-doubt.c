@@ -60,6 +60,38 @@ static void test_found_while_in_use(void **state)
 	store_close(store);
 }
 
+/* A table that is bad where RocksDB comes to it by itself: writing ends, reading goes on. */
+static void test_found_in_the_background(void **state)
+{
+	static char front[200000];
+	struct store *store;
+	struct store_info info;
+	char file[400];
+	int r = 0;
+
+	fill_store(*state);
+	add_large_fronts(*state);
+	store = open_store(*state, BOOT_A);
+	find_file(*state, "", ".sst", true, file);
+	noise(file, 100000, 100000);
+	noise(file, 400000, 100000);
+	for (unsigned int seed = 1000; seed < 20000 && r == 0; seed++) {
+		struct digest_name name = name_of(DIGEST_FSVERITY, seed);
+
+		r = store_create(store, &name, SIZE, front, sizeof(front), &info);
+		if (r == 0)
+			r = store_remove(store, info.id);
+	}
+	assert_int_equal(r, -EIO);
+	assert_true(exists(*state, "meta" DB_SUSPECT));
+	assert_true(find(store, A, &info) && info.complete);
+	store_close(store);
+	store = open_store(*state, BOOT_A);
+	assert_doubtful(store);
+	assert_kept(store, true, true);
+	store_close(store);
+}
+
 /* ---- files and records ---- */
 
 static void test_the_front_comes_back(void **state)
@@ -205,6 +237,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(found_while_in_use),
+		TEST(found_in_the_background),
 		TEST(the_front_comes_back),
 		TEST(strangers_are_left_alone),
 		TEST(a_file_cut_short),
