@@ -212,6 +212,15 @@ static int compare(struct adoption *adoption, const struct census *census)
 	return r;
 }
 
+static bool is_empty(const struct census *census)
+{
+	for (size_t i = 0; i < STORE_DIRECTORIES; i++) {
+		if (census->in[i].files > 0)
+			return false;
+	}
+	return true;
+}
+
 int adopt(struct store *store, const struct census *census, bool replaced)
 {
 	struct adoption adoption = {.store = store};
@@ -220,9 +229,13 @@ int adopt(struct store *store, const struct census *census, bool replaced)
 	r = compare(&adoption, census);
 	if (r < 0)
 		return r;
-	if (adoption.taken > 0 && !replaced)
-		log_warning("%s: the database is damaged (it does not know %llu object files); "
-			    "rebuilding it from the object files",
+	if (adoption.taken > 0 && !replaced && is_empty(census))
+		log_warning("%s: the database is damaged (there was none); rebuilding it from the "
+			    "object files",
+			    store->path);
+	else if (adoption.taken > 0 && !replaced)
+		log_warning("%s: %llu object files are in no record, as after a power cut; they are "
+			    "looked at",
 			    store->path, (unsigned long long)adoption.taken);
 	else if (store->doubts.objects > 0 && !replaced)
 		log_info("%s: %llu object files are still to be looked at", store->path,
