@@ -20,6 +20,7 @@
 #include "verify/verify.h"
 
 #define TELL_EVERY_MS 5000
+#define FAILURES_MAX  16 /* then it is not the object's fault */
 
 struct rebuild {
 	struct store *store;
@@ -27,6 +28,8 @@ struct rebuild {
 	struct store_doubts doubts;
 	uint64_t done, current; /* bytes of the objects before, and of this one */
 	uint64_t complete, partial, removed;
+	unsigned int failures;
+	int error; /* of the first */
 	int64_t tell_at;
 };
 
@@ -189,6 +192,19 @@ static int look_at(struct rebuild *rebuild, const struct store_info *info)
 	return r;
 }
 
+/* A file that cannot be read, say: the others have to go on. 0, or R when that is of no use. */
+static int pass_over(struct rebuild *rebuild, const struct store_info *info, int r)
+{
+	char name[DIGEST_NAME_SIZE];
+
+	if (r == -ECANCELED || r == -ENOMEM || r == -ENOSPC || ++rebuild->failures > FAILURES_MAX)
+		return r;
+	digest_name_format(&info->name, name);
+	log_warning_errno(r, "%s: %s cannot be looked at", store_path(rebuild->store), name);
+	rebuild->error = rebuild->error ? rebuild->error : r;
+	return 0;
+}
+
 static int look_at_all(struct rebuild *rebuild)
 {
 	struct store_info info = { .id = 0 };
@@ -201,9 +217,11 @@ static int look_at_all(struct rebuild *rebuild)
 		if (r == 0)
 			r = look_at(rebuild, &info);
 		if (r < 0)
+			r = pass_over(rebuild, &info, r);
+		if (r < 0)
 			return r;
 	}
-	return r == -ENOENT ? 0 : r;
+	return r == -ENOENT ? rebuild->error : r;
 }
 
 int rebuild_if_due(struct store *store, bool (*stop)(void))
