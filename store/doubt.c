@@ -17,6 +17,19 @@ void store_doubts(const struct store *store, struct store_doubts *out)
 	*out = store->doubts;
 }
 
+/* With the exclusive claim: RECORD, and what else is in BATCH. */
+static int put_record(struct store_object *object, struct db_batch *batch,
+		      const struct record *record)
+{
+	int r;
+
+	record_put(batch, object->id, record);
+	r = db_write(object->store->db, batch, false);
+	if (r == 0)
+		object_set_record(object, record);
+	return r;
+}
+
 static int settle(struct store_object *object, const struct digest_pair *digests, const void *front,
 		  size_t len)
 {
@@ -102,11 +115,7 @@ static int suspect(struct store_object *object)
 		return log_error_errno(r, "%s: what is in the file of %s cannot be told",
 				       object->store->path, object_label(object).text);
 	record.doubtful = false;
-	record_put(&batch, object->id, &record);
-	r = db_write(object->store->db, &batch, false);
-	if (r == 0)
-		object_set_record(object, &record);
-	return r;
+	return put_record(object, &batch, &record);
 }
 
 int store_object_suspect(struct store_object *object)
@@ -125,16 +134,11 @@ static int empty(struct store_object *object)
 	_cleanup_batch_ struct db_batch batch = db_batch();
 	struct record record = object->record;
 	int fd = atomic_load(&object->fd);
-	int r;
 
 	if (fd >= 0 && (ftruncate(fd, 0) < 0 || ftruncate(fd, (off_t)record.size) < 0))
 		return -errno;
 	record.doubtful = false;
-	record_put(&batch, object->id, &record);
-	r = db_write(object->store->db, &batch, false);
-	if (r == 0)
-		object_set_record(object, &record);
-	return r;
+	return put_record(object, &batch, &record);
 }
 
 int store_discard(struct store *store, uint64_t id)
@@ -172,13 +176,9 @@ static int refill(struct store_object *object, uint64_t size, const void *front,
 		return r;
 	record = object->record;
 	record.lacks_front = false;
-	record_put(&batch, object->id, &record);
 	if (len)
 		front_put(&batch, object->id, front, len);
-	r = db_write(object->store->db, &batch, false);
-	if (r == 0)
-		object_set_record(object, &record);
-	return r;
+	return put_record(object, &batch, &record);
 }
 
 int doubt_refill(struct store *store, uint64_t size, const void *front, size_t len,
