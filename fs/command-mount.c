@@ -150,7 +150,8 @@ static int serve(struct mount_options *options, struct config *config, struct po
 		log_info("%s is unmounted", mountpoint);
 	}
 	daemon_stop(&fs);
-	return r < 0 ? EXIT_FAILED : EXIT_DONE;
+	/* Asked to end while it was starting: so it did. */
+	return r < 0 && r != -ECANCELED ? EXIT_FAILED : EXIT_DONE;
 }
 
 /* In the parent: did the child get ready? */

@@ -10,6 +10,7 @@
 #include "fs/control.h"
 #include "fs/daemon.h"
 #include "fs/operations.h"
+#include "fs/rebuild.h"
 
 struct call {
 	int (*line)(void *arg, json_t *line);
@@ -51,12 +52,14 @@ static int run_on_store(const struct settings *settings, const struct config *co
 	r = settings_store_options(settings, config, &options);
 	if (r == 0)
 		r = store_open(&options, &operation->store);
+	if (r == 0)
+		r = rebuild_if_due(operation->store, NULL);
 	if (r == 0) {
 		r = operation_run(operation);
 		if (r < 0)
 			log_error("%s", operation->message[0] ? operation->message : strerror(-r));
-		store_close(operation->store);
 	}
+	store_close(operation->store);
 	policy_unref(operation->policy);
 	return r;
 }

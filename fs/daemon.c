@@ -13,6 +13,7 @@
 #include "fs/parking.h"
 #include "fs/passthrough.h"
 #include "fs/probe.h"
+#include "fs/rebuild.h"
 #include "fs/session.h"
 #include "fs/view.h"
 
@@ -119,6 +120,8 @@ int daemon_start(struct weightfs *fs, const struct settings *settings, struct co
 	r = settings_store_options(settings, &fs->config, &options);
 	if (r == 0)
 		r = store_open(&options, &fs->store); /* logs */
+	if (r == 0)
+		r = rebuild_if_due(fs->store, session_asked_to_stop);
 	if (r < 0)
 		return r;
 	r = start_fetch(fs);

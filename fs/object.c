@@ -63,11 +63,15 @@ static int load_tree(struct object *object)
 	r = store_object_front(object->store, &front, &len);
 	if (r == 0)
 		r = verify_tree_new(info.size, &info.digests.fsverity, front, len, &tree);
+	/* Its front was lost: what a source has to give is no error of the store's. */
+	if (r < 0 && info.lacks_front)
+		return -ENODATA;
 	if (r < 0) {
 		char name[DIGEST_NAME_SIZE];
 
 		digest_name_format(&info.name, name);
-		return log_error_errno(r, "%s: the tree kept in the store is not usable", name);
+		log_error_errno(r, "%s: the tree kept in the store is not usable", name);
+		return -EIO;
 	}
 	object_set_tree(object, tree);
 	return 0;
@@ -86,6 +90,8 @@ int object_tree(struct object *object, const struct verify_tree **tree)
 static int load(struct weightfs *fs, uint64_t id, struct object **out)
 {
 	struct object *object = calloc(1, sizeof(*object));
+	const struct verify_tree *tree;
+	struct store_info info;
 	int r;
 
 	if (!object)
@@ -96,6 +102,14 @@ static int load(struct weightfs *fs, uint64_t id, struct object **out)
 	layout_init(&object->layout);
 	pthread_mutex_init(&object->lock, NULL);
 	r = store_object_open(fs->store, id, &object->store);
+	if (r < 0) {
+		destroy(object);
+		return r;
+	}
+	store_object_info(object->store, &info);
+	/* A complete object is read without its tree, as long as nothing of it is doubted. */
+	if (info.digests.has_fsverity && !info.complete)
+		r = object_tree(object, &tree);
 	if (r < 0) {
 		destroy(object);
 		return r;

@@ -63,7 +63,7 @@ void object_put(struct object *object); /* NULL is allowed */
 int must_check object_info_in_use(struct weightfs *fs, uint64_t id, struct store_info *out);
 /*
  * What its chunks are checked by, read from the store at the first call that needs it: a complete object that is passed
- * through does without. -ENODATA: it is unattested; or what was kept is not usable (logged).
+ * through does without. -ENODATA: it is unattested, or its front was lost; -EIO: what was kept is not usable (logged).
  */
 int must_check object_tree(struct object *object, const struct verify_tree **tree);
 /* An unattested object became attested. Takes over TREE. */

@@ -121,8 +121,8 @@ static int each(struct operation *operation, const struct store_info *info)
 	struct outcome outcome = { .operation = operation, .size = info->size };
 	int r;
 
-	/* An unattested one is checked as a whole when it has come. */
-	if (!info->digests.has_fsverity)
+	/* An unattested one is checked as a whole when it has come, one that lacks its front when that has. */
+	if (!info->digests.has_fsverity || info->lacks_front)
 		return 0;
 	outcome.chunks = json_array();
 	r = outcome.chunks ? verify(&outcome, info) : -ENOMEM;

@@ -28,7 +28,10 @@ static int open_handle(struct weightfs *fs, uint64_t id, struct object **object,
 
 	r = object_get(fs, id, object);
 	if (r < 0)
-		return r == -ENOENT ? -ESTALE : r == -EMFILE || r == -ENFILE ? -ENFILE : -EIO;
+		return r == -ENOENT			? -ESTALE :
+		       r == -EMFILE || r == -ENFILE	? -ENFILE :
+		       r == -ENODATA			? -ENODATA :
+							  -EIO;
 	r = handle_open(*object, fh);
 	if (r < 0)
 		object_put(*object);

@@ -119,7 +119,14 @@ static void lookup_object(struct weightfs *fs, fuse_req_t request, uint32_t numb
 		return;
 	}
 	r = store_lookup(fs->store, &name, &info);
-	if (r == 0)
+	/*
+	 * One whose front was lost is asked for like one that is not known; offline it can be seen, not read. To whom it
+	 * is denied by another digest hears that at once.
+	 */
+	if (r == 0 && info.lacks_front && !decision.cached && !fs->offline &&
+	    view_decide(fs, view, &info.digests).allow)
+		probe_lookup(fs, number, &info.name, request);
+	else if (r == 0)
 		ops_reply_object(fs, request, number, &info);
 	else if (r == -ENOENT && !decision.cached && !fs->offline)
 		probe_lookup(fs, number, &name, request);

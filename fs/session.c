@@ -280,6 +280,13 @@ void session_block_signals(void)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
+bool session_asked_to_stop(void)
+{
+	sigset_t set;
+
+	return sigpending(&set) == 0 && (sigismember(&set, SIGTERM) || sigismember(&set, SIGINT));
+}
+
 /*
  * The loop's threads look at the exit flag only when what they wait in returns. A signal may come a moment
  * before they wait, so it is sent until they are gone. (A thread id that is not ours any more is refused.)

@@ -21,6 +21,8 @@ struct session_options {
  * Block the signals that session_run() waits for. Before any thread is made: they inherit it.
  */
 void session_block_signals(void);
+/* Has one of them come that ends the daemon, while it was starting? */
+bool session_asked_to_stop(void);
 
 /* Mount FS, which has everything but a session. 0 or -errno, logged. */
 int must_check session_mount(struct weightfs *fs, const struct session_options *options);

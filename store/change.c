@@ -145,8 +145,7 @@ static int finish(struct store_object *object, const struct digest_pair *digests
 		if (r < 0)
 			return r;
 	}
-	record.file = true;
-	record.complete = true;
+	record_set_complete(&record);
 	/* After a failed sync the kernel calls the lost pages clean: nothing of it can be believed.
 	 */
 	if (sync_file(object) < 0) {
@@ -179,7 +178,7 @@ int store_object_reset(struct store_object *object)
 }
 
 /* The new size is recorded first: a file of another size is not believed at the next open. */
-static int resize(struct store_object *object, uint64_t size)
+int object_resize(struct store_object *object, uint64_t size)
 {
 	_cleanup_batch_ struct db_batch batch = db_batch();
 	struct schema_key chunks = schema_key_id(SCHEMA_PRESENCE, object->id);
@@ -220,7 +219,7 @@ int store_object_resize(struct store_object *object, uint64_t size)
 	if (size > (uint64_t)1 << 62)
 		return -EFBIG;
 	object_claim(object);
-	r = object->record.digests.has_fsverity ? -EINVAL : resize(object, size);
+	r = object->record.digests.has_fsverity ? -EINVAL : object_resize(object, size);
 	object_unclaim(object);
 	return r;
 }
@@ -325,7 +324,7 @@ static void erase_alias(struct db_batch *batch, enum digest_kind kind, const str
 	db_batch_delete(batch, &key);
 }
 
-static void erase_all(struct db_batch *batch, uint64_t id, const struct record *record)
+void record_erase(struct db_batch *batch, uint64_t id, const struct record *record)
 {
 	struct schema_key object = schema_key_id(SCHEMA_OBJECT, id);
 	struct schema_key front = schema_key_id(SCHEMA_FRONT, id);
@@ -354,7 +353,7 @@ static int erase_named(struct store_object *object)
 	bool gone;
 	int r;
 
-	erase_all(&batch, object->id, &object->record);
+	record_erase(&batch, object->id, &object->record);
 	if (object->record.file)
 		db_batch_put(&batch, &doomed, "", 0);
 	r = db_write(store->db, &batch, true);

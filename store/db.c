@@ -11,23 +11,20 @@
  * database anew: the one that failed at once, and again through the new handle, so that one bad moment of a disk is
  * nobody's; if that does not help, others from time to time. A write that the caller saw fail may be found in
  * the log by then.
+ *
+ * Damage is another matter: it is not mended while the database is in use. What cannot be read is -EIO, reading goes on
+ * with the rest, and the file <path>.suspect makes the next open rebuild the database.
  */
 #include "store/internal.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <sys/statvfs.h>
 #include "common/clock.h"
 #include "common/log.h"
 
-/* The whole daemon shall stay under 64 MiB beside its transfers. */
-#define WRITE_BUFFER  ((size_t)4 << 20)
-#define WRITE_BUFFERS 2
-#define LOG_TOTAL     ((uint64_t)16 << 20)
-#define BLOCK_CACHE   ((size_t)8 << 20)
-#define OPEN_TABLES   64
-/* InfoLogLevel::FATAL_LEVEL; librocksdb 7.8 aborts when its info log meets a full disk. */
-#define LOG_LEVEL_FATAL 4
 /* What opening it anew takes of the disk, at most, and how often to look. */
-#define REOPEN_SPACE	((uint64_t)2 * WRITE_BUFFER)
+#define REOPEN_SPACE	((uint64_t)8 << 20)
 #define REOPEN_AFTER_MS 500
 /* How long a write waits until nobody else is inside. */
 #define ALONE_WITHIN_MS 100
@@ -45,86 +42,18 @@ struct db {
 	int broken;	     /* protected by lock: the -errno that writes fail with, or 0 */
 	int64_t retry_at;    /* protected by lock: in clock_ms() */
 	int64_t reopened_at; /* protected by lock: the last time that it helped */
+	bool damaged;	     /* protected by lock: so it stays broken */
+	bool salvaging;	     /* constant: errors are expected, and nothing is written */
 };
 
-/* RocksDB says what happened in words only. */
-static int error_number(const char *message)
-{
-	if (strstr(message, "No space left") || strstr(message, "NoSpace") ||
-	    strstr(message, "Disk quota exceeded"))
-		return -ENOSPC;
-	return -EIO;
-}
-
-static rocksdb_options_t *database_options(void)
-{
-	rocksdb_options_t *options = rocksdb_options_create();
-	rocksdb_block_based_table_options_t *tables = rocksdb_block_based_options_create();
-	rocksdb_cache_t *cache = rocksdb_cache_create_lru(BLOCK_CACHE);
-
-	rocksdb_options_set_create_if_missing(options, 1);
-	rocksdb_options_set_info_log_level(options, LOG_LEVEL_FATAL);
-	rocksdb_options_set_keep_log_file_num(options, 1);
-	rocksdb_options_set_stats_dump_period_sec(options, 0);
-	rocksdb_options_set_stats_persist_period_sec(options, 0);
-	rocksdb_options_set_max_background_jobs(options, 2);
-	rocksdb_options_set_write_buffer_size(options, WRITE_BUFFER);
-	rocksdb_options_set_max_write_buffer_number(options, WRITE_BUFFERS);
-	rocksdb_options_set_max_total_wal_size(options, LOG_TOTAL);
-	rocksdb_options_set_max_open_files(options, OPEN_TABLES);
-	rocksdb_options_set_manifest_preallocation_size(options, (size_t)64 << 10);
-	/* Digests do not compress, and a codec would take memory. */
-	rocksdb_options_set_compression(options, rocksdb_no_compression);
-
-	rocksdb_block_based_options_set_block_cache(tables, cache);
-	rocksdb_block_based_options_set_cache_index_and_filter_blocks(tables, 1);
-	rocksdb_block_based_options_set_filter_policy(tables,
-						      rocksdb_filterpolicy_create_bloom(10));
-	/* In small blocks: a filter of a whole table is larger than a shard of the cache, and would be read for each key. */
-	rocksdb_block_based_options_set_index_type(
-		tables, rocksdb_block_based_table_index_type_two_level_index_search);
-	rocksdb_block_based_options_set_partition_filters(tables, 1);
-	rocksdb_options_set_block_based_table_factory(options, tables);
-	rocksdb_block_based_options_destroy(tables);
-	rocksdb_cache_destroy(cache);
-	return options;
-}
-
-static rocksdb_t *open_rocksdb(const char *path, bool read_only, int *error)
-{
-	rocksdb_options_t *options = database_options();
-	char *message = NULL;
-	rocksdb_t *rocksdb;
-
-	if (read_only)
-		rocksdb = rocksdb_open_for_read_only(options, path, 0, &message);
-	else
-		rocksdb = rocksdb_open(options, path, &message);
-	rocksdb_options_destroy(options);
-	if (!message)
-		return rocksdb;
-	*error = error_number(message);
-	log_error("%s: the database cannot be opened: %s", path, message);
-	rocksdb_free(message);
-	return NULL;
-}
-
-int db_open(const char *path, struct db **out)
+static struct db *db_new(const char *path)
 {
 	struct db *db = calloc(1, sizeof(*db));
 	pthread_condattr_t attr;
-	int r = -ENOMEM;
 
 	if (!db)
-		return -ENOMEM;
+		return NULL;
 	db->path = strdup(path);
-	if (db->path)
-		db->rocksdb = open_rocksdb(path, false, &r);
-	if (!db->rocksdb) {
-		free(db->path);
-		free(db);
-		return r;
-	}
 	pthread_mutex_init(&db->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -134,23 +63,52 @@ int db_open(const char *path, struct db **out)
 	db->writing = rocksdb_writeoptions_create();
 	db->syncing = rocksdb_writeoptions_create();
 	rocksdb_writeoptions_set_sync(db->syncing, 1);
+	return db;
+}
+
+int db_open(const char *path, enum engine_mode mode, struct db_reason *reason, struct db **out)
+{
+	struct db *db = db_new(path);
+	char *message = NULL;
+	int r = -ENOMEM;
+
+	if (db && db->path) {
+		db->salvaging = mode == ENGINE_SALVAGE || mode == ENGINE_PREFIX;
+		db->rocksdb = engine_open(path, mode, &message);
+		r = message ? engine_error(message) : 0;
+	}
+	if (r == -EUCLEAN)
+		snprintf(reason->text, sizeof(reason->text), "%s", message);
+	else if (r < 0)
+		log_error("%s: the database cannot be opened: %s", path,
+			  message ? message : "no memory");
+	rocksdb_free(message);
+	if (r < 0) {
+		db_close(db);
+		return r;
+	}
 	*out = db;
 	return 0;
 }
 
-static void close_rocksdb(rocksdb_t *rocksdb)
+/* Nothing is left in the log, then: what happens to it before the next start is of no consequence. */
+static void flush(struct db *db)
 {
-	if (!rocksdb)
-		return;
-	rocksdb_cancel_all_background_work(rocksdb, 1);
-	rocksdb_close(rocksdb);
+	rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+	char *message = NULL;
+
+	rocksdb_flush(db->rocksdb, options, &message);
+	rocksdb_flushoptions_destroy(options);
+	rocksdb_free(message); /* the log has it, then */
 }
 
 void db_close(struct db *db)
 {
 	if (!db)
 		return;
-	close_rocksdb(db->rocksdb);
+	if (db->rocksdb && !db->broken && !db->salvaging)
+		flush(db);
+	engine_close(db->rocksdb);
 	rocksdb_readoptions_destroy(db->reading);
 	rocksdb_writeoptions_destroy(db->writing);
 	rocksdb_writeoptions_destroy(db->syncing);
@@ -207,6 +165,19 @@ static bool has_space(const char *path)
 	return statvfs(path, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize >= REOPEN_SPACE;
 }
 
+static rocksdb_t *open_again(struct db *db, enum engine_mode mode, int *error)
+{
+	char *message = NULL;
+	rocksdb_t *rocksdb = engine_open(db->path, mode, &message);
+
+	if (message) {
+		*error = engine_error(message) == -ENOSPC ? -ENOSPC : -EIO;
+		log_error("%s: the database cannot be opened: %s", db->path, message);
+	}
+	rocksdb_free(message);
+	return rocksdb;
+}
+
 /* Alone inside. 0 when it can be written again. */
 static int reopen(struct db *db)
 {
@@ -214,13 +185,13 @@ static int reopen(struct db *db)
 
 	if (!has_space(db->path))
 		return r;
-	close_rocksdb(db->rocksdb);
-	db->rocksdb = open_rocksdb(db->path, false, &r);
+	engine_close(db->rocksdb);
+	db->rocksdb = open_again(db, ENGINE_WRITE, &r);
 	if (db->rocksdb) {
 		log_info("%s: the database can be written again", db->path);
 		return 0;
 	}
-	db->rocksdb = open_rocksdb(db->path, true, &r);
+	db->rocksdb = open_again(db, ENGINE_READ, &r);
 	return r;
 }
 
@@ -235,9 +206,9 @@ static int enter_to_write(struct db *db, rocksdb_t **out)
 	pthread_mutex_lock(&db->lock);
 	while (db->reopening)
 		pthread_cond_wait(&db->reopened, &db->lock);
-	if (db->broken && clock_ms() >= db->retry_at)
+	if (db->broken && !db->damaged && clock_ms() >= db->retry_at)
 		wait_alone(db);
-	if (db->broken && db->inside == 0 && clock_ms() >= db->retry_at) {
+	if (db->broken && !db->damaged && db->inside == 0 && clock_ms() >= db->retry_at) {
 		db->reopening = true;
 		pthread_mutex_unlock(&db->lock);
 		r = reopen(db);
@@ -258,22 +229,58 @@ static int enter_to_write(struct db *db, rocksdb_t **out)
 	return r;
 }
 
+/* The next open has to look at everything. Also if nothing can be written into the database any more. */
+static void leave_mark(struct db *db)
+{
+	_cleanup_free_ char *path = NULL;
+	int fd = -1;
+
+	if (asprintf(&path, "%s" DB_SUSPECT, db->path) >= 0)
+		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0 || fsync(fd) < 0)
+		log_warning_errno(-errno, "%s: that it is damaged cannot be noted", db->path);
+	cleanup_close(&fd);
+}
+
+/* What RocksDB said, as -errno. */
+static int failed(struct db *db, const char *message, const char *what)
+{
+	int r = engine_error(message);
+	bool first;
+
+	if (db->salvaging)
+		return r;
+	if (r != -EUCLEAN) {
+		log_error("%s: the database cannot be %s: %s", db->path, what, message);
+		return r == -ENOSPC ? r : -EIO;
+	}
+	pthread_mutex_lock(&db->lock);
+	first = !db->damaged;
+	db->damaged = true;
+	pthread_mutex_unlock(&db->lock);
+	if (first) {
+		log_error("%s: the database is damaged, and is rebuilt at the next start: %s",
+			  db->path, message);
+		leave_mark(db);
+	}
+	return -EIO;
+}
+
 static int write_failed(struct db *db, char *message)
 {
 	int64_t now = clock_ms();
-	int r = error_number(message);
+	int r = engine_error(message);
 	bool first;
 
 	pthread_mutex_lock(&db->lock);
 	first = db->broken == 0;
-	db->broken = r;
+	db->broken = r == -ENOSPC ? r : -EIO;
 	/* At once, unless that was done a moment ago. */
 	db->retry_at = now;
 	if (db->reopened_at && now < db->reopened_at + REOPEN_AFTER_MS)
 		db->retry_at += REOPEN_AFTER_MS;
 	pthread_mutex_unlock(&db->lock);
-	if (first)
-		log_error("%s: the database cannot be written: %s", db->path, message);
+	r = first ? failed(db, message, "written") : db->broken;
 	rocksdb_free(message);
 	return r;
 }
@@ -281,11 +288,10 @@ static int write_failed(struct db *db, char *message)
 /* ---- reading and writing ------------------------------------------------------------------------
  */
 
-static int read_failed(char *message)
+static int read_failed(struct db *db, char *message)
 {
-	int r = error_number(message);
+	int r = failed(db, message, "read");
 
-	log_error("the store's database cannot be read: %s", message);
 	rocksdb_free(message);
 	return r;
 }
@@ -302,7 +308,7 @@ static int get(struct db *db, rocksdb_t *rocksdb, const struct schema_key *key, 
 	pinned = rocksdb_get_pinned(rocksdb, db->reading, (const char *)key->bytes, key->len,
 				    &message);
 	if (message)
-		return read_failed(message);
+		return read_failed(db, message);
 	if (!pinned)
 		return -ENOENT;
 	bytes = rocksdb_pinnableslice_value(pinned, &n);
@@ -336,8 +342,8 @@ static void key_after(const struct schema_key *prefix, size_t len, struct schema
 	out->bytes[out->len - 1]++;
 }
 
-static int scan(rocksdb_t *rocksdb, const struct schema_key *from, size_t prefix, db_found found,
-		void *arg)
+static int scan(struct db *db, rocksdb_t *rocksdb, const struct schema_key *from, size_t prefix,
+		db_found found, void *arg)
 {
 	rocksdb_readoptions_t *options = rocksdb_readoptions_create();
 	char *message = NULL;
@@ -362,14 +368,14 @@ static int scan(rocksdb_t *rocksdb, const struct schema_key *from, size_t prefix
 	rocksdb_iter_destroy(it);
 	rocksdb_readoptions_destroy(options);
 	if (message)
-		return read_failed(message);
+		return read_failed(db, message);
 	return r;
 }
 
 int db_scan(struct db *db, const struct schema_key *from, size_t prefix, db_found found, void *arg)
 {
 	rocksdb_t *rocksdb = enter(db);
-	int r = rocksdb ? scan(rocksdb, from, prefix, found, arg) : -EIO;
+	int r = rocksdb ? scan(db, rocksdb, from, prefix, found, arg) : -EIO;
 
 	leave(db);
 	return r;
@@ -432,4 +438,22 @@ int db_write(struct db *db, struct db_batch *batch, bool sync)
 
 	r = write_once(db, batch, sync, &failed);
 	return failed ? write_once(db, batch, sync, &failed) : r;
+}
+
+int db_check(struct db *db, db_found found, void *arg, struct db_reason *reason)
+{
+	char *message = NULL;
+	int r = engine_walk(db->rocksdb, found, arg, &message);
+
+	if (r == -EUCLEAN && message)
+		snprintf(reason->text, sizeof(reason->text), "%s", message);
+	else if (message)
+		log_error("%s: the database cannot be read: %s", db->path, message);
+	rocksdb_free(message);
+	return r;
+}
+
+int db_salvage(struct db *db, db_found found, void *arg, uint64_t *gaps)
+{
+	return engine_salvage(db->rocksdb, found, arg, gaps);
 }

@@ -143,8 +143,7 @@ static int replace(struct store_ingest *ingest, struct store_object *object,
 	map_fill(atomic_load(&object->map), STORE_PRESENT);
 	room_unexpect(object->store, &ingest->arrival); /* where it was not handed on */
 	record.size = size;
-	record.file = true;
-	record.complete = true;
+	record_set_complete(&record);
 	return object_commit(object, &record, front, len);
 }
 

@@ -29,12 +29,52 @@
 #define STORE_ID_MAX   (((uint64_t)1 << 40) - 1)
 #define STORE_VIEW_MAX (((uint64_t)1 << 20) - 1)
 
+/* Called with each key that is found; other than 0 ends it, and is passed on. It may read the database. */
+typedef int (*db_found)(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
+			size_t len);
+
+/* ---- engine.c: RocksDB itself ---- */
+
+enum engine_mode {
+	ENGINE_CREATE,	/* to read and write; made if it is not there */
+	ENGINE_WRITE,	/* to read and write */
+	ENGINE_READ,
+	ENGINE_SALVAGE, /* to read, with errors */
+	ENGINE_PREFIX,	/* the same, up to where its log is damaged */
+};
+
+/* What a message of RocksDB comes to: -EUCLEAN for damage; -ENOSPC; -EPROTO; -EIO for the rest. */
+int must_check engine_error(const char *message);
+/* NULL: MESSAGE, to be rocksdb_free()d, says why. */
+rocksdb_t *must_check engine_open(const char *path, enum engine_mode mode, char **message);
+void engine_close(rocksdb_t *rocksdb); /* NULL is allowed */
+/* Make the damaged database at PATH one that can be opened. Deleted keys may come back. */
+int must_check engine_repair(const char *path);
+/* Every key, from the disk. An error that RocksDB has is as engine_error(), with its MESSAGE to be freed. */
+int must_check engine_walk(rocksdb_t *rocksdb, db_found found, void *arg, char **message);
+/* The same with GAPS where nothing can be read. */
+int must_check engine_salvage(rocksdb_t *rocksdb, db_found found, void *arg, uint64_t *gaps);
+
 /* ---- db.c: RocksDB, its errors logged and turned into -errno ---- */
 
 struct db;
 
-int must_check db_open(const char *path, struct db **out);
+/* In words, what is damaged. */
+struct db_reason {
+	char text[256];
+};
+/* Behind the path of a database: the file that says that it was found damaged while in use. */
+#define DB_SUSPECT ".suspect"
+
+/* -EUCLEAN: it is damaged, for REASON, which is not logged. */
+int must_check db_open(const char *path, enum engine_mode mode, struct db_reason *reason,
+		       struct db **out);
 void db_close(struct db *db); /* NULL is allowed */
+
+/* Nobody else is here yet: every key from the disk, see engine_walk(). -EUCLEAN as db_open(). */
+int must_check db_check(struct db *db, db_found found, void *arg, struct db_reason *reason);
+/* Of one opened with ENGINE_SALVAGE or _PREFIX, where what cannot be read is -EUCLEAN everywhere: see engine_salvage(). */
+int must_check db_salvage(struct db *db, db_found found, void *arg, uint64_t *gaps);
 
 /* VALUE is to be freed; -ENOENT. */
 int must_check db_get(struct db *db, const struct schema_key *key, uint8_t **value, size_t *len);
@@ -42,8 +82,6 @@ int must_check db_get(struct db *db, const struct schema_key *key, uint8_t **val
  * Every key that begins as FROM does up to PREFIX bytes, from FROM on, in order, until FOUND
  * returns other than 0, which is passed on. FOUND may read the database.
  */
-typedef int (*db_found)(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value,
-			size_t len);
 int must_check db_scan(struct db *db, const struct schema_key *from, size_t prefix, db_found found,
 		       void *arg);
 
@@ -122,11 +160,47 @@ struct store {
 	uint64_t last_rank;	  /* protected by accounts_lock: of all uses, see account.c */
 
 	struct sequence object_ids, view_ids;
+	struct store_doubts doubts; /* constant once it is open */
 };
 
 void store_claim(struct store *store, bool *claim);
 void store_unclaim(struct store *store, bool *claim);
 int must_check store_next_id(struct store *store, struct sequence *sequence, uint64_t *out);
+
+/* ---- meta.c: the database as a whole ---- */
+
+/*
+ * For each directory of objects/, how many files there are and a sum over their names: by the records, and by the
+ * directories.
+ */
+#define STORE_DIRECTORIES 256
+struct census {
+	struct {
+		uint64_t files, names;
+	} in[STORE_DIRECTORIES];
+	uint64_t doubtful; /* records that are */
+};
+void census_count(struct census *census, const struct digest_name *name);
+
+/*
+ * Open STORE's database, which is whole and understood then, of this format, or, if REPLACED, a new one with what could
+ * be saved of a damaged one. CENSUS: by its records.
+ */
+int must_check meta_open(struct store *store, struct census *census, bool *replaced);
+
+/* ---- salvage.c ---- */
+
+/*
+ * Make a database at NEW with all that can be read of the one at OLD, and is understood. SCRATCH: a path for a copy
+ * that is repaired. -EPROTO: it is of a newer format.
+ */
+int must_check salvage(struct store *store, const char *old, const char *scratch, const char *new);
+void remove_all(const char *path); /* a whole directory; it need not be there */
+
+/* ---- adopt.c: files and records brought together ---- */
+
+/* Where CENSUS differs from what is in objects/: make records for the files. REPLACED: the database is new. */
+int must_check adopt(struct store *store, const struct census *census, bool replaced);
 
 /* ---- place.c: the directory ---- */
 
@@ -272,6 +346,10 @@ int must_check record_describe(struct store *store, uint64_t id, const struct re
 int must_check record_last_open(struct store *store, uint64_t id, int64_t *out);
 /* Add what DIGESTS knows to INTO; -EINVAL when they contradict each other. */
 int must_check record_merge(struct digest_pair *into, const struct digest_pair *digests);
+/* It has its file, and all that there is to know. */
+void record_set_complete(struct record *record);
+/* All that is known of it (store/change.c). */
+void record_erase(struct db_batch *batch, uint64_t id, const struct record *record);
 void front_put(struct db_batch *batch, uint64_t id, const void *front, size_t len);
 
 /* ---- map.c: which chunks are there ---- */
@@ -342,6 +420,8 @@ int must_check object_set_fd(struct store_object *object, int fd);
 int must_check object_make_file(struct store_object *object);
 int must_check object_reserve(struct store_object *object, uint64_t size, struct arrival *arrival);
 int must_check object_forget(struct store_object *object);
+/* Another size: its chunks are forgotten. */
+int must_check object_resize(struct store_object *object, uint64_t size);
 /* Out of the store. -ENOENT: it was. */
 int must_check object_erase(struct store_object *object);
 int must_check object_commit(struct store_object *object, const struct record *record,
@@ -353,5 +433,11 @@ int must_check object_commit(struct store_object *object, const struct record *r
 int must_check object_make_partial(struct store_object *object);
 /* While it is loaded: its file FD has THERE bytes instead of its own size. What is below that is kept as hints. */
 void object_mend_size(struct store_object *object, int fd, uint64_t there);
+
+/* ---- doubt.c ---- */
+
+/* The object of INFO lacks its front: this is it. INFO is made anew. */
+int must_check doubt_refill(struct store *store, uint64_t size, const void *front, size_t len,
+			    struct store_info *info);
 
 #endif

@@ -354,6 +354,8 @@ static void describe(struct store_object *object, struct store_info *out)
 		.name = object->name,
 		.complete = object->record.complete,
 		.pinned = object->record.pinned,
+		.doubtful = object->record.doubtful,
+		.lacks_front = object->record.lacks_front,
 		.present =
 			object->record.complete ? object->record.size : atomic_load(&map->recorded),
 		.last_open = atomic_load(&object->last_open),

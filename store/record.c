@@ -52,6 +52,14 @@ int record_merge(struct digest_pair *into, const struct digest_pair *digests)
 	return 0;
 }
 
+void record_set_complete(struct record *record)
+{
+	record->file = true;
+	record->complete = true;
+	record->doubtful = false;
+	record->lacks_front = false;
+}
+
 static void alias_put(struct db_batch *batch, const struct digest_name *name, uint64_t id)
 {
 	struct schema_key key = schema_key_digest(SCHEMA_ALIAS, name);
@@ -215,6 +223,8 @@ int record_describe(struct store *store, uint64_t id, const struct record *recor
 		.name = record_name(record),
 		.complete = record->complete,
 		.pinned = record->pinned,
+		.doubtful = record->doubtful,
+		.lacks_front = record->lacks_front,
 	};
 	int r = 0;
 
@@ -303,5 +313,8 @@ int store_create(struct store *store, const struct digest_name *name, uint64_t s
 	store_claim(store, &store->naming);
 	r = create(store, name, size, front, len, out);
 	store_unclaim(store, &store->naming);
+	if (r == 0 && out->lacks_front && name->kind == DIGEST_FSVERITY &&
+	    (len > 0 || size <= CHUNK_SIZE))
+		r = doubt_refill(store, size, front, len, out);
 	return r;
 }

@@ -13,7 +13,9 @@ enum record_flag {
 	FLAG_SHA256 = 4,
 	FLAG_FSVERITY = 8,
 	FLAG_PINNED = 16,
-	FLAGS_ALL = 31,
+	FLAG_DOUBTFUL = 32,
+	FLAG_LACKS_FRONT = 64,
+	FLAGS_ALL = 127,
 };
 
 static void append(struct schema_key *key, const void *bytes, size_t len)
@@ -115,7 +117,9 @@ void schema_put_record(uint8_t bytes[SCHEMA_RECORD_SIZE], const struct record *r
 		(uint8_t)((record->complete ? FLAG_COMPLETE : 0) | (record->file ? FLAG_FILE : 0) |
 			  (digests->has_sha256 ? FLAG_SHA256 : 0) |
 			  (digests->has_fsverity ? FLAG_FSVERITY : 0) |
-			  (record->pinned ? FLAG_PINNED : 0));
+			  (record->pinned ? FLAG_PINNED : 0) |
+			  (record->doubtful ? FLAG_DOUBTFUL : 0) |
+			  (record->lacks_front ? FLAG_LACKS_FRONT : 0));
 	bytes[2] = (uint8_t)record->name;
 	bytes[3] = 0;
 	schema_put_u64(bytes + 4, record->size);
@@ -134,6 +138,8 @@ int schema_get_record(const void *value, size_t len, struct record *out)
 	record.complete = bytes[1] & FLAG_COMPLETE;
 	record.file = bytes[1] & FLAG_FILE;
 	record.pinned = bytes[1] & FLAG_PINNED;
+	record.doubtful = bytes[1] & FLAG_DOUBTFUL;
+	record.lacks_front = bytes[1] & FLAG_LACKS_FRONT;
 	record.name = bytes[2];
 	record.size = schema_get_u64(bytes + 4);
 	record.digests.has_sha256 = bytes[1] & FLAG_SHA256;
@@ -162,5 +168,44 @@ int schema_get_time(const void *value, size_t len, int64_t *out)
 	if (len != SCHEMA_TIME_SIZE || bytes[0] != SCHEMA_VALUE_VERSION)
 		return -EIO;
 	*out = (int64_t)schema_get_u64(bytes + 1);
+	return 0;
+}
+
+/* How long keys and values are, and whether these are versioned: for types of which that is all there is to check. */
+struct shape {
+	enum schema_type type;
+	size_t key_min, key_max, value_min, value_max;
+	bool versioned;
+};
+
+static bool has_shape(const struct shape *shape, size_t key_len, const uint8_t *value, size_t len)
+{
+	return key_len >= shape->key_min && key_len <= shape->key_max && len >= shape->value_min &&
+	       len <= shape->value_max && (!shape->versioned || value[0] == SCHEMA_VALUE_VERSION);
+}
+
+int schema_check(const uint8_t *key, size_t key_len, const uint8_t *value, size_t len)
+{
+	static const struct shape shapes[] = {
+		{SCHEMA_FORMAT, 1, 1, 4, 4, false},
+		{SCHEMA_SEQUENCE, 2, 2, 9, 9, true},
+		{SCHEMA_OBJECT, 9, 9, SCHEMA_RECORD_SIZE, SCHEMA_RECORD_SIZE, true},
+		{SCHEMA_ALIAS, 2 + DIGEST_SIZE + 8, 2 + DIGEST_SIZE + 8, 0, SIZE_MAX, false},
+		{SCHEMA_FRONT, 9, 9, 1, SIZE_MAX, true},
+		{SCHEMA_PRESENCE, 17, 17, 0, SIZE_MAX, false},
+		{SCHEMA_OPENED, 9, 9, SCHEMA_TIME_SIZE, SCHEMA_TIME_SIZE, true},
+		{SCHEMA_USER, 13, 13, SCHEMA_TIME_SIZE, SCHEMA_TIME_SIZE, true},
+		{SCHEMA_VIEW, 5, 5, 5, 5 + STORE_ORIGIN_MAX, true},
+		{SCHEMA_VIEW_OF, 5, 5 + STORE_ORIGIN_MAX, 5, 5, true},
+		{SCHEMA_DOOMED, 2 + DIGEST_SIZE, 2 + DIGEST_SIZE, 0, SIZE_MAX, false},
+	};
+	struct record record;
+
+	for (size_t i = 0; key_len > 0 && i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+		if (key[0] == shapes[i].type && !has_shape(&shapes[i], key_len, value, len))
+			return -EIO;
+	}
+	if (key_len > 0 && key[0] == SCHEMA_OBJECT)
+		return schema_get_record(value, len, &record);
 	return 0;
 }

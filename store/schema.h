@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The on-disk format of meta/, version 2: keys and values in RocksDB's default column family.
+ * The on-disk format of meta/, version 3: keys and values in RocksDB's default column family.
  *
  * The first byte of a key is its type; integers are big-endian, so that keys sort by number. The
  * first byte of every value but the bare ones is the version of its layout. Digests are raw.
@@ -27,6 +27,10 @@
  * d  Written in the batch that deletes the record, deleted after the file is. What a crash leaves is
  *    finished at the next open.
  *
+ * When the database was damaged, what could be read of it is in a new one, but nothing about files and chunks: records
+ * of files are made again from objects/, as doubtful (store/adopt.c). Types of keys that are not known there are copied
+ * as they are.
+ *
  * A reader refuses versions that it does not know: the whole format with -EPROTO, a value with -EIO. What an older
  * one wrote is brought up to date when it is opened.
  */
@@ -39,7 +43,7 @@
 #include "common/cleanup.h"
 #include "common/digest.h"
 
-#define STORE_FORMAT	   2 /* 2: records may be pinned */
+#define STORE_FORMAT	   3 /* 2: records may be pinned; 3: doubtful, or without their front */
 #define STORE_BOOT_ID_SIZE 16
 #define STORE_ORIGIN_MAX   1024 /* bytes of an origin's name; longer ones are refused */
 
@@ -85,6 +89,8 @@ struct record {
 	bool complete;
 	bool file; /* it takes room: set before its file is made */
 	bool pinned; /* never evicted */
+	bool doubtful;	  /* nobody looked at its file since the database was lost; nothing is present */
+	bool lacks_front; /* it was lost: a source has to give it again. Of an fs-verity digest, not complete */
 };
 
 #define SCHEMA_RECORD_SIZE (4 + 8 + 2 * DIGEST_SIZE)
@@ -97,5 +103,8 @@ void schema_put_time(uint8_t bytes[SCHEMA_TIME_SIZE], int64_t seconds);
 int must_check schema_get_time(const void *value, size_t len, int64_t *out);
 
 #define SCHEMA_VALUE_VERSION 1
+
+/* -EIO for a key or value that cannot be understood. Unknown types are none of ours. */
+int must_check schema_check(const uint8_t *key, size_t key_len, const uint8_t *value, size_t len);
 
 #endif

@@ -2,8 +2,9 @@
 /*
  * Opening and closing; claims; sequences.
  *
- * Open: lock → RocksDB → format → what a crash interrupted is finished (removals; tmp/ was emptied)
- * → the sum of what objects take. Nothing else is read, whatever the number of objects.
+ * Open: lock → RocksDB, read once from end to end, and made anew if that fails (store/meta.c) → what a crash interrupted is
+ * finished (removals; tmp/ was emptied) → files without a record get one (store/adopt.c) → the sum of what objects take.
+ * Of the objects' files only the names are read, whatever their number.
  */
 #include "store/internal.h"
 
@@ -78,30 +79,6 @@ static int load_sequence(struct store *store, struct sequence *sequence)
 	return 0;
 }
 
-static int check_format(struct store *store)
-{
-	struct schema_key key = schema_key(SCHEMA_FORMAT);
-	_cleanup_batch_ struct db_batch batch = db_batch();
-	_cleanup_free_ uint8_t *value = NULL;
-	uint8_t current[4];
-	size_t len;
-	int r = db_get(store->db, &key, &value, &len);
-
-	if (r < 0 && r != -ENOENT)
-		return r;
-	if (r == 0 && len != sizeof(current))
-		return log_error_errno(-EIO, "%s: the format cannot be understood", store->path);
-	if (r == 0 && schema_get_u32(value) == STORE_FORMAT)
-		return 0;
-	if (r == 0 && schema_get_u32(value) > STORE_FORMAT)
-		return log_error_errno(-EPROTO, "%s: has format %u, this program knows %u",
-				       store->path, schema_get_u32(value), STORE_FORMAT);
-	/* New, or of format 1, which lacks nothing. */
-	schema_put_u32(current, STORE_FORMAT);
-	db_batch_put(&batch, &key, current, sizeof(current));
-	return db_write(store->db, &batch, true);
-}
-
 /* The 32 hex digits of a UUID. */
 static int parse_boot_id(const char *text, uint8_t out[STORE_BOOT_ID_SIZE])
 {
@@ -173,21 +150,19 @@ static int finish_removal(void *arg, const uint8_t *key, size_t key_len, const u
 static int load(struct store *store, const struct store_options *options)
 {
 	struct schema_key doomed = schema_key(SCHEMA_DOOMED);
-	_cleanup_free_ char *meta = NULL;
+	_cleanup_free_ struct census *census = calloc(1, sizeof(*census));
+	bool replaced;
 	int r;
 
+	if (!census)
+		return -ENOMEM;
 	r = read_boot_id(store, options->boot_id);
 	if (r < 0)
 		return r;
 	r = store_place_open(store);
 	if (r < 0)
 		return r;
-	if (asprintf(&meta, "%s/meta", store->path) < 0)
-		return -ENOMEM;
-	r = db_open(meta, &store->db);
-	if (r < 0)
-		return r;
-	r = check_format(store);
+	r = meta_open(store, census, &replaced);
 	if (r < 0)
 		return r;
 	r = load_sequence(store, &store->object_ids);
@@ -197,6 +172,8 @@ static int load(struct store *store, const struct store_options *options)
 	if (r < 0)
 		return r;
 	r = db_scan(store->db, &doomed, doomed.len, finish_removal, store);
+	if (r == 0)
+		r = adopt(store, census, replaced);
 	return r < 0 ? r : room_load(store, options->size);
 }
 

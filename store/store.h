@@ -7,6 +7,7 @@
  *	objects/ab/<name>         sparse files; name is the one by which the object was first known
  *	tmp/                      ingests under way; emptied at open
  *	meta/                     RocksDB (schema: store/schema.h)
+ *	meta.damaged/             the last one that was found damaged, for whoever wants to look
  *
  * A chunk's data is written first, its presence bit, tagged with the boot id, follows (not synced);
  * when the last one is there, one fdatasync and one synced record make the object complete. What is recorded of
@@ -21,6 +22,10 @@
  * When there is no room for an object, others are evicted, as if by store_remove(), until there is: the one that
  * was opened longest ago first, never one that is open or pinned. Nothing goes for an object that would not
  * fit even then. Quotas of views are kept on their own: see store_object_use().
+ *
+ * A damaged or missing meta/ is made again when the store is opened: what can be read of it is kept, but what that says
+ * of files is not believed, and files without a record get one. All of them are *doubtful* until somebody has
+ * verified their bytes, see store_doubts().
  *
  * Ids of objects and views come from sequences that are never given out twice. Everything returns 0
  * or -errno and is safe on any thread; what happens to the disk is logged here, once, with the path
@@ -50,6 +55,7 @@ struct store_options {
 /*
  * -EBUSY: another process has it (logged, with its pid and command). -EPROTO: a newer format.
  * -EINVAL: lies on a weightfs mount. -EIO: RocksDB cannot be opened (logged).
+ * What is doubtful now has to be looked at first: store_doubts().
  */
 int must_check store_open(const struct store_options *options, struct store **out);
 /* All objects must have been closed. NULL is allowed. */
@@ -77,6 +83,8 @@ struct store_info {
 		name;	   /* first known as: the file's name, and where the inode number is from */
 	bool complete;	   /* every byte here and verified */
 	bool pinned;	   /* never evicted */
+	bool doubtful;	   /* to be looked at again: store_doubts() */
+	bool lacks_front;  /* it was lost: store_create() takes it, and the size, again */
 	uint64_t present;  /* bytes whose presence is recorded (hints included) */
 	int64_t last_open; /* seconds since the epoch; before the first: when it took room; 0: never */
 };
@@ -88,7 +96,7 @@ int must_check store_get(struct store *store, uint64_t id, struct store_info *ou
 /*
  * Make the record of an object now known to exist, of SIZE bytes. FRONT (may be NULL with LEN 0) is
  * kept when NAME is its fs-verity digest. If the record is there already: that one is returned,
- * unchanged.
+ * unchanged, unless it lacks its front and this is it.
  */
 int must_check store_create(struct store *store, const struct digest_name *name, uint64_t size,
 			    const void *front, size_t len, struct store_info *out);
@@ -255,6 +263,26 @@ int must_check store_object_set_sha256(struct store_object *object, const struct
 /* The front kept for an attested object, to be freed; LEN 0 and NULL for one chunk or less.
  * -ENODATA: none. */
 int must_check store_object_front(struct store_object *object, void **front, size_t *len);
+
+/* ---- after the database was lost ---- */
+
+/*
+ * Objects whose files nobody has looked at since, and the bytes on the disk of these. Before the store is used for
+ * anything else, store_next() leads to each (info.doubtful), and of its file, if store_object_fd() has one:
+ * store_object_settle() when all of it is right; store_object_suspect() when chunks can be checked one by one later;
+ * else store_discard(). What was done is recorded at once: whoever opens the store next goes on with the rest.
+ */
+struct store_doubts {
+	uint64_t objects, bytes;
+};
+void store_doubts(const struct store *store, struct store_doubts *out);
+/* As store_object_finish(), of a file that was verified as a whole. -EINVAL: it contradicts what is known. */
+int must_check store_object_settle(struct store_object *object, const struct digest_pair *digests,
+				   const void *front, size_t len);
+/* Every chunk of which there is something in the file becomes a hint. -EINVAL: unattested. */
+int must_check store_object_suspect(struct store_object *object);
+/* The file goes, and all of the object, unless it is pinned. */
+int must_check store_discard(struct store *store, uint64_t id);
 
 /* ---- bringing in whole files ---- */
 

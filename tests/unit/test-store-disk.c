@@ -69,12 +69,13 @@ static void test_formats(void **state)
 	struct schema_key key = schema_key(SCHEMA_FORMAT);
 	_cleanup_free_ uint8_t *found = NULL;
 	uint8_t value[4];
+	struct db_reason reason;
 	struct db *db;
 	size_t len;
 
 	store_close(store);
 	snprintf(meta, sizeof(meta), "%s/meta", path);
-	assert_int_equal(db_open(meta, &db), 0);
+	assert_int_equal(db_open(meta, ENGINE_CREATE, &reason, &db), 0);
 	schema_put_u32(value, STORE_FORMAT + 1);
 	db_batch_put(&batch, &key, value, sizeof(value));
 	assert_int_equal(db_write(db, &batch, true), 0);
@@ -82,14 +83,14 @@ static void test_formats(void **state)
 	assert_int_equal(store_open(&options, &store), -EPROTO);
 
 	/* An older one becomes a current one. */
-	assert_int_equal(db_open(meta, &db), 0);
+	assert_int_equal(db_open(meta, ENGINE_CREATE, &reason, &db), 0);
 	schema_put_u32(value, 1);
 	db_batch_put(&batch, &key, value, sizeof(value));
 	assert_int_equal(db_write(db, &batch, true), 0);
 	db_close(db);
 	assert_int_equal(store_open(&options, &store), 0);
 	store_close(store);
-	assert_int_equal(db_open(meta, &db), 0);
+	assert_int_equal(db_open(meta, ENGINE_CREATE, &reason, &db), 0);
 	assert_int_equal(db_get(db, &key, &found, &len), 0);
 	assert_int_equal(len, sizeof(value));
 	assert_int_equal(schema_get_u32(found), STORE_FORMAT);
