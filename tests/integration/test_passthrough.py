@@ -498,7 +498,8 @@ def test_an_interrupted_open_gives_its_id_back(mounted, medium):
 def test_status(mounted, medium, server):
     fetch(mounted, medium)
     told = cli.status(mounted.store)
-    assert set(told) == {"version", "pid", "mountpoint", "passthrough", "store", "open", "sources"}
+    assert set(told) == {"version", "pid", "uptime", "mountpoint", "offline", "passthrough", "store", "open",
+                         "hits", "in_flight", "memory", "sources"}
     assert told["pid"] == mounted.child.pid
     assert told["mountpoint"] == mounted.point
     assert told["store"]["path"] == mounted.store
@@ -533,7 +534,7 @@ def test_status_for_others(mounted, medium):
     for path in (mounted.folder, mounted.store):
         os.chmod(path, 0o755)  # the socket of the system's daemon is not in the store
     told = cli.status(mounted.store, uid=ALICE)
-    assert set(told) == {"version", "pid", "mountpoint", "passthrough"}
+    assert set(told) == {"version", "pid", "uptime", "mountpoint", "offline", "passthrough"}
     assert told["passthrough"]["active"]
 
 
