@@ -498,7 +498,8 @@ def test_an_interrupted_open_gives_its_id_back(mounted, medium):
 def test_status(mounted, medium, server):
     fetch(mounted, medium)
     told = cli.status(mounted.store)
-    assert set(told) == {"version", "pid", "mountpoint", "passthrough", "store", "open", "sources"}
+    assert set(told) == {"version", "pid", "mountpoint", "passthrough", "store", "views", "open",
+                         "sources"}
     assert told["pid"] == mounted.child.pid
     assert told["mountpoint"] == mounted.point
     assert told["store"]["path"] == mounted.store
