@@ -13,7 +13,7 @@
  *	f id:u64                        1, the front of the tree
  *	p id:u64 chunk:u64              boot id[16]: the chunk was written in that boot
  *	t id:u64                        1, i64 last open, seconds since the epoch; before that: when it took its room
- *	u id:u64 view:u32               1, i64 last open by that view
+ *	u id:u64 view:u32               1, i64 last open by that view, which uses the object: as long as it is charged for it
  *	v view:u32                      1, uid:u32, origin
  *	w uid:u32 origin                1, view:u32
  *	d kind:u8 digest[32]            empty: the file of that name is being removed
