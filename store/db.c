@@ -178,12 +178,18 @@ static rocksdb_t *enter(struct db *db)
 	return rocksdb;
 }
 
-static void leave(struct db *db)
+/* Locked. */
+static void leave_locked(struct db *db)
 {
-	pthread_mutex_lock(&db->lock);
 	db->inside--;
 	if (db->broken && db->inside == 0)
 		pthread_cond_broadcast(&db->reopened);
+}
+
+static void leave(struct db *db)
+{
+	pthread_mutex_lock(&db->lock);
+	leave_locked(db);
 	pthread_mutex_unlock(&db->lock);
 }
 
@@ -207,11 +213,9 @@ static bool has_space(const char *path)
 	return statvfs(path, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize >= REOPEN_SPACE;
 }
 
-/* Alone inside. 0 when it can be written again. */
-static int reopen(struct db *db)
+/* Alone inside. 0 when it can be written again; R: what it is broken by. */
+static int reopen(struct db *db, int r)
 {
-	int r = db->broken;
-
 	if (!has_space(db->path))
 		return r;
 	close_rocksdb(db->rocksdb);
@@ -239,8 +243,9 @@ static int enter_to_write(struct db *db, rocksdb_t **out)
 		wait_alone(db);
 	if (db->broken && db->inside == 0 && clock_ms() >= db->retry_at) {
 		db->reopening = true;
+		r = db->broken;
 		pthread_mutex_unlock(&db->lock);
-		r = reopen(db);
+		r = reopen(db, r);
 		pthread_mutex_lock(&db->lock);
 		db->broken = r;
 		db->retry_at = clock_ms() + REOPEN_AFTER_MS;
@@ -258,6 +263,7 @@ static int enter_to_write(struct db *db, rocksdb_t **out)
 	return r;
 }
 
+/* Leaves, so that nobody comes in between who would write through the handle that failed. */
 static int write_failed(struct db *db, char *message)
 {
 	int64_t now = clock_ms();
@@ -271,6 +277,7 @@ static int write_failed(struct db *db, char *message)
 	db->retry_at = now;
 	if (db->reopened_at && now < db->reopened_at + REOPEN_AFTER_MS)
 		db->retry_at += REOPEN_AFTER_MS;
+	leave_locked(db);
 	pthread_mutex_unlock(&db->lock);
 	if (first)
 		log_error("%s: the database cannot be written: %s", db->path, message);
@@ -420,9 +427,11 @@ static int write_once(struct db *db, struct db_batch *batch, bool sync, bool *fa
 	if (r < 0)
 		return r;
 	rocksdb_write(rocksdb, sync ? db->syncing : db->writing, batch->changes, &message);
-	leave(db);
 	*failed = message != NULL;
-	return message ? write_failed(db, message) : 0;
+	if (message)
+		return write_failed(db, message);
+	leave(db);
+	return 0;
 }
 
 int db_write(struct db *db, struct db_batch *batch, bool sync)
