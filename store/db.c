@@ -136,12 +136,18 @@ static rocksdb_t *enter(struct db *db)
 	return rocksdb;
 }
 
-static void leave(struct db *db)
+/* Locked. */
+static void leave_locked(struct db *db)
 {
-	pthread_mutex_lock(&db->lock);
 	db->inside--;
 	if (db->broken && db->inside == 0)
 		pthread_cond_broadcast(&db->reopened);
+}
+
+static void leave(struct db *db)
+{
+	pthread_mutex_lock(&db->lock);
+	leave_locked(db);
 	pthread_mutex_unlock(&db->lock);
 }
 
@@ -178,11 +184,9 @@ static rocksdb_t *open_again(struct db *db, enum engine_mode mode, int *error)
 	return rocksdb;
 }
 
-/* Alone inside. 0 when it can be written again. */
-static int reopen(struct db *db)
+/* Alone inside. 0 when it can be written again; R: what it is broken by. */
+static int reopen(struct db *db, int r)
 {
-	int r = db->broken;
-
 	if (!has_space(db->path))
 		return r;
 	engine_close(db->rocksdb);
@@ -210,8 +214,9 @@ static int enter_to_write(struct db *db, rocksdb_t **out)
 		wait_alone(db);
 	if (db->broken && !db->damaged && db->inside == 0 && clock_ms() >= db->retry_at) {
 		db->reopening = true;
+		r = db->broken;
 		pthread_mutex_unlock(&db->lock);
-		r = reopen(db);
+		r = reopen(db, r);
 		pthread_mutex_lock(&db->lock);
 		db->broken = r;
 		db->retry_at = clock_ms() + REOPEN_AFTER_MS;
@@ -266,21 +271,24 @@ static int failed(struct db *db, const char *message, const char *what)
 	return -EIO;
 }
 
+/* Leaves, so that nobody comes in between who would write through the handle that failed. */
 static int write_failed(struct db *db, char *message)
 {
 	int64_t now = clock_ms();
-	int r = engine_error(message);
+	int r = engine_error(message) == -ENOSPC ? -ENOSPC : -EIO;
 	bool first;
 
 	pthread_mutex_lock(&db->lock);
 	first = db->broken == 0;
-	db->broken = r == -ENOSPC ? r : -EIO;
+	db->broken = r;
 	/* At once, unless that was done a moment ago. */
 	db->retry_at = now;
 	if (db->reopened_at && now < db->reopened_at + REOPEN_AFTER_MS)
 		db->retry_at += REOPEN_AFTER_MS;
+	leave_locked(db);
 	pthread_mutex_unlock(&db->lock);
-	r = first ? failed(db, message, "written") : db->broken;
+	if (first)
+		r = failed(db, message, "written");
 	rocksdb_free(message);
 	return r;
 }
@@ -426,9 +434,11 @@ static int write_once(struct db *db, struct db_batch *batch, bool sync, bool *fa
 	if (r < 0)
 		return r;
 	rocksdb_write(rocksdb, sync ? db->syncing : db->writing, batch->changes, &message);
-	leave(db);
 	*failed = message != NULL;
-	return message ? write_failed(db, message) : 0;
+	if (message)
+		return write_failed(db, message);
+	leave(db);
+	return 0;
 }
 
 int db_write(struct db *db, struct db_batch *batch, bool sync)
