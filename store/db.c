@@ -340,16 +340,6 @@ int db_get(struct db *db, const struct schema_key *key, uint8_t **value, size_t 
 	return r;
 }
 
-/* The first key behind all that begin with PREFIX; the type bytes are letters, so there is one. */
-static void key_after(const struct schema_key *prefix, size_t len, struct schema_key *out)
-{
-	memcpy(out->bytes, prefix->bytes, len);
-	out->len = len;
-	while (out->len > 1 && out->bytes[out->len - 1] == 0xff)
-		out->len--;
-	out->bytes[out->len - 1]++;
-}
-
 static int scan(struct db *db, rocksdb_t *rocksdb, const struct schema_key *from, size_t prefix,
 		db_found found, void *arg)
 {
@@ -359,7 +349,7 @@ static int scan(struct db *db, rocksdb_t *rocksdb, const struct schema_key *from
 	rocksdb_iterator_t *it;
 	int r = 0;
 
-	key_after(from, prefix, &end);
+	schema_key_after(from, prefix, &end);
 	rocksdb_readoptions_set_iterate_upper_bound(options, (const char *)end.bytes, end.len);
 	it = rocksdb_create_iterator(rocksdb, options);
 	rocksdb_iter_seek(it, (const char *)from->bytes, from->len);
@@ -387,39 +377,6 @@ int db_scan(struct db *db, const struct schema_key *from, size_t prefix, db_foun
 
 	leave(db);
 	return r;
-}
-
-struct db_batch db_batch(void)
-{
-	return (struct db_batch){rocksdb_writebatch_create()};
-}
-
-void db_batch_free(struct db_batch *batch)
-{
-	int saved = errno;
-
-	rocksdb_writebatch_destroy(batch->changes);
-	errno = saved;
-}
-
-void db_batch_put(struct db_batch *batch, const struct schema_key *key, const void *value,
-		  size_t len)
-{
-	rocksdb_writebatch_put(batch->changes, (const char *)key->bytes, key->len, value, len);
-}
-
-void db_batch_delete(struct db_batch *batch, const struct schema_key *key)
-{
-	rocksdb_writebatch_delete(batch->changes, (const char *)key->bytes, key->len);
-}
-
-void db_batch_delete_all(struct db_batch *batch, const struct schema_key *prefix)
-{
-	struct schema_key end;
-
-	key_after(prefix, prefix->len, &end);
-	rocksdb_writebatch_delete_range(batch->changes, (const char *)prefix->bytes, prefix->len,
-					(const char *)end.bytes, end.len);
 }
 
 /* FAILED: through the handle, not before it was tried. */

@@ -85,7 +85,7 @@ int must_check db_get(struct db *db, const struct schema_key *key, uint8_t **val
 int must_check db_scan(struct db *db, const struct schema_key *from, size_t prefix, db_found found,
 		       void *arg);
 
-/* Changes that happen together or not at all. */
+/* Changes that happen together or not at all: batch.c. */
 struct db_batch {
 	rocksdb_writebatch_t *changes;
 };

@@ -80,6 +80,15 @@ int schema_key_text(struct schema_key *key, const char *text)
 	return 0;
 }
 
+void schema_key_after(const struct schema_key *prefix, size_t len, struct schema_key *out)
+{
+	memcpy(out->bytes, prefix->bytes, len);
+	out->len = len;
+	while (out->len > 1 && out->bytes[out->len - 1] == 0xff)
+		out->len--;
+	out->bytes[out->len - 1]++;
+}
+
 uint32_t schema_get_u32(const uint8_t bytes[4])
 {
 	uint32_t big;

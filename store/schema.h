@@ -75,6 +75,8 @@ void schema_key_u32(struct schema_key *key, uint32_t value);
 void schema_key_u64(struct schema_key *key, uint64_t value);
 /* -ENAMETOOLONG */
 int must_check schema_key_text(struct schema_key *key, const char *text);
+/* The first key behind all that begin with the LEN bytes of PREFIX do; the type bytes are letters, so there is one. */
+void schema_key_after(const struct schema_key *prefix, size_t len, struct schema_key *out);
 
 uint32_t schema_get_u32(const uint8_t bytes[4]);
 uint64_t schema_get_u64(const uint8_t bytes[8]);
