@@ -32,12 +32,7 @@ static int take_in(struct operation *operation, struct store_ingest *ingest,
 static int commit(struct operation *operation, struct store_ingest *ingest,
 		  const struct verify_result *result)
 {
-	struct digest_pair digests = {
-		.has_sha256 = true,
-		.sha256 = result->sha256,
-		.has_fsverity = true,
-		.fsverity = *verify_tree_fsverity(result->tree),
-	};
+	struct digest_pair digests = verify_result_digests(result);
 	char sha256[DIGEST_HEX_SIZE], fsverity[DIGEST_HEX_SIZE];
 	struct store_info info;
 	const void *front;

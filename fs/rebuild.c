@@ -91,12 +91,7 @@ static int hash(struct rebuild *rebuild, struct store_object *object, struct ver
 /* The whole file is right: what follows from it. */
 static int settle(struct store_object *object, const struct verify_result *result)
 {
-	struct digest_pair digests = {
-		.has_sha256 = true,
-		.sha256 = result->sha256,
-		.has_fsverity = true,
-		.fsverity = *verify_tree_fsverity(result->tree),
-	};
+	struct digest_pair digests = verify_result_digests(result);
 	const void *front;
 	size_t len;
 

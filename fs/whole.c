@@ -122,12 +122,7 @@ static void conclude(struct whole *whole, int error)
 static int accept_result(struct whole *whole, struct verify_result *result)
 {
 	struct object *object = whole->object;
-	struct digest_pair digests = {
-		.has_sha256 = true,
-		.sha256 = result->sha256,
-		.has_fsverity = true,
-		.fsverity = *verify_tree_fsverity(result->tree),
-	};
+	struct digest_pair digests = verify_result_digests(result);
 	const void *front;
 	size_t len;
 	int r;

@@ -116,12 +116,12 @@ int object_commit(struct store_object *object, const struct record *record, cons
 	return 0;
 }
 
-static int sync_file(struct store_object *object)
+int object_sync(struct store_object *object)
 {
 	if (object->removed)
 		return 0;
 	if (fdatasync(atomic_load(&object->fd)) < 0)
-		return log_error_errno(-errno, "%s: %s cannot be synced, it is fetched again",
+		return log_error_errno(-errno, "%s: %s cannot be synced",
 				       object->store->path, object_label(object).text);
 	return store_file_sync_name(object->store, &object->name);
 }
@@ -148,7 +148,7 @@ static int finish(struct store_object *object, const struct digest_pair *digests
 	record_set_complete(&record);
 	/* After a failed sync the kernel calls the lost pages clean: nothing of it can be believed.
 	 */
-	if (sync_file(object) < 0) {
+	if (object_sync(object) < 0) {
 		if (object_forget(object) < 0)
 			log_debug("%s: keys stay on disk", object_label(object).text);
 		return -EIO;

@@ -44,10 +44,7 @@ static int settle(struct store_object *object, const struct digest_pair *digests
 	if (r < 0 || !record.digests.has_fsverity || fd < 0 || fstat(fd, &st) < 0 ||
 	    (uint64_t)st.st_size != record.size)
 		return -EINVAL;
-	if (fdatasync(fd) < 0)
-		return log_error_errno(-errno, "%s: %s cannot be synced", object->store->path,
-				       object_label(object).text);
-	r = store_file_sync_name(object->store, &object->name);
+	r = object_sync(object);
 	if (r < 0)
 		return r;
 	record_set_complete(&record);

@@ -420,6 +420,8 @@ int must_check object_set_fd(struct store_object *object, int fd);
 int must_check object_make_file(struct store_object *object);
 int must_check object_reserve(struct store_object *object, uint64_t size, struct arrival *arrival);
 int must_check object_forget(struct store_object *object);
+/* Its bytes and its name are durable. */
+int must_check object_sync(struct store_object *object);
 /* Another size: its chunks are forgotten. */
 int must_check object_resize(struct store_object *object, uint64_t size);
 /* Out of the store. -ENOENT: it was. */

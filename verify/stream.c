@@ -113,3 +113,13 @@ int verify_stream_finish(struct verify_stream *stream, struct verify_result *out
 	*out = result;
 	return 0;
 }
+
+struct digest_pair verify_result_digests(const struct verify_result *result)
+{
+	return (struct digest_pair){
+		.has_sha256 = true,
+		.sha256 = result->sha256,
+		.has_fsverity = true,
+		.fsverity = *verify_tree_fsverity(result->tree),
+	};
+}

@@ -90,6 +90,9 @@ struct verify_result {
 	struct verify_tree *tree; /* the caller's to free; holds the fs-verity digest */
 };
 
+/* Both digests. */
+struct digest_pair verify_result_digests(const struct verify_result *result);
+
 /*
  * A stream of bytes of any length. Used by one thread at a time; inside, the tree is hashed on a
  * second thread where the machine has one (SHA-256 of the stream is serial, so two cores are all
