@@ -17,12 +17,14 @@ static void print_table_line(struct listing *listing, json_t *json)
 
 	if (!listing->begun)
 		printf("%-64s %14s %5s %-8s %-20s %s\n", "DIGEST", "SIZE", "HERE", "STATE",
-		       "LAST OPEN", "ORIGINS");
+		       "LAST OPEN", "PINNED, ORIGINS");
 	listing->begun = true;
 	printf("%-64s %14" JSON_INTEGER_FORMAT " %4d%% %-8s %-20s",
 	       json_string_value(json_object_get(json, "name")), size,
 	       size ? (int)(100 * (double)present / (double)size) : 100,
 	       json_string_value(json_object_get(json, "state")), last_open ? last_open : "-");
+	if (json_is_true(json_object_get(json, "pinned")))
+		printf(" pinned%s", json_array_size(origins) ? "," : "");
 	json_array_foreach(origins, index, value)
 		printf("%s%s", index ? ", " : " ", json_string_value(value));
 	printf("\n");

@@ -41,7 +41,7 @@ static int emit_here(struct operation *operation, json_t *line)
 }
 
 static int run_on_store(const struct settings *settings, const struct config *config,
-			struct operation *operation)
+			enum operation_need need, struct operation *operation)
 {
 	struct store_options options;
 	int r;
@@ -50,6 +50,7 @@ static int run_on_store(const struct settings *settings, const struct config *co
 	if (r < 0)
 		return r;
 	r = settings_store_options(settings, config, &options);
+	options.keep_all = need == NEEDS_STORE;
 	if (r == 0)
 		r = store_open(&options, &operation->store);
 	if (r == 0)
@@ -107,18 +108,20 @@ static int run_here(const struct settings *settings, struct config *config, json
 		.arg = call,
 	};
 	gid_t groups[ACCESS_GROUPS_MAX];
-	bool fetches = operation_fetches(name);
+	enum operation_need need = operation_needs(name);
 	int n;
 
 	/* Only what brings something makes a store; a misspelt one is not an empty one. */
-	if (fd < 0 && !fetches && access(settings->store, F_OK) < 0)
+	if (fd < 0 && need != NEEDS_SOURCES && access(settings->store, F_OK) < 0)
 		return log_error_errno(-errno, "%s: no store there (--store, --conf)",
 				       settings->store);
+	if (need == NEEDS_DAEMON)
+		return log_error_errno(-ENOTCONN, "no daemon has the store %s", settings->store);
 	n = getgroups(ARRAY_SIZE(groups), groups);
 	operation.caller.groups = groups;
 	operation.caller.n_groups = n < 0 ? 0 : (size_t)n;
-	return fetches ? run_as_daemon(settings, config, &operation) :
-			 run_on_store(settings, config, &operation);
+	return need == NEEDS_SOURCES ? run_as_daemon(settings, config, &operation) :
+			 run_on_store(settings, config, need, &operation);
 }
 
 /* ---- through the daemon ---- */

@@ -142,6 +142,7 @@ static void run(struct work *work)
 	pthread_mutex_lock(&object->lock);
 	object->finishing = false;
 	pthread_mutex_unlock(&object->lock);
+	atomic_fetch_sub(&object->fs->finishing, 1);
 	/* What was found to be missing may have come while this one still ran. */
 	if (r == -ENODATA)
 		finish_if_due(object);
@@ -174,6 +175,7 @@ void finish_if_due(struct object *object)
 		free(job);
 		return;
 	}
+	atomic_fetch_add(&object->fs->finishing, 1);
 	job->work.run = run;
 	job->object = object_ref(object);
 	workqueue_submit(object->fs->background, &job->work);

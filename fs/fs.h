@@ -53,6 +53,7 @@ struct weightfs {
 	struct kept *kept;        /* chunks in memory that need not be */
 	int64_t started, started_ms; /* when: seconds since the epoch; clock_ms() */
 	atomic_size_t fetching;   /* objects with chunks on their way */
+	atomic_uint finishing;    /* objects that are made complete, or audited: open meanwhile */
 	atomic_uint unrecorded;   /* opens whose time is on its way to the disk */
 	atomic_bool epochs;   /* set in INIT: the kernel drops cached names when told (FUSE 7.44) */
 	atomic_bool stopping; /* long background work ends early */

@@ -103,10 +103,10 @@ static int say_process(struct operation *operation)
 	add(samples, "version", PACKAGE_VERSION, whole(1));
 	r = say(operation, "weightfs_build_info", "gauge", "The program that runs; always 1.", samples);
 	if (r == 0)
-		r = gauge(operation, "process_start_time_seconds",
+		r = gauge(operation, "weightfs_start_time_seconds",
 			  "When the daemon started, in seconds since 1970.", (uint64_t)fs->started);
 	if (r == 0)
-		r = gauge(operation, "process_resident_memory_bytes", "Resident memory of the daemon.",
+		r = gauge(operation, "weightfs_resident_memory_bytes", "Resident memory of the daemon.",
 			  operation_resident_memory());
 	return r;
 }

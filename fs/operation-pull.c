@@ -5,10 +5,13 @@
  */
 #include <inttypes.h>
 #include <string.h>
+#include <time.h>
 #include "fs/operations.h"
 #include "fs/probe.h"
 #include "fs/pull.h"
 #include "fs/view.h"
+
+#define WAIT_NS 50000000 /* between two looks for room */
 
 struct pulling {
 	struct operation *operation;
@@ -67,6 +70,13 @@ static int pull_id(struct pulling *pulling, uint64_t id)
 		r = store_object_pin(object->store, true);
 	if (r == 0)
 		r = pull_object(object, &watch);
+	/* What is being finished is open, and makes no room before that is over. */
+	while (r == -ENOSPC && atomic_load(&operation->fs->finishing) > 0) {
+		nanosleep(&(struct timespec){ .tv_nsec = WAIT_NS }, NULL);
+		r = tell_progress(pulling, 0, store_object_size(object->store));
+		if (r == 0)
+			r = pull_object(object, &watch);
+	}
 	object_put(object);
 	return r;
 }
@@ -78,7 +88,7 @@ static int say_why(struct pulling *pulling, int error, const char *more)
 			     error == -ENOSPC	 ? "there is no room for it in the store" :
 			     error == -ENODATA	 ? "the daemon is offline, and not all of it is here" :
 			     error == -ETIMEDOUT ? "nothing came for a long time" :
-			     error == -EIO	 ? "it cannot be had, or not be kept" :
+			     error == -EIO	 ? "no source gave what is right, or the store failed" :
 						   strerror(-error);
 	bool told = more && *more && (error == -EIO || error == -ETIMEDOUT || error == -ENOENT);
 

@@ -11,20 +11,20 @@ static const struct entry {
 	const char *name;
 	int (*run)(struct operation *operation);
 	bool privileged; /* changes the store, or tells of everybody's objects */
-	bool fetches;    /* needs all of a daemon but the mount */
+	enum operation_need need;
 } operations[] = {
-	{ "ls", operation_ls, true, false },
-	{ "add", operation_add, true, false },
-	{ "pin", operation_pin, true, false },
-	{ "unpin", operation_unpin, true, false },
-	{ "rm", operation_rm, true, false },
-	{ "gc", operation_gc, true, false },
-	{ "verify", operation_verify, true, false },
-	{ "explain", operation_explain, false, false },
-	{ "pull", operation_pull, false, true },
-	{ "status", operation_status, false, false },
-	{ "reload", operation_reload, true, false },
-	{ "metrics", operation_metrics, true, false },
+	{ "ls", operation_ls, true, NEEDS_STORE },
+	{ "add", operation_add, true, NEEDS_ROOM },
+	{ "pin", operation_pin, true, NEEDS_STORE },
+	{ "unpin", operation_unpin, true, NEEDS_STORE },
+	{ "rm", operation_rm, true, NEEDS_STORE },
+	{ "gc", operation_gc, true, NEEDS_ROOM },
+	{ "verify", operation_verify, true, NEEDS_STORE },
+	{ "explain", operation_explain, false, NEEDS_STORE },
+	{ "pull", operation_pull, false, NEEDS_SOURCES },
+	{ "status", operation_status, false, NEEDS_DAEMON },
+	{ "reload", operation_reload, true, NEEDS_DAEMON },
+	{ "metrics", operation_metrics, true, NEEDS_DAEMON },
 };
 
 bool operation_is_privileged(uid_t uid)
@@ -51,11 +51,11 @@ static const struct entry *find(const char *name)
 	return NULL;
 }
 
-bool operation_fetches(const char *name)
+enum operation_need operation_needs(const char *name)
 {
 	const struct entry *entry = find(name);
 
-	return entry && entry->fetches;
+	return entry ? entry->need : NEEDS_STORE;
 }
 
 int operation_run(struct operation *operation)

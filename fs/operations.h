@@ -34,8 +34,14 @@ struct operation {
  */
 int must_check operation_run(struct operation *operation);
 
-/* Does the operation of that name fetch? Then fs is not to be NULL. */
-bool operation_fetches(const char *name);
+/* What an operation cannot do without, when it is not in a daemon. Also of one that does not exist. */
+enum operation_need {
+	NEEDS_STORE,   /* as it is: nothing makes room because of it */
+	NEEDS_ROOM,    /* the store keeps to its size */
+	NEEDS_SOURCES, /* all of a daemon but the mount */
+	NEEDS_DAEMON,  /* it is about one */
+};
+enum operation_need operation_needs(const char *name);
 
 /* ---- one file each ---- */
 int operation_ls(struct operation *operation);

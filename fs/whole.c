@@ -104,7 +104,9 @@ static void conclude(struct whole *whole, int error)
 		if (whole->message[0])
 			object_set_error(object, whole->message);
 		log_error_errno(error, "%s: cannot be fetched whole: %s", name,
-				whole->message[0] ? whole->message : "no source is left");
+				whole->message[0] ? whole->message :
+				error == -ENOSPC  ? "it does not fit the store's size, or the disk" :
+						    "no source is left");
 	}
 	while (waiter) {
 		struct parked *next = waiter->next;

@@ -230,8 +230,8 @@ int adopt(struct store *store, const struct census *census, bool replaced)
 	if (r < 0)
 		return r;
 	if (adoption.taken > 0 && !replaced && is_empty(census))
-		log_warning("%s: the database is damaged (there was none); rebuilding it from the "
-			    "object files",
+		log_warning("%s: the database is damaged (there is none); rebuilding it from the "
+			    "object files; pins, and who opened what, are lost",
 			    store->path);
 	else if (adoption.taken > 0 && !replaced)
 		log_warning("%s: %llu object files are in no record, as after a power cut; they are "

@@ -192,7 +192,7 @@ static bool forget(struct store_object *object, struct map *map, uint64_t chunk)
 {
 	if (!map_change(map, chunk, STORE_HINT, STORE_ABSENT))
 		return false;
-	log_warning("%s: chunk %llu of %s is damaged; it is fetched again", object->store->path,
+	log_warning("%s: chunk %llu of %s is damaged; who reads it fetches it again", object->store->path,
 		    (unsigned long long)chunk, object_label(object).text);
 	return true;
 }

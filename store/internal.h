@@ -307,7 +307,7 @@ static inline uint64_t room_of(uint64_t size)
 	return (size + STORE_BLOCK - 1) / STORE_BLOCK * STORE_BLOCK;
 }
 
-int must_check room_load(struct store *store, uint64_t size_option);
+int must_check room_load(struct store *store, const struct store_options *options);
 /*
  * Take the room of an object that is claimed. ARRIVAL: its bytes, which are on the disk already, and whose room becomes
  * the object's; NULL: they are still to come. -ENOSPC.

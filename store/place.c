@@ -22,7 +22,7 @@
 #define LOCK_PATIENCE_MS 200
 
 static const char CACHEDIR_TAG[] = "Signature: 8a477f597d28d172789f06886806bc55\n"
-				   "# This directory is a cache of weightfs(8). What it is for:\n"
+				   "# This directory is a cache of weightfs(1). What it is for:\n"
 				   "#	https://bford.info/cachedir/\n";
 
 /* Is FD on a filesystem of the type "fuse.weightfs"? */

@@ -133,7 +133,7 @@ static int load_all(struct store *store)
 	return r;
 }
 
-int room_load(struct store *store, uint64_t size_option)
+int room_load(struct store *store, const struct store_options *options)
 {
 	uint64_t free_bytes, promises;
 	int r;
@@ -141,11 +141,11 @@ int room_load(struct store *store, uint64_t size_option)
 	r = load_all(store);
 	if (r < 0)
 		return r;
-	store->limit = size_option;
+	store->limit = options->size;
 	/* It may have been more the last time. */
-	if (size_option && store_shrink(store, size_option) < 0)
+	if (options->size && !options->keep_all && store_shrink(store, options->size) < 0)
 		log_warning("%s: what is pinned takes more than the store's size", store->path);
-	if (size_option)
+	if (options->size)
 		return 0;
 	/*
 	 * Half of what would be free if the store were empty, so that restarts do not let it creep

@@ -174,7 +174,7 @@ static int load(struct store *store, const struct store_options *options)
 	r = db_scan(store->db, &doomed, doomed.len, finish_removal, store);
 	if (r == 0)
 		r = adopt(store, census, replaced);
-	return r < 0 ? r : room_load(store, options->size);
+	return r < 0 ? r : room_load(store, options);
 }
 
 int store_open(const struct store_options *options, struct store **out)

@@ -49,6 +49,7 @@ struct store_options {
 	const char *path;    /* made if absent, with parents */
 	uint64_t size;	     /* bytes that objects may take; 0: half of what was free at open */
 	uint64_t keep_free;  /* bytes of the filesystem to leave free */
+	bool keep_all;	     /* a smaller size than the last time is obeyed by whoever brings something next */
 	const char *boot_id; /* NULL: /proc/sys/kernel/random/boot_id; tests pretend another boot */
 };
 

@@ -184,6 +184,7 @@ static void test_store_fails(void **state)
 {
 	struct scene *scene = *state;
 	struct outcome outcome;
+	fuse_req_t request;
 	struct reading *reading = begin(scene, 0, 2 * CHUNK_SIZE, &outcome);
 
 	scene->store.failures = 2;
@@ -206,9 +207,10 @@ static void test_store_fails(void **state)
 
 	atomic_store(&scene->store.stored, 1);
 	scene->store.failures = 1;
-	assert_int_equal(reading_try(&scene->object, standin_request(&scene->fs, 0, &outcome), 0, 10),
-			 -EAGAIN);
+	request = standin_request(&scene->fs, 0, &outcome);
+	assert_int_equal(reading_try(&scene->object, request, 0, 10), -EAGAIN);
 	assert_int_equal(atomic_load(&outcome.answers), 0);
+	fuse_reply_err(request, EIO);
 }
 
 static void test_try(void **state)
