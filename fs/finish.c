@@ -102,15 +102,35 @@ static int audit(struct object *object, const struct digest_pair *digests, const
 		      withdraw(object, name);
 }
 
+/* Who pinned the one means the bytes. */
+static int hand_on_pin(struct store *store, uint64_t from, uint64_t to)
+{
+	struct store_object *heir;
+	struct store_info info;
+	int r;
+
+	r = store_get(store, from, &info);
+	if (r < 0 || !info.pinned)
+		return r;
+	r = store_object_open(store, to, &heir);
+	if (r < 0)
+		return r;
+	r = store_object_pin(heir, true);
+	store_object_close(heir);
+	return r;
+}
+
 void finish_drop_twin(struct object *object)
 {
 	struct store *store = object->fs->store;
-	uint64_t twin;
+	uint64_t twin, younger, older;
 
 	if (store_twin(store, object->id, &twin) < 0)
 		return;
+	younger = twin > object->id ? twin : object->id;
+	older = twin > object->id ? object->id : twin;
 	/* Both may come to this at once; the second finds that there is nothing left to do. */
-	if (store_remove(store, twin > object->id ? twin : object->id) < 0)
+	if (hand_on_pin(store, younger, older) < 0 || store_remove(store, younger) < 0)
 		log_debug("object %llu: its twin stays", (unsigned long long)object->id);
 }
 

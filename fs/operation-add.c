@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include "common/log.h"
 #include "fs/operations.h"
 #include "fs/session.h"
 #include "verify/verify.h"
@@ -29,6 +30,15 @@ static int take_in(struct operation *operation, struct store_ingest *ingest,
 	return verify_fd(operation->fd, fd, tell_progress, operation, result);
 }
 
+/* Who brings it in is its first user: it does not leave because others do without it. */
+static void note_use(struct operation *operation, const struct store_info *info)
+{
+	uint32_t view;
+
+	if (operation_view(operation, &view) < 0 || store_touch(operation->store, info->id, view) < 0)
+		log_debug("object %llu: added by nobody in particular", (unsigned long long)info->id);
+}
+
 static int commit(struct operation *operation, struct store_ingest *ingest,
 		  const struct verify_result *result)
 {
@@ -43,6 +53,7 @@ static int commit(struct operation *operation, struct store_ingest *ingest,
 	r = store_ingest_commit(ingest, &digests, result->size, front, len, &info);
 	if (r < 0)
 		return operation_fail(operation, r, "the store did not take it");
+	note_use(operation, &info);
 	digest_to_hex(&digests.sha256, sha256);
 	digest_to_hex(&digests.fsverity, fsverity);
 	return operation->emit(operation,

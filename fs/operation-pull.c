@@ -41,17 +41,25 @@ static bool may_pull(const struct pulling *pulling, const struct digest_pair *di
 	return decision.allow && (complete || !decision.cached);
 }
 
-/* As an open of the caller's: it is charged with it, and has used it now. */
-static int touch(const struct pulling *pulling, uint64_t id)
+/* As an open of the caller's: it is charged with it, by its quota, and has it in use until leave(). */
+static int use(const struct pulling *pulling, struct object *object, uint32_t *number)
 {
 	struct operation *operation = pulling->operation;
-	const struct view *view;
-	int r;
+	struct policy_decision decision = { 0 };
+	struct digest_pair digests = object_digests(object);
+	struct store_uses due;
+	int r, written;
 
-	if (pulling->trusted)
-		return 0;
-	r = view_of(operation->fs->views, operation->caller.uid, pulling->origin, &view);
-	return r < 0 ? r : store_touch(operation->store, id, view->number);
+	r = operation_view(operation, number);
+	if (r < 0)
+		return r;
+	if (!pulling->trusted)
+		decision = policy_decide(operation->policy, pulling->origin, &digests);
+	r = store_object_use(object->store, *number, decision.quota, &due);
+	written = store_record_uses(operation->store, &due);
+	if (r == 0 && written < 0)
+		store_object_unuse(object->store, *number);
+	return r < 0 ? r : written;
 }
 
 static int pull_id(struct pulling *pulling, uint64_t id)
@@ -59,12 +67,17 @@ static int pull_id(struct pulling *pulling, uint64_t id)
 	const struct pull_watch watch = { tell_progress, pulling };
 	struct operation *operation = pulling->operation;
 	struct object *object;
+	uint32_t number;
 	int r;
 
 	r = object_get(operation->fs, id, &object);
 	if (r < 0)
 		return r;
-	r = touch(pulling, id);
+	r = use(pulling, object, &number);
+	if (r < 0) {
+		object_put(object);
+		return r;
+	}
 	/* First, so that it does not make room for others as soon as it has come. */
 	if (r == 0 && json_is_true(json_object_get(operation->request, "pin")))
 		r = store_object_pin(object->store, true);
@@ -77,6 +90,7 @@ static int pull_id(struct pulling *pulling, uint64_t id)
 		if (r == 0)
 			r = pull_object(object, &watch);
 	}
+	store_object_unuse(object->store, number);
 	object_put(object);
 	return r;
 }
@@ -86,6 +100,7 @@ static int say_why(struct pulling *pulling, int error, const char *more)
 {
 	const char *reason = error == -ENOENT	 ? "not found" :
 			     error == -ENOSPC	 ? "there is no room for it in the store" :
+			     error == -EDQUOT	 ? "it does not fit the quota" :
 			     error == -ENODATA	 ? "the daemon is offline, and not all of it is here" :
 			     error == -ETIMEDOUT ? "nothing came for a long time" :
 			     error == -EIO	 ? "no source gave what is right, or the store failed" :

@@ -5,6 +5,7 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include "fs/object.h"
 #include "fs/operations.h"
 #include "fs/scrub.h"
 
@@ -30,6 +31,22 @@ static void note_damaged(void *arg, uint64_t chunk)
 	struct outcome *outcome = arg;
 
 	json_array_append_new(outcome->chunks, json_integer((json_int_t)chunk));
+}
+
+/* Who has it open past us reads what is damaged until it has come again; what nobody has open is not fetched. */
+static void fetch_again(struct outcome *outcome, const struct store_info *info)
+{
+	struct weightfs *fs = outcome->operation->fs;
+	struct object *object;
+	size_t index;
+	json_t *chunk;
+
+	if (!fs || fs->offline || object_get(fs, info->id, &object) < 0)
+		return;
+	json_array_foreach(outcome->chunks, index, chunk)
+		if (atomic_load(&object->handles) > 0)
+			pipeline_fetch(object, (struct chunk_run){ (uint64_t)json_integer_value(chunk), 1 });
+	object_put(object);
 }
 
 static int check_chunks(struct outcome *outcome, struct store_object *object,
@@ -77,6 +94,9 @@ static int check_object(struct outcome *outcome, const struct store_info *info,
 	r = store_object_front(object, &front, &len);
 	if (r == 0)
 		r = verify_tree_new(info->size, &info->digests.fsverity, front, len, &tree);
+	/* That there is no memory, or that the database cannot be read now, says nothing of it. */
+	if (r < 0 && r != -EBADMSG && r != -EMSGSIZE && r != -EINVAL && r != -ENODATA)
+		return r;
 	if (r < 0) {
 		outcome->wrong = chunk_count(outcome->size);
 		snprintf(outcome->reason, sizeof(outcome->reason),
@@ -85,6 +105,8 @@ static int check_object(struct outcome *outcome, const struct store_info *info,
 	}
 	r = check_chunks(outcome, object, tree);
 	verify_tree_free(tree);
+	if (outcome->wrong > 0)
+		fetch_again(outcome, info);
 	return r;
 }
 

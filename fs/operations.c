@@ -82,8 +82,10 @@ static int for_named(struct operation *operation, const char *text,
 	if (!text || digest_name_parse(text, &name) < 0)
 		return operation_fail(operation, -EINVAL, "not a digest: %s", text ? text : "");
 	r = store_lookup(operation->store, &name, &info);
-	if (r < 0)
+	if (r == -ENOENT)
 		return operation_fail(operation, r, "%s: not in the store", text);
+	if (r < 0)
+		return operation_fail(operation, r, "%s: the store cannot be read", text);
 	return each(operation, &info);
 }
 
@@ -103,9 +105,19 @@ int operation_each_object(struct operation *operation,
 		}
 		return 0;
 	}
-	while (r == 0 && store_next(operation->store, info.id, &info) == 0)
+	while ((r = store_next(operation->store, info.id, &info)) == 0) {
 		r = each(operation, &info);
-	return r;
+		if (r != 0)
+			return r;
+	}
+	return r == -ENOENT ? 0 : operation_fail(operation, r, "the store cannot be read");
+}
+
+int operation_view(struct operation *operation, uint32_t *number)
+{
+	const char *origin = policy_origin_of(operation->policy, &operation->caller, NULL);
+
+	return store_view(operation->store, operation->caller.uid, origin ? origin : "local", number);
 }
 
 void operation_object_name(const struct store_info *info, char out[DIGEST_NAME_SIZE])

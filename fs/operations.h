@@ -69,6 +69,8 @@ int operation_fail(struct operation *operation, int error, const char *format, .
 int must_check operation_each_object(struct operation *operation,
 				     int (*each)(struct operation *operation,
 						 const struct store_info *info));
+/* The view of whoever calls, by its own origin; root and the owner have one whatever the policy says. -errno. */
+int must_check operation_view(struct operation *operation, uint32_t *number);
 /* What an object is called in replies. */
 void operation_object_name(const struct store_info *info, char out[DIGEST_NAME_SIZE]);
 /* Out of the store; who has it open keeps it, and its name leads nobody else there. */

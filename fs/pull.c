@@ -3,6 +3,7 @@
 
 #include <utlist.h>
 #include "common/clock.h"
+#include "fs/kept.h"
 #include "fs/probe.h"
 #include "fs/quota.h"
 #include "fs/waiting.h"
@@ -158,6 +159,8 @@ static int pull_chunks(struct object *object, const struct pull_watch *watch)
 	DL_APPEND(object->pullers, &puller);
 	pthread_mutex_unlock(&object->lock);
 	quota_keep_begin(object);
+	/* What is in memory because there was no room when it came would never get to the store. */
+	kept_drop(object->fs->kept, object);
 	r = pull_all_chunks(object, &puller, watch);
 	quota_keep_end(object);
 	pthread_mutex_lock(&object->lock);

@@ -157,15 +157,12 @@ static void record_later(struct weightfs *fs, struct store_uses *uses)
 	workqueue_submit(fs->records, &job->work);
 }
 
-/* 0, -EDQUOT or -ENOENT. */
-static int use(struct handle *handle)
+/* 0, -EDQUOT or -ENOENT; DUE is to be recorded. */
+static int use(struct handle *handle, struct store_uses *due)
 {
-	struct object *object = handle->object;
-	struct store_uses due;
 	int r;
 
-	r = store_object_use(object->store, handle->view, handle->quota, &due);
-	record_later(object->fs, &due);
+	r = store_object_use(handle->object->store, handle->view, handle->quota, due);
 	handle->charged = r == 0;
 	return r;
 }
@@ -173,11 +170,13 @@ static int use(struct handle *handle)
 int quota_open(const struct ops_object *found, struct handle *handle)
 {
 	bool opens = found->info.name.kind == DIGEST_FSVERITY;
+	struct store_uses due;
 	int r;
 
 	handle->view = found->view->number;
 	handle->quota = found->decision.quota;
-	r = use(handle);
+	r = use(handle, &due);
+	record_later(handle->object->fs, &due);
 	if (r == -EDQUOT)
 		say_too_large(found, opens);
 	/* -ENOENT: it left the store, and who had it open opens it once more. */
@@ -192,11 +191,17 @@ int quota_open(const struct ops_object *found, struct handle *handle)
 
 int quota_recheck(struct handle *handle)
 {
+	struct store_uses due;
+	int r;
+
 	if (handle->quota == 0 || !handle->charged)
 		return 0;
 	/* Anew, so that the view does not stay charged for what it does not get. */
 	store_object_unuse(handle->object->store, handle->view);
-	return use(handle) == -EDQUOT ? -EDQUOT : 0;
+	r = use(handle, &due);
+	if (store_record_uses(handle->object->fs->store, &due) < 0)
+		log_debug("who uses an object cannot be recorded");
+	return r == -EDQUOT ? r : 0;
 }
 
 void quota_close(struct handle *handle)

@@ -18,7 +18,7 @@
  * is done in the background. Any thread.
  */
 int must_check quota_open(const struct ops_object *found, struct handle *handle);
-/* The object has another size now: does it still fit? 0 or -EDQUOT. */
+/* The object has another size now: does it still fit? 0 or -EDQUOT. Writes to the disk: on a background thread. */
 int must_check quota_recheck(struct handle *handle);
 /* Somebody other than an open file has OBJECT fetched to be kept, and not any more. */
 void quota_keep_begin(struct object *object);

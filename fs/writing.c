@@ -104,7 +104,8 @@ static void write_run(struct work *work)
 	kept_trim(object->fs->kept);
 	if (atomic_load(&object->handles) == 0)
 		kept_drop(object->fs->kept, object);
-	object_news(object, r);
+	/* What readers may not keep is no failure of who pulls. */
+	object_news(object, r == -EDQUOT ? 0 : r);
 	if (r == 0) {
 		layout_consider(object);
 		finish_if_due(object);

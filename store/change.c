@@ -134,7 +134,7 @@ static int finish(struct store_object *object, const struct digest_pair *digests
 
 	if (record.complete)
 		return 0;
-	if (!store_object_full(object))
+	if (!map_is_full(atomic_load(&object->map)))
 		return -ENODATA;
 	r = record_merge(&record.digests, digests);
 	if (r < 0 || !record.digests.has_fsverity)

@@ -121,21 +121,6 @@ void db_close(struct db *db)
 /* ---- who is inside -----------------------------------------------------------------------------
  */
 
-/* The handle, which stays until leave(); NULL when there is none. A scan's callback may enter
- * again. */
-static rocksdb_t *enter(struct db *db)
-{
-	rocksdb_t *rocksdb;
-
-	pthread_mutex_lock(&db->lock);
-	while (db->reopening)
-		pthread_cond_wait(&db->reopened, &db->lock);
-	db->inside++;
-	rocksdb = db->rocksdb;
-	pthread_mutex_unlock(&db->lock);
-	return rocksdb;
-}
-
 /* Locked. */
 static void leave_locked(struct db *db)
 {
@@ -199,6 +184,47 @@ static int reopen(struct db *db, int r)
 	return r;
 }
 
+static bool may_mend(const struct db *db)
+{
+	return db->broken && !db->damaged && clock_ms() >= db->retry_at;
+}
+
+/* Locked, which is given up meanwhile; nobody is inside. */
+static void mend(struct db *db)
+{
+	int r = db->broken;
+
+	db->reopening = true;
+	pthread_mutex_unlock(&db->lock);
+	r = reopen(db, r);
+	pthread_mutex_lock(&db->lock);
+	db->broken = r;
+	db->retry_at = clock_ms() + REOPEN_AFTER_MS;
+	if (r == 0)
+		db->reopened_at = clock_ms();
+	db->reopening = false;
+	pthread_cond_broadcast(&db->reopened);
+}
+
+/*
+ * The handle, which stays until leave(); NULL when there is none: where nothing can be read nobody gets as far as to
+ * write, so readers mend it, too. A scan's callback may enter again.
+ */
+static rocksdb_t *enter(struct db *db)
+{
+	rocksdb_t *rocksdb;
+
+	pthread_mutex_lock(&db->lock);
+	while (db->reopening)
+		pthread_cond_wait(&db->reopened, &db->lock);
+	if (!db->rocksdb && db->inside == 0 && may_mend(db))
+		mend(db);
+	db->inside++;
+	rocksdb = db->rocksdb;
+	pthread_mutex_unlock(&db->lock);
+	return rocksdb;
+}
+
 /*
  * Enter to write: the handle, or what is wrong with it. Who finds it broken, and all others
  * outside, tries to mend it.
@@ -210,21 +236,10 @@ static int enter_to_write(struct db *db, rocksdb_t **out)
 	pthread_mutex_lock(&db->lock);
 	while (db->reopening)
 		pthread_cond_wait(&db->reopened, &db->lock);
-	if (db->broken && !db->damaged && clock_ms() >= db->retry_at)
+	if (may_mend(db))
 		wait_alone(db);
-	if (db->broken && !db->damaged && db->inside == 0 && clock_ms() >= db->retry_at) {
-		db->reopening = true;
-		r = db->broken;
-		pthread_mutex_unlock(&db->lock);
-		r = reopen(db, r);
-		pthread_mutex_lock(&db->lock);
-		db->broken = r;
-		db->retry_at = clock_ms() + REOPEN_AFTER_MS;
-		if (r == 0)
-			db->reopened_at = clock_ms();
-		db->reopening = false;
-		pthread_cond_broadcast(&db->reopened);
-	}
+	if (may_mend(db) && db->inside == 0)
+		mend(db);
 	if (!db->broken) {
 		db->inside++;
 		*out = db->rocksdb;

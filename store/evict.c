@@ -11,6 +11,7 @@
  */
 #include "store/internal.h"
 
+#include <time.h>
 #include <utlist.h>
 #include "common/log.h"
 #include "common/stats.h"
@@ -60,7 +61,6 @@ static void unclaim(struct store_object *object)
 	object_unclaim(object);
 }
 
-/* ABANDONED: only if no view uses it. */
 static void report(const struct store_object *object, bool abandoned)
 {
 	stats_add(STAT_EVICTED, 1);
@@ -70,14 +70,22 @@ static void report(const struct store_object *object, bool abandoned)
 		 abandoned ? "is not used any more" : "made room");
 }
 
+/* ABANDONED: only if no view uses it. -EAGAIN: it cannot be read. */
 static int evict(struct store *store, uint64_t id, bool abandoned)
 {
 	struct store_object *object;
 	int r;
 
 	r = store_object_open(store, id, &object);
-	if (r < 0)
-		return r == -ENOENT ? 0 : r;
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0) {
+		/* One that cannot be read must not keep all others from going: it is the last now. */
+		pthread_mutex_lock(&store->lock);
+		resident_touch(store, id, (int64_t)time(NULL));
+		pthread_mutex_unlock(&store->lock);
+		return -EAGAIN;
+	}
 	if (claim_unused(object)) {
 		if (!abandoned || !accounts_use(store, id)) /* and nobody begins to: it is claimed */
 			r = object_erase(object);
@@ -91,15 +99,19 @@ static int evict(struct store *store, uint64_t id, bool abandoned)
 
 int evict_oldest(struct store *store)
 {
-	uint64_t id;
+	struct store_usage usage;
+	uint64_t id, tries;
 	int r;
 
+	store_usage(store, &usage);
 	store_claim(store, &store->evicting);
-	r = choose(store, &id);
-	if (r == 0)
-		r = evict(store, id, false);
+	for (tries = 0, r = -EAGAIN; r == -EAGAIN && tries <= usage.objects; tries++) {
+		r = choose(store, &id);
+		if (r == 0)
+			r = evict(store, id, false);
+	}
 	store_unclaim(store, &store->evicting);
-	return r;
+	return r == -EAGAIN ? -ENOSPC : r;
 }
 
 int evict_unused(struct store *store, uint64_t id)

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include "common/io.h"
 #include "common/log.h"
 
 struct store_ingest {
@@ -117,6 +118,48 @@ static int fit(struct store_object *object, uint64_t size, struct arrival *arriv
 	return r;
 }
 
+/*
+ * Claimed: the object, attested, with a file. What it lacks comes into that file: a damaged one may be open past us
+ * (passthrough), and who opens it next reads the same.
+ */
+static int copy_missing(struct store_ingest *ingest, struct store_object *object)
+{
+	_cleanup_free_ void *buffer = malloc(CHUNK_SIZE);
+	struct map *map = atomic_load(&object->map);
+	int r = buffer ? 0 : -ENOMEM;
+
+	/* The disk shall not call it complete while it is written to. */
+	if (r == 0 && atomic_load(&object->stale))
+		r = object_make_partial(object);
+	for (uint64_t chunk = 0; chunk < map->chunks && r == 0; chunk++) {
+		size_t len = chunk_length(map->size, chunk);
+
+		if (map_get(map, chunk) == STORE_PRESENT)
+			continue;
+		r = io_pread(ingest->fd, buffer, len, chunk * CHUNK_SIZE);
+		if (r == 0)
+			r = io_pwrite(atomic_load(&object->fd), buffer, len, chunk * CHUNK_SIZE);
+	}
+	if (r < 0)
+		return log_error_errno(r, "%s: %s cannot be mended", object->store->path,
+				       object_label(object).text);
+	return object_sync(object);
+}
+
+static int take_over(struct store_ingest *ingest, struct store_object *object)
+{
+	int r;
+
+	r = store_file_take(object->store, ingest->name, &object->name);
+	if (r < 0)
+		return r;
+	*ingest->name = '\0';
+	r = object_set_fd(object, ingest->fd);
+	if (r == 0)
+		ingest->fd = -1;
+	return r;
+}
+
 /* Claimed: the object, which is not complete. */
 static int replace(struct store_ingest *ingest, struct store_object *object,
 		   const struct digest_pair *digests, uint64_t size, const void *front, size_t len)
@@ -132,14 +175,12 @@ static int replace(struct store_ingest *ingest, struct store_object *object,
 	r = fit(object, size, &ingest->arrival);
 	if (r < 0)
 		return r;
-	r = store_file_take(object->store, ingest->name, &object->name);
+	if (object->record.digests.has_fsverity && atomic_load(&object->fd) >= 0)
+		r = copy_missing(ingest, object);
+	else
+		r = take_over(ingest, object);
 	if (r < 0)
 		return r;
-	*ingest->name = '\0';
-	r = object_set_fd(object, ingest->fd);
-	if (r < 0)
-		return r;
-	ingest->fd = -1;
 	map_fill(atomic_load(&object->map), STORE_PRESENT);
 	room_unexpect(object->store, &ingest->arrival); /* where it was not handed on */
 	record.size = size;

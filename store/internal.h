@@ -370,6 +370,8 @@ enum store_presence map_get(const struct map *map, uint64_t chunk);
 enum store_presence map_set(struct map *map, uint64_t chunk, enum store_presence presence);
 /* To TO, if it is FROM. False: it is not. */
 bool map_change(struct map *map, uint64_t chunk, enum store_presence from, enum store_presence to);
+/* Is every chunk PRESENT, by the bits? */
+bool map_is_full(const struct map *map);
 /* Every chunk; one after the other for who looks on. */
 void map_fill(struct map *map, enum store_presence presence);
 

@@ -3,8 +3,8 @@
  * Which chunks of an object are there: two bits each.
  *
  * A chunk's bytes are in the file before it is set PRESENT or HINT (release); who sees that
- * (acquire) may read them. The sums follow the bits a moment later, so n_present never tells more
- * than the bits do when chunks are only added: an object that looks full is.
+ * (acquire) may read them. The sums follow the bits a moment later: whoever stakes something on an object's being full
+ * looks at the bits.
  */
 #include "store/internal.h"
 
@@ -83,6 +83,15 @@ enum store_presence map_set(struct map *map, uint64_t chunk, enum store_presence
 bool map_change(struct map *map, uint64_t chunk, enum store_presence from, enum store_presence to)
 {
 	return change(map, chunk, true, from, to) == from;
+}
+
+bool map_is_full(const struct map *map)
+{
+	for (uint64_t chunk = 0; chunk < map->chunks; chunk++) {
+		if (map_get(map, chunk) != STORE_PRESENT)
+			return false;
+	}
+	return true;
 }
 
 void map_fill(struct map *map, enum store_presence presence)

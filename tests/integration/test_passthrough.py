@@ -393,6 +393,20 @@ def test_repair_under_an_open_file(mounted, medium):
         assert os.pread(file.fileno(), 100, 30 * MIB) == medium.read(30 * MIB, 100)
 
 
+def test_what_is_added_mends_what_others_have_open(mounted, medium):
+    """It comes into the same file: who opens it next gets what the first one has open."""
+    path = fetch(mounted, medium)
+    with open(path, "rb", buffering=0) as file:
+        with open(stored_file(mounted, medium), "r+b") as stored:
+            stored.seek(20 * MIB)
+            stored.write(b"damaged")
+        assert cli.weightfs("verify", "--store", mounted.store).returncode == 1
+        assert cli.weightfs("add", "--store", mounted.store, medium.path).returncode == 0
+        assert reader.whole(path)["sha256"] == medium.sha256
+        assert os.pread(file.fileno(), 7, 20 * MIB) == medium.read(20 * MIB, 7)
+    assert cli.weightfs("verify", "--store", mounted.store).returncode == 0
+
+
 @pytest.mark.parametrize("end", ["stop", "crash"])
 def test_a_mapping_outlives_the_daemon(mounted, medium, end):
     path = fetch(mounted, medium)

@@ -255,7 +255,7 @@ def test_lies(medium, hostile, mount, kind):
                     Source("liar-sha256", villain.url + "/other", "sha256"))
     result = pull(mounted, medium.name(kind))
     assert result.returncode == 1
-    assert f"{medium.name(kind)}: it cannot be had" in result.stderr, result.stderr
+    assert f"{medium.name(kind)}: no source gave what is right" in result.stderr, result.stderr
     assert cli.record_of(mounted.store, medium)["present"] == 0
 
 
@@ -329,3 +329,12 @@ def test_who_may_open_what_is_cached_pulls_nothing(small, medium, server, mount)
     assert pull(mounted, small.attested, uid=BOB).returncode == 0
     assert "not found" in pull(mounted, medium.attested, uid=BOB).stderr
     assert server.body_bytes(medium.blob_uri("attested")) == 0
+
+
+def test_the_next_one_waits_for_what_is_being_finished(models, server, mount):
+    """The first is audited, and so is open, when the second needs its room."""
+    first, second = (models.blob(24 * MIB, f"pulled {number}") for number in range(2))
+    mounted = mount(server, store_keys={"size": "30M"})
+    assert cli.weightfs("pull", "--store", mounted.store, first.attested, second.attested).returncode == 0
+    assert cli.record_of(mounted.store, second)["state"] == "complete"
+    assert cli.record_of(mounted.store, first) is None

@@ -274,3 +274,33 @@ def test_status_tells_the_owner_of_all_views(four, server, mount):
     read_and_keep(mounted, APP, four[0])
     assert f"view         {APP} (uid {ALICE}): 8.0 MiB of 20.0 MiB in 1 objects" in \
         cli.ok("status", "--store", mounted.store)
+
+
+def test_pull_is_charged(models, server, mount):
+    some = [models.blob(8 * MIB, f"pulled by quota {number}") for number in range(3)]
+    mounted = mount(server, policy=f"caller uid {BOB} is worker\nallow worker to any with quota=9M\n")
+    os.chmod(mounted.store, 0o711)
+    for model in some:
+        assert cli.weightfs("pull", "--store", mounted.store, model.attested, uid=BOB).returncode == 0
+    views = [view for view in cli.status(mounted.store)["views"] if view["quota"]]
+    assert [view["used"] for view in views] == [8 * MIB]
+    too_large = models.blob(10 * MIB, "pulled over quota")
+    refused = cli.weightfs("pull", "--store", mounted.store, too_large.attested, uid=BOB)
+    assert refused.returncode == 1 and "does not fit the quota" in refused.stderr
+
+
+@pytest.mark.parametrize("how", ["add", "pull"])
+def test_what_root_brought_stays(models, server, mount, how):
+    """An origin that looks at it and goes on to something else does not have it removed."""
+    some = [models.blob(8 * MIB, f"brought {number}") for number in range(3)]
+    mounted = mount(server, policy=rules(app="9M"))
+    for model in some:
+        cli.ok(how, "--store", mounted.store, model.path if how == "add" else model.attested)
+    for model in some:
+        assert read(mounted, APP, model, "attested")["sha256"] == model.sha256
+    # Another one's, that nobody else uses, goes.
+    other = models.blob(8 * MIB, "not brought")
+    read_and_keep(mounted, APP, other)
+    assert read(mounted, APP, some[0], "attested")["sha256"] == some[0].sha256
+    wait_until(lambda: not is_stored(mounted, other), "it is not used any more")
+    assert all(is_kept(mounted, model) for model in some)

@@ -2,11 +2,12 @@
 """What does not fit into the store: attested objects are served all the same, unattested ones are not."""
 
 import json
+import os
 
 import pytest
 
 from conftest import NOBODY
-from harness import cli, reader
+from harness import cli, config, reader
 from harness.mapping import Mapping
 from harness.paths import MIB
 from harness.poll import wait_until
@@ -138,3 +139,54 @@ def test_only_the_owner_pins_and_removes(small, server, mount):
         refused = cli.weightfs(operation, "--store", mounted.store, small.sha256, uid=NOBODY)
         assert refused.returncode == 1
     assert is_stored(mounted, small)
+
+
+def test_looking_at_a_store_empties_nothing(models, server, mount, folder):
+    """A smaller size, a slip of the pen say, is obeyed by the daemon, and by who brings something; not by who looks."""
+    some = [models.blob(8 * MIB, f"looked at {number}") for number in range(2)]
+    mounted = mount(server, store_keys={"size": "20M"})
+    for model in some:
+        read_and_keep(mounted, model)
+    mounted.stop()
+    conf = config.write(f"{folder}/small.conf", [], {"size": "10M"}, {})
+
+    def weightfs(*args):
+        return cli.weightfs(*args, "--conf", conf, "--store", mounted.store)
+
+    assert weightfs("ls").stdout.count("complete") == 2
+    assert weightfs("verify", "--all").returncode == 0
+    assert weightfs("pin", some[0].attested).returncode == 0
+    refused = weightfs("status")
+    assert refused.returncode == 1 and "no daemon" in refused.stderr
+    assert len(cli.listed(mounted.store)) == 2
+    assert json.loads(weightfs("gc", "--json").stdout)["objects"] == 1
+    assert is_stored(mounted, some[0]) and not is_stored(mounted, some[1])
+
+
+def test_an_object_that_cannot_be_read_is_passed_over(models, server, mount):
+    first, second, third = (models.blob(8 * MIB, f"in the way {number}") for number in range(3))
+    mounted = mount(server, store_keys={"size": "20M"})
+    for model in (first, second):
+        read_and_keep(mounted, model)
+    mounted.stop()
+    path = os.path.join(mounted.store, "objects", first.fsverity[:2], first.attested)
+    os.unlink(path)
+    os.mkdir(path)
+    mounted.start()
+    read_and_keep(mounted, third)
+    assert not is_stored(mounted, second)
+
+
+def test_a_pin_outlives_its_twin(models, server, mount):
+    """Known by one name, pinned by the other, and found to be one object: the younger record goes, the pin does not."""
+    model = models.blob(8 * MIB, "twins")
+    mounted = mount(server)
+    with open(mounted.object(model.attested), "rb", buffering=0) as held:
+        assert held.read(10) == model.read(0, 10)
+        os.stat(mounted.object(model.sha256))
+        assert cli.weightfs("pin", "--store", mounted.store, model.sha256).returncode == 0
+        assert reader.whole(mounted.object(model.sha256))["sha256"] == model.sha256
+        while held.read(MIB):
+            pass
+        wait_until(lambda: len(cli.listed(mounted.store)) == 1, "one of them has left")
+    assert cli.record_of(mounted.store, model)["pinned"]
