@@ -182,6 +182,8 @@ static int send_request(int sock, json_t *request, int fd)
 		};
 		memcpy(CMSG_DATA(&ancillary.header), &fd, sizeof(fd));
 	}
+	if (iov[0].iov_len >= CONVERSATION_REQUEST_MAX)
+		return -EMSGSIZE;
 	/* Requests are small: the socket takes them whole. */
 	if (sendmsg(sock, &message, MSG_NOSIGNAL) != (ssize_t)(iov[0].iov_len + 1))
 		return -EIO;
@@ -222,7 +224,8 @@ static int run_there(int sock, json_t *request, int fd, struct call *call)
 
 	r = send_request(sock, request, fd);
 	if (r < 0)
-		return log_error_errno(r, "the daemon does not listen");
+		return log_error_errno(r, r == -EMSGSIZE ? "too many objects at once" :
+							   "the daemon does not listen");
 	in = fdopen(dup(sock), "r");
 	if (!in)
 		return -errno;
