@@ -22,9 +22,10 @@ static int load(const char *file, struct policy **out, char reason[ACCESS_REASON
 	int r;
 
 	if (file)
-		r = policy_load(file, out, &error);
+		r = policy_load(file, NULL, out, &error);
 	else
-		r = policy_parse("built-in policy", BUILTIN, sizeof(BUILTIN) - 1, out, &error);
+		r = policy_parse("built-in policy", BUILTIN, sizeof(BUILTIN) - 1, NULL, out,
+				 &error);
 	if (r < 0) {
 		policy_error_format(&error, reason, ACCESS_REASON_SIZE);
 		log_error("%s", reason);

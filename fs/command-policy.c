@@ -21,7 +21,9 @@ static void print_decision(const struct policy_decision *decision)
 {
 	const char *before = " with ";
 
-	printf("%s ", decision->allow ? "allow" : "deny");
+	printf("%s ", decision->verdict == POLICY_ALLOW ? "allow" :
+	       decision->verdict == POLICY_ASK	 ? "ask" :
+						   "deny");
 	if (decision->where.file)
 		printf("%s:%u", decision->where.file, decision->where.line);
 	else
@@ -61,7 +63,7 @@ static int test(const char *file, const char *origin_text, const char *digest_te
 	decision = policy_decide(policy, origin, &pair);
 	print_decision(&decision);
 	policy_unref(policy);
-	return decision.allow ? EXIT_DONE : EXIT_FAILED;
+	return decision.verdict == POLICY_ALLOW ? EXIT_DONE : EXIT_FAILED;
 }
 
 int command_policy(const struct command *command, int argc, char **argv)

@@ -98,7 +98,7 @@ static struct policy_decision decide(struct operation *operation, const char *or
 	struct store_info info;
 
 	/* As LOOKUP does: the name alone first, then all that is known of what it names. */
-	if (decision.allow && store_lookup(operation->store, name, &info) == 0)
+	if (decision.verdict == POLICY_ALLOW && store_lookup(operation->store, name, &info) == 0)
 		decision = policy_decide(operation->policy, origin, &info.digests);
 	return decision;
 }
@@ -134,12 +134,13 @@ int operation_explain(struct operation *operation)
 		return r;
 	decision = decide(operation, origin, &name);
 	r = say_where(operation, "decision",
-		      !decision.allow	? "deny" :
+		      decision.verdict == POLICY_DENY ? "deny" :
+		      decision.verdict == POLICY_ASK  ? "ask" :
 		      decision.cached	? "allow what is cached" :
 					  "allow",
 		      &decision.where);
 	/* What the view hides, the state of objects others fetched, is not told here either. */
-	if (r != 0 || (!operation->privileged && (!decision.allow || decision.cached ||
+	if (r != 0 || (!operation->privileged && (decision.verdict != POLICY_ALLOW || decision.cached ||
 						  policy_origin_is_web(origin))))
 		return r;
 	return explain_state(operation, &name);

@@ -38,7 +38,7 @@ static bool may_pull(const struct pulling *pulling, const struct digest_pair *di
 	if (pulling->trusted)
 		return true;
 	decision = policy_decide(pulling->operation->policy, pulling->origin, digests);
-	return decision.allow && (complete || !decision.cached);
+	return decision.verdict == POLICY_ALLOW && (complete || !decision.cached);
 }
 
 /* As an open of the caller's: it is charged with it, by its quota, and has it in use until leave(). */

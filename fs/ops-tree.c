@@ -113,9 +113,10 @@ static void lookup_object(struct weightfs *fs, fuse_req_t request, uint32_t numb
 	}
 	pair = digest_pair_of(&name);
 	decision = view_decide(fs, view, &pair);
-	if (!decision.allow) {
+	r = view_refusal(&decision);
+	if (r < 0) {
 		stats_add(STAT_DENIED, 1);
-		fuse_reply_err(request, ENOENT);
+		fuse_reply_err(request, -r);
 		return;
 	}
 	r = store_lookup(fs->store, &name, &info);
@@ -123,8 +124,10 @@ static void lookup_object(struct weightfs *fs, fuse_req_t request, uint32_t numb
 	 * One whose front was lost is asked for like one that is not known; offline it can be seen, not read. To whom it
 	 * is denied by another digest hears that at once.
 	 */
+	if (r == 0)
+		decision = view_decide(fs, view, &info.digests);
 	if (r == 0 && info.lacks_front && !decision.cached && !fs->offline &&
-	    view_decide(fs, view, &info.digests).allow)
+	    view_refusal(&decision) == 0)
 		probe_lookup(fs, number, &info.name, request);
 	else if (r == 0)
 		ops_reply_object(fs, request, number, &info);
@@ -244,7 +247,7 @@ static int list_object(void *arg, const struct store_info *info)
 	char text[DIGEST_NAME_SIZE];
 	struct stat st;
 
-	if (!decision.allow || !decision.list || (decision.cached && !info->complete))
+	if (view_refusal(&decision) < 0 || !decision.list || (decision.cached && !info->complete))
 		return 0;
 	/* Known is not stored: a recursive grep must not download it. */
 	if (!info->complete && info->present == 0)

@@ -27,7 +27,7 @@ int ops_find_object(struct weightfs *fs, struct node node, struct ops_object *ou
 	if (r < 0)
 		return r == -ENOENT ? -ESTALE : -EIO;
 	out->decision = view_decide(fs, out->view, &out->info.digests);
-	return out->decision.allow ? 0 : -ENOENT;
+	return view_refusal(&out->decision);
 }
 
 void ops_fill_fixed(struct node node, struct stat *st)
@@ -69,11 +69,15 @@ void ops_reply_object(struct weightfs *fs, fuse_req_t request, uint32_t view,
 		}),
 		.generation = 1,
 	};
+	int r;
 
 	if (of)
 		decision = view_decide(fs, of, &info->digests);
-	if (!decision.allow || (decision.cached && !info->complete)) {
-		fuse_reply_err(request, ENOENT);
+	r = view_refusal(&decision);
+	if (r == 0 && decision.cached && !info->complete)
+		r = -ENOENT;
+	if (r < 0) {
+		fuse_reply_err(request, -r);
 		return;
 	}
 	/* No timeout on a partial one: the next open shall land on the complete node. */

@@ -4,7 +4,8 @@
  * memory or the store, or is parked (fs/parking.h).
  *
  * The policy decides before the store is looked at, in LOOKUP by the name alone and once more when more
- * digests are known; OPEN, GETATTR, READDIR and GETXATTR decide afresh. Denied is ENOENT everywhere.
+ * digests are known; OPEN, GETATTR, READDIR and GETXATTR decide afresh. Denied is ENOENT everywhere, and EACCES what
+ * the policy asks for until somebody granted it.
  */
 #ifndef FS_OPS_H
 #define FS_OPS_H

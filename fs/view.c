@@ -119,6 +119,11 @@ struct policy_decision view_decide(struct weightfs *fs, const struct view *view,
 	return decision;
 }
 
+int view_refusal(const struct policy_decision *decision)
+{
+	return decision->verdict == POLICY_ALLOW ? 0 : decision->verdict == POLICY_ASK ? -EACCES : -ENOENT;
+}
+
 uint64_t view_quota(struct weightfs *fs, const struct view *view)
 {
 	struct policy *policy = policy_slot_get(fs->policy);

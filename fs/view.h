@@ -24,9 +24,12 @@ int must_check view_of(struct views *views, uid_t uid, const char *origin,
 /* By number; NULL if there is none. Any thread. */
 const struct view *view_get(struct views *views, uint32_t number);
 
-/* What the policy says of DIGESTS in VIEW, now. */
+/* What the policy and the user's grants say of DIGESTS in VIEW, now. */
 struct policy_decision view_decide(struct weightfs *fs, const struct view *view,
 				   const struct digest_pair *digests);
+
+/* 0: it may be opened; -ENOENT: denied; -EACCES: the policy asks, and nobody has said yes. */
+int must_check view_refusal(const struct policy_decision *decision);
 
 /* What the policy allows VIEW to have in use, now; 0: any number of bytes. */
 uint64_t view_quota(struct weightfs *fs, const struct view *view);

@@ -299,7 +299,7 @@ static void sort_pairs(struct draft *draft)
 	for (size_t i = 0; i < policy->n_pairs; i++) {
 		struct pattern *pattern = &policy->patterns[pairs[i].pattern];
 
-		if (!policy->rules[pairs[i].rule].allow &&
+		if (policy->rules[pairs[i].rule].verdict == POLICY_DENY &&
 		    draft->targets[pairs[i].target].has_sha256 && pairs[i].rule < pattern->sha_deny)
 			pattern->sha_deny = pairs[i].rule;
 	}

@@ -329,13 +329,14 @@ int policy_parse_with(const struct policy_system *system, const char *name, cons
 	return parse(&top, name, text, len, out);
 }
 
-int policy_parse(const char *name, const char *text, size_t len, struct policy **out,
-		 struct policy_error *error)
+int policy_parse(const char *name, const char *text, size_t len, const struct policy_names *names,
+		 struct policy **out, struct policy_error *error)
 {
 	return policy_parse_with(&machine, name, text, len, out, error);
 }
 
-int policy_load(const char *file, struct policy **out, struct policy_error *error)
+int policy_load(const char *file, const struct policy_names *names, struct policy **out,
+		struct policy_error *error)
 {
 	struct parser top = {.system = &machine, .error = error};
 	struct place place = {.file = file};

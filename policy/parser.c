@@ -335,9 +335,9 @@ static int parse_with(struct parser *parser, struct policy_decision *rule)
 		return 0;
 	if (!policy_word_is(&word, "with"))
 		return policy_unexpected(parser, &word,
-				  rule->allow ? "'with' or the end of the line"
+				  rule->verdict == POLICY_ALLOW ? "'with' or the end of the line"
 					      : "the end of the line");
-	if (!rule->allow)
+	if (rule->verdict == POLICY_DENY)
 		return policy_fail(parser->error, &word.place, "'deny' takes no 'with'");
 	r = take_word(parser, POLICY_OPTIONS, &word);
 	if (r < 0)
@@ -354,7 +354,9 @@ static int parse_with(struct parser *parser, struct policy_decision *rule)
 
 static int parse_rule(struct parser *parser, const struct word *keyword)
 {
-	struct policy_decision rule = {.allow = keyword->text[0] == 'a'};
+	struct policy_decision rule = {
+		.verdict = keyword->text[0] == 'a' ? POLICY_ALLOW : POLICY_DENY,
+	};
 	struct word word, targets;
 	uint32_t pattern;
 	int r;

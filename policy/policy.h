@@ -44,13 +44,27 @@ struct policy_error {
 	char message[256];
 };
 
+/* What sets by name are made of: `set NAME name CATALOG:PATTERN`. */
+struct policy_names {
+	/*
+	 * Call FOUND for each digest of an object whose name in CATALOG matches PATTERN, a glob(7) of whole path
+	 * components, until it returns other than 0, which is passed on. -ENOENT: there is no such catalog.
+	 */
+	int (*each)(void *arg, const char *catalog, const char *pattern,
+		    int (*found)(void *found_arg, const struct digest_name *name), void *found_arg);
+	void *arg;
+};
+
 /*
- * Load FILE and what it includes (a glob, sorted; at most 8 deep). Paths in a file are relative to its folder.
+ * Load FILE and what it includes (a glob, sorted; at most 8 deep). Paths in a file are relative to its folder. NAMES
+ * (NULL: there are no catalogs) is asked while this runs, and not kept.
  * 0, -EINVAL for a syntax error, or the -errno of a file that cannot be read; ERROR says which and where.
  */
-int must_check policy_load(const char *file, struct policy **out, struct policy_error *error);
+int must_check policy_load(const char *file, const struct policy_names *names, struct policy **out,
+			   struct policy_error *error);
 /* The same from memory; NAME stands for the file in errors. include and file sets are resolved as files. */
-int must_check policy_parse(const char *name, const char *text, size_t len, struct policy **out,
+int must_check policy_parse(const char *name, const char *text, size_t len,
+			    const struct policy_names *names, struct policy **out,
 			    struct policy_error *error);
 /* "FILE:LINE:COLUMN: MESSAGE" (without the zero parts). */
 void policy_error_format(const struct policy_error *error, char *out, size_t size);
@@ -58,6 +72,24 @@ void policy_error_format(const struct policy_error *error, char *out, size_t siz
 /* Reference counting, any thread. */
 struct policy *policy_ref(struct policy *policy);
 void policy_unref(struct policy *policy); /* NULL is allowed */
+
+/*
+ * What was taken as empty: public lists that are missing or bad, catalogs that nobody knows. The I-th, from 0; NULL
+ * after the last.
+ */
+const struct policy_error *policy_warning(const struct policy *policy, size_t i);
+
+/*
+ * What the policy was made of, to be watched for changes: the I-th path, from 0; NULL after the last. Files that were
+ * read or are missing, and the folders in which an `include` with a pattern looked.
+ */
+const char *policy_path(const struct policy *policy, size_t i);
+
+/*
+ * The policy as text, one canonical statement a line, sets with all their digests: parsed, it decides the same. TEXT is to
+ * be freed. 0 or -ENOMEM.
+ */
+int must_check policy_print(const struct policy *policy, char **text);
 
 /* ---- deciding ---- */
 
@@ -77,26 +109,45 @@ struct policy_caller {
 	gid_t gid;
 	const gid_t *groups; /* supplementary; may be NULL where policy_needs_groups() is false */
 	size_t n_groups;
+	/* NULL: not known, not root's alone, or policy_needs_cgroup() is false. */
+	const char *cgroup; /* absolute, in its hierarchy: "/system.slice/translator.service" */
+	const char *unit;   /* the systemd unit that it runs in: "translator.service" */
 };
 
-/* Does a `caller gid` line exist, so that the caller's groups have to be found out? */
+/* Does a `gid` line exist, so that the caller's groups have to be found out? A `cgroup` or `unit` line? */
 bool policy_needs_groups(const struct policy *policy);
+bool policy_needs_cgroup(const struct policy *policy);
 
 /* The caller's origin, valid as long as the policy; NULL if none. WHERE (may be NULL): the line. */
 const char *policy_origin_of(const struct policy *policy, const struct policy_caller *caller,
 			     struct policy_where *where);
 
+/*
+ * Is CALLER a broker: may it look up views of any origin of its own uid? (Root may, of any uid.) WHERE (may be NULL):
+ * the line.
+ */
+bool policy_is_broker(const struct policy *policy, const struct policy_caller *caller,
+		      struct policy_where *where);
+
+enum policy_verdict {
+	POLICY_DENY,
+	POLICY_ALLOW,
+	POLICY_ASK, /* whoever the view belongs to has to say */
+};
+
 struct policy_decision {
-	bool allow;
+	enum policy_verdict verdict;
 	bool cached; /* may open what is complete here; fetches nothing */
 	bool list;   /* readdir shows it */
+	bool shared; /* it is in a set marked `shared`: whoever may open it may have it from others' fetches */
 	uint64_t quota; /* bytes that the origin may have in use; 0: any number */
+	int64_t wait_ms; /* POLICY_ASK: how long a look-up waits for an answer; 0: not at all */
 	struct policy_where where;
 };
 
 /*
  * May ORIGIN (canonical; NULL, which has none, is denied) open the object known as DIGESTS? One whose
- * SHA-256 is not known matches every deny line that names SHA-256 digests, and no allow line through them.
+ * SHA-256 is not known matches every deny line that names SHA-256 digests, and no allow or ask line through them.
  */
 struct policy_decision policy_decide(const struct policy *policy, const char *origin,
 				     const struct digest_pair *digests);
@@ -106,5 +157,31 @@ struct policy_decision policy_decide(const struct policy *policy, const char *or
  * said about an origin as a whole; an open has the quota of the line that decides. 0: none.
  */
 uint64_t policy_quota(const struct policy *policy, const char *origin);
+
+/* How many objects that it did not fetch itself an origin may look for in so much time. COUNT 0: any number. */
+struct policy_probes {
+	unsigned int count;
+	int64_t window_ms;
+};
+/* Of the first line that may match ORIGIN and has a budget, like policy_quota(). */
+struct policy_probes policy_probes(const struct policy *policy, const char *origin);
+
+/* Is there a set called SET; does it hold the object? */
+bool policy_has_set(const struct policy *policy, const char *set);
+bool policy_set_holds(const struct policy *policy, const char *set,
+		      const struct digest_pair *digests);
+
+/* ---- explaining ---- */
+
+/* A line that was looked at, because it is about the origin: in order, the last one decides if MATCHED. */
+struct policy_step {
+	struct policy_where where;
+	const char *statement; /* canonical; valid during the call */
+	bool matched;	       /* else the object is not among its targets */
+};
+/* Calls STEP for each line until one decides, or until it returns other than 0, which is passed on; else 0 or -ENOMEM. */
+int must_check policy_explain(const struct policy *policy, const char *origin,
+			      const struct digest_pair *digests,
+			      int (*step)(void *arg, const struct policy_step *step), void *arg);
 
 #endif

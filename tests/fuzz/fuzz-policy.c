@@ -110,9 +110,9 @@ static void ask(const struct policy *policy)
 			digests = digest_pair_of(&policy->entries[i % policy->n_entries].name);
 		}
 		decision = policy_decide(policy, origin, &digests);
-		if (decision.allow && !decision.where.line)
+		if (decision.verdict == POLICY_ALLOW && !decision.where.line)
 			abort();
-		if (decision.quota && (!decision.allow || policy_quota(policy, origin) == 0))
+		if (decision.quota && (decision.verdict != POLICY_ALLOW || policy_quota(policy, origin) == 0))
 			abort();
 		if (!*origin)
 			continue;

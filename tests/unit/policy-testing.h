@@ -12,7 +12,7 @@ static inline struct policy *policy_of(const char *text)
 	struct policy *policy;
 	char message[1024];
 
-	if (policy_parse("test", text, strlen(text), &policy, &error) < 0) {
+	if (policy_parse("test", text, strlen(text), NULL, &policy, &error) < 0) {
 		policy_error_format(&error, message, sizeof(message));
 		fail_msg("%s", message);
 	}

@@ -123,7 +123,7 @@ static void *reader(void *arg)
 	uintptr_t wrong = 0;
 
 	while ((policy = take(shared))) {
-		wrong += !policy_decide(policy, "local", &digests).allow;
+		wrong += policy_decide(policy, "local", &digests).verdict != POLICY_ALLOW;
 		policy_unref(policy);
 	}
 	return (void *)wrong;

@@ -269,8 +269,12 @@ static void ask(const struct policy *policy, const struct model *model, unsigned
 		if (!line_matches(model, line, origin, &digests))
 			continue;
 		expected = (struct policy_decision){
-			line->allow, line->cached, line->list, (uint64_t)line->quota << 10,
-			{"test", first + (unsigned int)i}};
+			.verdict = line->allow ? POLICY_ALLOW : POLICY_DENY,
+			.cached = line->cached,
+			.list = line->list,
+			.quota = (uint64_t)line->quota << 10,
+			.where = {"test", first + (unsigned int)i},
+		};
 		break;
 	}
 	for (size_t i = 0; i < model->n_lines && !quota; i++)
@@ -279,8 +283,8 @@ static void ask(const struct policy *policy, const struct model *model, unsigned
 		fail_msg("%s: another quota than %lluK\n%s", origin, (unsigned long long)quota,
 			 text->bytes);
 	got = policy_decide(policy, origin, &digests);
-	counted[got.allow][got.where.file != NULL]++;
-	if (got.allow != expected.allow || got.cached != expected.cached ||
+	counted[got.verdict][got.where.file != NULL]++;
+	if (got.verdict != expected.verdict || got.cached != expected.cached ||
 	    got.list != expected.list || got.quota != expected.quota || got.where.line != expected.where.line ||
 	    !got.where.file != !expected.where.file)
 		fail_msg("%s%s: line %u, expected line %u (from %u)\n%s", origin,
@@ -343,10 +347,10 @@ static void test_unknown_sha256(void **state)
 	assert_int_equal(policy_decide(policy, "x", &in_both).where.line, 3);
 	/* Not through the SHA-256 it may or may not have; the deny line that names one does. */
 	assert_int_equal(policy_decide(policy, "x", &unknown).where.line, 5);
-	assert_false(policy_decide(policy, "x", &unknown).allow);
+	assert_int_equal(policy_decide(policy, "x", &unknown).verdict, POLICY_DENY);
 	assert_int_equal(policy_decide(policy, "x", &known).where.line, 6);
 	/* A deny line that names fs-verity digests alone is not about SHA-256. */
-	assert_true(policy_decide(policy, "y", &unknown).allow);
+	assert_int_equal(policy_decide(policy, "y", &unknown).verdict, POLICY_ALLOW);
 	policy_unref(policy);
 }
 
@@ -356,26 +360,26 @@ static void test_edges(void **state)
 	struct digest_pair known = pair_of(HEX("c")), nothing = {0};
 	struct policy_decision decision = policy_decide(policy, "local", &known);
 
-	assert_false(decision.allow || decision.cached || decision.list);
+	assert_false(decision.verdict == POLICY_ALLOW || decision.cached || decision.list);
 	assert_null(decision.where.file);
 	policy_unref(policy);
 	policy_unref(NULL);
 
 	policy = policy_of("allow any to any with list,cached");
-	assert_true(policy_decide(policy, "local", &nothing).allow);
+	assert_int_equal(policy_decide(policy, "local", &nothing).verdict, POLICY_ALLOW);
 	decision = policy_decide(policy, "https://a.example", &known);
-	assert_true(decision.allow && decision.cached && decision.list);
+	assert_true(decision.verdict == POLICY_ALLOW && decision.cached && decision.list);
 	assert_string_equal(decision.where.file, "test");
 	assert_int_equal(decision.where.line, 1);
 	/* Without an origin not even `any` matches. */
-	assert_false(policy_decide(policy, NULL, &known).allow);
+	assert_int_equal(policy_decide(policy, NULL, &known).verdict, POLICY_DENY);
 	policy_unref(policy);
 
 	policy = policy_of("allow https://*.example.com to " HEX("c") " with quota=20G,list\n"
 			   "allow https://a.example.com to any with quota=1K\n"
 			   "allow any to any");
 	decision = policy_decide(policy, "https://a.example.com", &known);
-	assert_true(decision.allow && decision.list && decision.quota == (uint64_t)20 << 30);
+	assert_true(decision.verdict == POLICY_ALLOW && decision.list && decision.quota == (uint64_t)20 << 30);
 	assert_int_equal(policy_decide(policy, "https://a.example.com", &nothing).quota, 1024);
 	assert_int_equal(policy_decide(policy, "https://b.example.com", &nothing).quota, 0);
 	assert_int_equal(policy_quota(policy, "https://a.example.com"), (uint64_t)20 << 30);

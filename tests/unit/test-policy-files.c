@@ -46,7 +46,7 @@ static void check_load(const char *path, int r, const char *expected)
 	struct policy_error error;
 	char message[1024];
 
-	assert_int_equal(policy_load(path, &policy, &error), r);
+	assert_int_equal(policy_load(path, NULL, &policy, &error), r);
 	policy_error_format(&error, message, sizeof(message));
 	assert_string_equal(message, expected);
 	assert_null(policy);
@@ -58,7 +58,7 @@ static struct policy *load(const char *path)
 	struct policy_error error;
 	char message[1024];
 
-	if (policy_load(path, &policy, &error) == 0)
+	if (policy_load(path, NULL, &policy, &error) == 0)
 		return policy;
 	policy_error_format(&error, message, sizeof(message));
 	fail_msg("%s", message);
@@ -85,10 +85,10 @@ static void test_load(void **state)
 	policy = load("od[d]*\\?/main");
 	decision = policy_decide(policy, "local", &a);
 	/* By byte values, not by a locale: B before a. */
-	assert_true(decision.allow);
+	assert_true(decision.verdict == POLICY_ALLOW);
 	assert_string_equal(decision.where.file, "od[d]*\\?/policy.d/B.rules");
 	decision = policy_decide(policy, "local", &b);
-	assert_false(decision.allow);
+	assert_false(decision.verdict == POLICY_ALLOW);
 	assert_string_equal(decision.where.file, "od[d]*\\?/policy.d/a.rules");
 	assert_string_equal(
 		policy_origin_of(policy, &(struct policy_caller){.identified = true}, NULL),
@@ -187,7 +187,7 @@ static void test_reloads(void **state)
 	for (int i = 0; i < 50; i++) {
 		put("main", i % 3 == 2 ? "include rules\ninclude leaf\nset list file list\n"
 				       : "include rules\n");
-		if (policy_load("main", &next, &error) < 0) {
+		if (policy_load("main", NULL, &next, &error) < 0) {
 			assert_int_equal(i % 3, 2);
 			assert_string_equal(error.file, "main");
 			assert_int_equal(error.line, 3);

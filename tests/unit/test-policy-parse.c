@@ -327,7 +327,7 @@ static void test_include_order(void **state)
 	b.sha256.bytes[0] = 0;
 	decision = policy_decide(policy, "x", &b);
 	assert_string_equal(decision.where.file, "/etc/d/20-b.rules");
-	assert_true(decision.allow);
+	assert_true(decision.verdict == POLICY_ALLOW);
 	policy_unref(policy);
 }
 

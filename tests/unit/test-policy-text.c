@@ -15,7 +15,7 @@ static void check_message(const char *text, size_t len, const char *expected)
 	struct policy_error error;
 	char message[1024];
 
-	assert_int_equal(policy_parse("p", text, len, &policy, &error), -EINVAL);
+	assert_int_equal(policy_parse("p", text, len, NULL, &policy, &error), -EINVAL);
 	policy_error_format(&error, message, sizeof(message));
 	assert_string_equal(message, expected);
 	assert_null(policy);
@@ -51,9 +51,9 @@ static void test_text(void **state)
 	struct policy *policy;
 	struct policy_error error;
 
-	assert_int_equal(policy_parse("p", text, strlen(text), &policy, &error), 0);
+	assert_int_equal(policy_parse("p", text, strlen(text), NULL, &policy, &error), 0);
 	policy_unref(policy);
-	assert_int_equal(policy_parse("p", NULL, 0, &policy, &error), 0);
+	assert_int_equal(policy_parse("p", NULL, 0, NULL, &policy, &error), 0);
 	policy_unref(policy);
 }
 
@@ -68,13 +68,13 @@ static void test_limits(void **state)
 	memset(text, '#', POLICY_LINE_MAX + 2);
 	check_message(text, POLICY_LINE_MAX + 1, "p:1:65537: the line is too long");
 	text[POLICY_LINE_MAX] = '\n';
-	assert_int_equal(policy_parse("p", text, POLICY_LINE_MAX + 1, &policy, &error), 0);
+	assert_int_equal(policy_parse("p", text, POLICY_LINE_MAX + 1, NULL, &policy, &error), 0);
 	policy_unref(policy);
 
 	/* What is too long for an error is cut between characters. */
 	memset(name, 'n', sizeof(name));
 	strcpy(name + 510, "\xc3\xbc and more");
-	assert_int_equal(policy_parse(name, "x", 1, &policy, &error), -EINVAL);
+	assert_int_equal(policy_parse(name, "x", 1, NULL, &policy, &error), -EINVAL);
 	memset(file, 'n', 510);
 	file[510] = '\0';
 	assert_string_equal(error.file, file);
