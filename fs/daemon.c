@@ -102,6 +102,12 @@ static int start_view(struct weightfs *fs, const char *origin)
 	return r;
 }
 
+/* A policy came into force: the kernel shall ask again for what it knows. */
+static void policy_loaded(void *arg)
+{
+	session_forget_names(arg);
+}
+
 int daemon_start(struct weightfs *fs, const struct settings *settings, struct config *config,
 		 struct policy_slot *policy)
 {
@@ -141,6 +147,9 @@ int daemon_start(struct weightfs *fs, const struct settings *settings, struct co
 		if (r < 0)
 			return log_error_errno(r, "origin %s", settings->origin);
 	}
+	r = policy_slot_follow(fs->policy, policy_loaded, fs);
+	if (r < 0)
+		return log_error_errno(r, "the policy cannot be followed");
 	return control_new(fs, settings->socket, &fs->control);
 }
 
@@ -148,6 +157,7 @@ void daemon_stop(struct weightfs *fs)
 {
 	atomic_store(&fs->stopping, true);
 	control_free(fs->control);
+	policy_slot_unfollow(fs->policy);
 	/* Ends every transfer; what has come already is verified, stored and answered. */
 	fetch_stop(fs->fetch);
 	workqueue_free(fs->verifiers);

@@ -322,8 +322,7 @@ static void *wait_for_signals(void *arg)
 			break;
 		if (!atomic_load(&session.looping))
 			return NULL; /* session_run() is done with us */
-		if (policy_slot_reload(fs->policy, NULL) == 0)
-			session_forget_names(fs);
+		(void)policy_slot_reload(fs->policy, NULL);
 	}
 	stop_loop(fs);
 	return NULL;
