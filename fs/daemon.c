@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "fs/access.h"
+#include "fs/audit.h"
 #include "fs/control.h"
 #include "fs/handle.h"
 #include "fs/kept.h"
@@ -102,6 +103,17 @@ static int start_view(struct weightfs *fs, const char *origin)
 	return r;
 }
 
+static int start_audit(struct weightfs *fs)
+{
+	struct audit_options options = {
+		.file = fs->config.audit.file,
+		.web_origins = fs->config.audit.web_origins,
+		.rate = fs->config.audit.rate,
+	};
+
+	return fs->config.audit.none ? 0 : audit_new(&options, &fs->audit);
+}
+
 /* A policy came into force: the kernel shall ask again for what it knows. */
 static void policy_loaded(void *arg)
 {
@@ -131,6 +143,8 @@ int daemon_start(struct weightfs *fs, const struct settings *settings, struct co
 	if (r < 0)
 		return r;
 	r = start_fetch(fs);
+	if (r == 0)
+		r = start_audit(fs);
 	if (r < 0)
 		return r;
 	if ((r = workqueue_new(verifier_count(), "verify", &fs->verifiers)) < 0 ||
@@ -175,6 +189,7 @@ void daemon_stop(struct weightfs *fs)
 	views_free(fs->views);
 	pool_free(fs->pool);
 	store_close(fs->store);
+	audit_free(fs->audit); /* whoever answered requests has ended */
 	policy_slot_free(fs->policy);
 	config_free(&fs->config);
 }

@@ -22,6 +22,7 @@
 #include "policy/policy.h"
 #include "store/store.h"
 
+struct audit;
 struct control;
 struct kept;
 struct objects;
@@ -47,6 +48,7 @@ struct weightfs {
 	struct objects *objects;
 	struct probes *probes;
 	struct control *control;
+	struct audit *audit; /* NULL: none */
 	struct fuse_session *session;
 	uint32_t single_view; /* -o origin=: the view that the mount is; 0: every caller has its own */
 	bool offline;
