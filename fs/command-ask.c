@@ -8,13 +8,15 @@
 static int ask(struct settings *settings, struct config *config, const char *operation,
 	       const char *folder, struct command_printing *printing)
 {
-	_cleanup_free_ char *path = NULL, *origin = NULL;
+	struct settings_view view = { 0 };
+	_cleanup_free_ char *path = NULL;
 	int r = 0;
 
 	if (folder && asprintf(&path, "%s/", folder) < 0)
 		return -ENOMEM;
 	if (folder)
-		r = settings_follow(settings, path, &origin);
+		r = settings_follow(settings, path, &view);
+	free(view.origin);
 	return r < 0 ? r : control_call(settings, config, json_pack("{s:s}", "op", operation), -1,
 					command_print_line, printing);
 }

@@ -104,6 +104,7 @@ static int run_here(const struct settings *settings, struct config *config, json
 		.fd = fd,
 		.privileged = true,
 		.caller = { .identified = true, .uid = getuid(), .gid = getgid() },
+		.pid = getpid(),
 		.emit = emit_here,
 		.arg = call,
 	};
