@@ -190,8 +190,7 @@ static int say_quota(struct explaining *explaining)
 			   json_pack("{s:I, s:I, s:o}", "used", (json_int_t)account.used, "objects",
 				     (json_int_t)account.objects, "quota",
 				     quota ? json_integer((json_int_t)quota) : json_null()),
-			   "%s; used: %" PRIu64 " bytes, %" PRIu64 " objects", limit, account.used,
-			   account.objects);
+			   "%s; %" PRIu64 " bytes in use", limit, account.used);
 }
 
 int explain_limits(struct explaining *explaining)
@@ -204,7 +203,7 @@ int explain_limits(struct explaining *explaining)
 		r = explain_say(operation, "probes",
 				json_pack("{s:i, s:I}", "probes", (int)probes.count, "window_ms",
 					  (json_int_t)probes.window_ms),
-				"%u objects that others fetched in %.3g s", probes.count,
+				"%u in %.3g s", probes.count,
 				(double)probes.window_ms / 1000);
 	if (r == 0 && operation->fs && operation->fs->offline)
 		r = explain_say(operation, "offline", NULL, "nothing is fetched");

@@ -104,7 +104,7 @@ static int step(void *arg, const struct policy_step *looked)
 				     (int)looked->where.line, "statement", looked->statement,
 				     "matched", looked->matched),
 			   "%s:%u: %s: %s", looked->where.file, looked->where.line,
-			   looked->statement, looked->matched ? "matches" : "not this object");
+			   looked->statement, looked->matched ? "matches" : "no match");
 }
 
 static const char *verdict_name(const struct policy_decision *decision)
