@@ -343,7 +343,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),       cmocka_unit_test(test_sample),
-		cmocka_unit_test(test_every_key), cmocka_unit_test(test_audit),      cmocka_unit_test(test_layout),
+		cmocka_unit_test(test_every_key),      cmocka_unit_test(test_layout),
+		cmocka_unit_test(test_audit),
 		cmocka_unit_test(test_relative_paths), cmocka_unit_test(test_load),
 		cmocka_unit_test(test_default_store),  cmocka_unit_test(test_values),
 		cmocka_unit_test(test_amounts),
