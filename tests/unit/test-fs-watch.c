@@ -108,6 +108,12 @@ static void expect_change(struct watch *watch, const char *path)
 		;
 }
 
+static void write_and_expect(const char *written, struct watch *watch, const char *path)
+{
+	put_file(written);
+	expect_change(watch, path);
+}
+
 static void expect_nothing(struct watch *watch)
 {
 	assert_int_equal(wait_for(watch, SHORT_MS), WATCH_WOKEN);
@@ -136,8 +142,7 @@ static void test_in_place(void **state)
 {
 	struct watch *watch = watch_of("etc/policy");
 
-	put_file("etc/policy");
-	expect_change(watch, "etc/policy");
+	write_and_expect("etc/policy", watch, "etc/policy");
 	close(begin_file("etc/policy", O_APPEND));
 	expect_change(watch, "etc/policy");
 	assert_int_equal(truncate(in("etc/policy"), 1), 0);
@@ -157,13 +162,11 @@ static void test_replaced(void **state)
 		put_file("etc/policy.new");
 		move("etc/policy.new", "etc/policy");
 		expect_change(watch, "etc/policy");
-		put_file("etc/policy");
-		expect_change(watch, "etc/policy");
+		write_and_expect("etc/policy", watch, "etc/policy");
 	}
 	/* As some editors: the old one becomes a backup. */
 	move("etc/policy", "etc/policy~");
-	put_file("etc/policy");
-	expect_change(watch, "etc/policy");
+	write_and_expect("etc/policy", watch, "etc/policy");
 	put_file("etc/policy~");
 	expect_nothing(watch);
 	watch_free(watch);
@@ -175,14 +178,12 @@ static void test_gone_and_back(void **state)
 
 	take_away("etc/policy");
 	expect_change(watch, "etc/policy");
-	put_file("etc/policy");
-	expect_change(watch, "etc/policy");
+	write_and_expect("etc/policy", watch, "etc/policy");
 	take_away("etc");
 	expect_change(watch, "etc/policy");
 	put_folder("etc");
 	for (int i = 0; i < 2; i++) {
-		put_file("etc/policy");
-		expect_change(watch, "etc/policy");
+		write_and_expect("etc/policy", watch, "etc/policy");
 	}
 	watch_free(watch);
 }
@@ -196,8 +197,7 @@ static void test_not_there_yet(void **state)
 	put_folder("new/deep");
 	expect_change(watch, "new/deep/policy");
 	for (int i = 0; i < 2; i++) {
-		put_file("new/deep/policy");
-		expect_change(watch, "new/deep/policy");
+		write_and_expect("new/deep/policy", watch, "new/deep/policy");
 	}
 	watch_free(watch);
 }
@@ -214,8 +214,7 @@ static void test_folder_replaced(void **state)
 	expect_change(watch, "etc/policy");
 	put_file("old/policy");
 	expect_nothing(watch);
-	put_file("etc/policy");
-	expect_change(watch, "etc/policy");
+	write_and_expect("etc/policy", watch, "etc/policy");
 	watch_free(watch);
 }
 
@@ -227,8 +226,7 @@ static void test_other_name(void **state)
 	put_folder("elsewhere");
 	assert_int_equal(link(in("etc/policy"), in("elsewhere/twin")), 0);
 	watch = watch_of("etc/policy");
-	put_file("elsewhere/twin");
-	expect_change(watch, "etc/policy");
+	write_and_expect("elsewhere/twin", watch, "etc/policy");
 	watch_free(watch);
 }
 
@@ -242,8 +240,7 @@ static void test_links(void **state)
 	put_file("b/rules");
 	put_link("etc/link", "../a/rules");
 	watch = watch_of("etc/link");
-	put_file("a/rules");
-	expect_change(watch, "etc/link");
+	write_and_expect("a/rules", watch, "etc/link");
 	/* Replaced where it really is. */
 	put_file("a/rules.new");
 	move("a/rules.new", "a/rules");
@@ -254,8 +251,7 @@ static void test_links(void **state)
 	put_link("etc/link.new", "../b/rules");
 	move("etc/link.new", "etc/link");
 	expect_change(watch, "etc/link");
-	put_file("b/rules");
-	expect_change(watch, "etc/link");
+	write_and_expect("b/rules", watch, "etc/link");
 	put_file("a/rules");
 	expect_nothing(watch);
 	watch_free(watch);
@@ -276,8 +272,7 @@ static void test_link_to_a_folder(void **state)
 	put_link("etc/..data_tmp", "..2");
 	move("etc/..data_tmp", "etc/..data");
 	expect_change(watch, "etc/rules");
-	put_file("etc/..2/rules");
-	expect_change(watch, "etc/rules");
+	write_and_expect("etc/..2/rules", watch, "etc/rules");
 	take_away("etc/..1");
 	expect_nothing(watch);
 	watch_free(watch);
@@ -294,8 +289,7 @@ static void test_links_that_lead_nowhere(void **state)
 	put_link("etc/dangling", "/no/such/place");
 	watch = watch_of("etc/round");
 	take_away("etc/about");
-	put_file("etc/about");
-	expect_change(watch, "etc/round");
+	write_and_expect("etc/about", watch, "etc/round");
 	watch_free(watch);
 	watch = watch_of("etc/dangling");
 	take_away("etc/dangling");
@@ -317,8 +311,7 @@ static void test_a_folder_gains_and_loses(void **state)
 	put_folder("policy.d");
 	watch = watch_of("policy.d");
 	for (int i = 0; i < 2; i++) {
-		put_file("policy.d/10.rules");
-		expect_change(watch, "policy.d");
+		write_and_expect("policy.d/10.rules", watch, "policy.d");
 	}
 	move("policy.d/10.rules", "policy.d/20.rules");
 	expect_change(watch, "policy.d");
@@ -327,8 +320,7 @@ static void test_a_folder_gains_and_loses(void **state)
 	take_away("policy.d");
 	put_folder("policy.d");
 	expect_change(watch, "policy.d");
-	put_file("policy.d/30.rules");
-	expect_change(watch, "policy.d");
+	write_and_expect("policy.d/30.rules", watch, "policy.d");
 	watch_free(watch);
 }
 
@@ -389,8 +381,7 @@ static void test_many_changes_are_one(void **state)
 	struct watch *watch = watch_of("etc/policy");
 
 	for (int i = 0; i < 100; i++)
-		put_file("etc/policy");
-	expect_change(watch, "etc/policy");
+		write_and_expect("etc/policy", watch, "etc/policy");
 	expect_nothing(watch);
 	watch_free(watch);
 }
