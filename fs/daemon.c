@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "fs/access.h"
+#include "fs/budget.h"
 #include "fs/control.h"
 #include "fs/handle.h"
 #include "fs/kept.h"
@@ -14,6 +15,7 @@
 #include "fs/passthrough.h"
 #include "fs/probe.h"
 #include "fs/rebuild.h"
+#include "fs/separate.h"
 #include "fs/session.h"
 #include "fs/view.h"
 
@@ -134,6 +136,7 @@ int daemon_start(struct weightfs *fs, const struct settings *settings, struct co
 	    (r = workqueue_new(2, "background", &fs->background)) < 0 ||
 	    (r = parking_new(&fs->parking)) < 0 || (r = views_new(fs->store, &fs->views)) < 0 ||
 	    (r = objects_new(&fs->objects)) < 0 || (r = probes_new(&fs->probes)) < 0 ||
+	    (r = separates_new(&fs->separates)) < 0 ||
 	    (r = passthrough_new(!settings->nopassthrough, &fs->passthrough)) < 0)
 		return log_error_errno(r, "the daemon cannot be set up");
 	if (settings->origin) {
@@ -161,6 +164,8 @@ void daemon_stop(struct weightfs *fs)
 	kept_free(fs->kept);
 	passthrough_free(fs->passthrough);
 	probes_free(fs->probes);
+	separates_free(fs->separates);
+	budgets_free();
 	objects_free(fs->objects);
 	views_free(fs->views);
 	pool_free(fs->pool);

@@ -10,6 +10,7 @@
 #include "fs/opening.h"
 #include "fs/passthrough.h"
 #include "fs/scrub.h"
+#include "fs/separate.h"
 #include "fs/session.h"
 
 struct finishing {
@@ -157,7 +158,9 @@ static void run(struct work *work)
 		if (r < 0 && r != -ECANCELED && r != -EBADMSG)
 			log_error_errno(r, "%s: audit", name);
 	}
-	if (r == 0)
+	if (r == 0 && object->view)
+		separate_publish(object);
+	else if (r == 0)
 		finish_drop_twin(object);
 	pthread_mutex_lock(&object->lock);
 	object->finishing = false;
@@ -173,7 +176,7 @@ static void run(struct work *work)
 static bool due(struct object *object)
 {
 	if (store_object_complete(object->store))
-		return !object_digests(object).has_sha256;
+		return !object_digests(object).has_sha256 || separate_is_due(object);
 	return store_object_recorded(object->store) && object_digests(object).has_fsverity;
 }
 

@@ -29,6 +29,7 @@ struct parking;
 struct passthrough;
 struct policy_slot;
 struct probes;
+struct separates;
 struct views;
 
 struct weightfs {
@@ -46,6 +47,7 @@ struct weightfs {
 	struct views *views;
 	struct objects *objects;
 	struct probes *probes;
+	struct separates *separates;
 	struct control *control;
 	struct fuse_session *session;
 	uint32_t single_view; /* -o origin=: the view that the mount is; 0: every caller has its own */

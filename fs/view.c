@@ -124,6 +124,23 @@ int view_refusal(const struct policy_decision *decision)
 	return decision->verdict == POLICY_ALLOW ? 0 : decision->verdict == POLICY_ASK ? -EACCES : -ENOENT;
 }
 
+bool view_owns(struct weightfs *fs, const struct view *view, const struct store_info *info)
+{
+	struct digest_name name = digest_pair_name(&info->digests);
+	uint64_t id;
+
+	return store_owns(fs->store, view->number, &name, &id) == 0 && id == info->id;
+}
+
+struct policy_probes view_probes(struct weightfs *fs, const struct view *view)
+{
+	struct policy *policy = policy_slot_get(fs->policy);
+	struct policy_probes probes = policy_probes(policy, view->origin);
+
+	policy_unref(policy);
+	return probes;
+}
+
 uint64_t view_quota(struct weightfs *fs, const struct view *view)
 {
 	struct policy *policy = policy_slot_get(fs->policy);

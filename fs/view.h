@@ -11,7 +11,7 @@
 struct view {
 	uint32_t number;
 	uid_t uid;
-	bool web; /* a web origin: learns nothing of what others fetched */
+	bool web; /* a web origin: learns nothing of what others fetched, unless that is `shared` */
 	char origin[POLICY_ORIGIN_SIZE];
 };
 
@@ -31,7 +31,17 @@ struct policy_decision view_decide(struct weightfs *fs, const struct view *view,
 /* 0: it may be opened; -ENOENT: denied; -EACCES: the policy asks, and nobody has said yes. */
 int must_check view_refusal(const struct policy_decision *decision);
 
+/* What DECISION is about is for VIEW to fetch itself, and to be served from the store only if it did (fs/separate.h). */
+static inline bool view_is_apart(const struct view *view, const struct policy_decision *decision)
+{
+	return view->web && !decision->shared;
+}
+/* Did it? INFO: an object of the store's. */
+bool view_owns(struct weightfs *fs, const struct view *view, const struct store_info *info);
+
 /* What the policy allows VIEW to have in use, now; 0: any number of bytes. */
 uint64_t view_quota(struct weightfs *fs, const struct view *view);
+/* How many objects that it does not have it may look for, now. */
+struct policy_probes view_probes(struct weightfs *fs, const struct view *view);
 
 #endif

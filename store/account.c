@@ -267,6 +267,34 @@ void accounts_change(struct store *store, uint64_t id, uint64_t size, bool pinne
 	pthread_mutex_unlock(&store->accounts_lock);
 }
 
+static bool move(struct account *account, uint64_t from, const struct store_info *to)
+{
+	struct charge *charge = account_charge_of(account, from);
+	uint64_t rank;
+
+	if (!charge)
+		return false;
+	rank = charge->rank;
+	account_remove(account, charge);
+	charge = account_charge_of(account, to->id);
+	/* There is room: one was just removed. */
+	if (!charge)
+		charge = account_add(account, to->id, to->size, to->pinned);
+	if (charge->rank < rank)
+		charge->rank = rank;
+	return true;
+}
+
+bool account_move(struct store *store, uint32_t view, uint64_t from, const struct store_info *to)
+{
+	bool moved;
+
+	pthread_mutex_lock(&store->accounts_lock);
+	moved = move(account_find(store, view), from, to);
+	pthread_mutex_unlock(&store->accounts_lock);
+	return moved;
+}
+
 bool accounts_use(struct store *store, uint64_t id)
 {
 	bool used = false;

@@ -270,6 +270,9 @@ void account_unhold(struct store *store, uint32_t view, uint64_t id);
 /* Claimed: the object. It left the store; it has another size, or is pinned or not any more. */
 void accounts_forget(struct store *store, uint64_t id);
 void accounts_change(struct store *store, uint64_t id, uint64_t size, bool pinned);
+/* What VIEW is charged for FROM it is charged for TO from now on, which nobody holds yet. False: it is not charged. */
+bool must_check account_move(struct store *store, uint32_t view, uint64_t from,
+			     const struct store_info *to);
 /* Does any view use it? */
 bool accounts_use(struct store *store, uint64_t id);
 
@@ -389,7 +392,9 @@ struct store_object {
 	unsigned int sharing, exclusives; /* protected by lock: claims held; held or waited for */
 	bool changing;			  /* protected by lock: the exclusive claim is held */
 	struct record record; /* written under claim and lock: either is enough to read */
-	bool removed;	      /* as record */
+	bool removed;	      /* as record; of a separate one always */
+	bool separate;	      /* constant: it has no record (separate.c) */
+	struct store_ingest *ingest; /* written by the exclusive claim: the file of a separate one, until it is published */
 
 	_Atomic(struct map *) map; /* written by the exclusive claim */
 	atomic_int fd;		   /* written by the exclusive claim */
@@ -437,6 +442,30 @@ int must_check object_commit(struct store_object *object, const struct record *r
 int must_check object_make_partial(struct store_object *object);
 /* While it is loaded: its file FD has THERE bytes instead of its own size. What is below that is kept as hints. */
 void object_mend_size(struct store_object *object, int fd, uint64_t there);
+
+struct store_object *must_check object_new(struct store *store, uint64_t id);
+
+/* ---- separate.c: all with the exclusive claim ---- */
+
+/* The file of a separate object, with its room. The descriptor or -errno. */
+int must_check separate_make_file(struct store_object *object);
+/* Room for another size. */
+int must_check separate_resize(struct store_object *object, uint64_t size);
+/* The last reference went. Without a claim. */
+void separate_end(struct store_object *object);
+
+/* ---- own.c ---- */
+
+/* What was left behind by objects that are gone. Nobody else is here yet. */
+int must_check own_load(struct store *store);
+/* VIEW fetched all of FROM, which it is charged for, and which is TO now. */
+int must_check own_record(struct store *store, uint32_t view, uint64_t from,
+			  const struct store_info *to);
+
+/* ---- ingest.c ---- */
+
+/* The room of an ingest that goes on with another size. -ENOSPC. */
+int must_check ingest_resize(struct store_ingest *ingest, uint64_t size);
 
 /* ---- doubt.c ---- */
 

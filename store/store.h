@@ -86,6 +86,7 @@ struct store_info {
 	bool pinned;	   /* never evicted */
 	bool doubtful;	   /* to be looked at again: store_doubts() */
 	bool lacks_front;  /* it was lost: store_create() takes it, and the size, again */
+	bool separate;	   /* store_separate_new() made it: it has no record */
 	uint64_t present;  /* bytes whose presence is recorded (hints included) */
 	int64_t last_open; /* seconds since the epoch; before the first: when it took room; 0: never */
 };
@@ -264,6 +265,31 @@ int must_check store_object_set_sha256(struct store_object *object, const struct
 /* The front kept for an attested object, to be freed; LEN 0 and NULL for one chunk or less.
  * -ENODATA: none. */
 int must_check store_object_front(struct store_object *object, void **front, size_t *len);
+
+/* ---- objects apart from the others: what a view fetches as if the store were empty ---- */
+
+/*
+ * An open object without a record, whose bytes go to a file in tmp/: it is found by nobody, has an id like others,
+ * and takes room like others, but is never evicted. All of store_object_…() works on it, but for pinning; nothing
+ * of it outlives its last store_object_close(), unless it is published. The fs-verity digest's front is the caller's to keep.
+ */
+int must_check store_separate_new(struct store *store, const struct digest_name *name, uint64_t size,
+				  struct store_object **out);
+/*
+ * It is complete: it becomes an object like others, or is dropped if the store has that already; OUT is the one that the
+ * store has then. View VIEW, if it is charged for OBJECT, is charged for that instead, and owns it: store_owns(). OBJECT
+ * goes on as before for who has it open. FRONT as for store_object_finish(). Syncs. -EALREADY: it was tried before.
+ */
+int must_check store_separate_publish(struct store_object *object, uint32_t view, const void *front,
+				      size_t len, struct store_info *out);
+/*
+ * Did view VIEW itself fetch all of the object that it calls NAME, and use it ever since? 0 and its id, which may have left
+ * the store since; -ENOENT. What others do with the object does not change how long this takes.
+ */
+int must_check store_owns(struct store *store, uint32_t view, const struct digest_name *name,
+			  uint64_t *id);
+/* Has VIEW it in use: opened, and neither released nor removed since? */
+bool store_uses_object(struct store *store, uint32_t view, uint64_t id);
 
 /* ---- after the database was lost ---- */
 

@@ -28,7 +28,7 @@ static int look(struct store_object *object, struct use *use)
 	bool removed;
 
 	pthread_mutex_lock(&store->lock);
-	removed = object->removed;
+	removed = object->removed && !object->separate;
 	use->size = object->record.size;
 	use->pinned = object->record.pinned;
 	pthread_mutex_unlock(&store->lock);
@@ -77,6 +77,13 @@ static void abandon(struct store *store, const struct use *use)
 		}
 		pthread_mutex_unlock(&store->accounts_lock);
 	}
+}
+
+bool store_uses_object(struct store *store, uint32_t view, uint64_t id)
+{
+	int64_t last_use;
+
+	return account_last_use(store, view, id, &last_use);
 }
 
 bool store_sweep(struct store *store, unsigned int n)
