@@ -47,6 +47,7 @@ static void ask(struct inquiry *inquiry, enum fetch_kind kind, uint64_t size,
 		.size = size,
 		.count = kind == FETCH_CHUNKS ? 1 : 0,
 		.excluded = inquiry->excluded,
+		.party = inquiry->view,
 		.demanded = true, /* a LOOKUP waits for it, and not for long */
 	};
 	fetch_submit(inquiry->fs->fetch, &inquiry->request);

@@ -193,6 +193,7 @@ static void next_attempt(struct whole *whole, int error)
 			.ops = &size_ops,
 			.digests = object_digests(whole->object),
 			.excluded = whole->lied | whole->sized,
+			.party = whole->object->view,
 		};
 		fetch_submit(whole->object->fs->fetch, &whole->size_request);
 	} else {
