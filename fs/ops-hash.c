@@ -46,21 +46,28 @@ static void lookup_shared(struct weightfs *fs, fuse_req_t request, const struct 
 		reply_error(request, r);
 }
 
-/* For one that may not. Until it has NAME, nothing here depends on the store. */
-static void lookup_apart(struct weightfs *fs, fuse_req_t request, const struct view *view,
-			 const struct policy_decision *decision, const struct digest_name *name)
+int ops_find_apart(struct weightfs *fs, const struct view *view, const struct digest_name *name,
+		   struct store_info *out)
 {
-	struct store_info info;
 	uint64_t id;
 	int r;
 
 	r = store_owns(fs->store, view->number, name, &id);
 	if (r == 0)
-		r = store_get(fs->store, id, &info);
-	if (r == 0 && info.lacks_front && !info.complete)
+		r = store_get(fs->store, id, out);
+	if (r == 0 && out->lacks_front && !out->complete)
 		r = -ENOENT; /* it is of no more use than one that left the store */
-	if (r == -ENOENT && !decision->cached)
-		r = separate_find(fs, view->number, name, &info);
+	return r == -ENOENT ? separate_find(fs, view->number, name, out) : r;
+}
+
+/* For one that may not. Until it has NAME, nothing here depends on the store. */
+static void lookup_apart(struct weightfs *fs, fuse_req_t request, const struct view *view,
+			 const struct policy_decision *decision, const struct digest_name *name)
+{
+	struct store_info info;
+	int r;
+
+	r = ops_find_apart(fs, view, name, &info);
 	if (r == 0)
 		ops_reply_object(fs, request, view->number, &info);
 	else if (r == -ENOENT && budget_spend(fs, view, name) && !decision->cached && !fs->offline)
@@ -92,45 +99,4 @@ void ops_lookup_object(struct weightfs *fs, fuse_req_t request, uint32_t number,
 	} else {
 		lookup_shared(fs, request, view, &decision, &name);
 	}
-}
-
-/* ---- READDIR ---- */
-
-struct objects_listing {
-	struct weightfs *fs;
-	const struct view *view;
-	struct listing *listing;
-};
-
-/* 1: full. */
-static int list_object(void *arg, const struct store_info *info)
-{
-	const struct objects_listing *objects = arg;
-	struct policy_decision decision = view_decide(objects->fs, objects->view, &info->digests);
-	struct digest_name name = digest_pair_name(&info->digests);
-	char text[DIGEST_NAME_SIZE];
-	struct stat st;
-
-	if (view_refusal(&decision) < 0 || !decision.list || (decision.cached && !info->complete))
-		return 0;
-	/* Known is not stored: a recursive grep must not download it. */
-	if (!info->complete && info->present == 0)
-		return 0;
-	if (view_is_apart(objects->view, &decision) && !info->separate &&
-	    !view_owns(objects->fs, objects->view, info))
-		return 0;
-	digest_name_format(&name, text);
-	ops_fill_object(info, &st);
-	return ops_list(objects->listing, text, &st, (off_t)info->id + 2) ? 0 : 1;
-}
-
-/* Offsets 1 and 2 are `.` and `..`, then an object's id + 2: stable while others come and go. */
-void ops_list_objects(struct weightfs *fs, struct listing *listing, uint32_t number, off_t offset)
-{
-	struct objects_listing objects = {fs, view_get(fs->views, number), listing};
-	uint64_t after = offset > 2 ? (uint64_t)offset - 2 : 0;
-
-	/* What could not be read is said in the log; the rest is listed. */
-	if (objects.view && store_each(fs->store, after, list_object, &objects) < 0)
-		log_debug("a listing is not all there is");
 }

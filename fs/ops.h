@@ -58,6 +58,11 @@ bool ops_list(struct listing *listing, const char *name, const struct stat *st, 
 /* ---- ops-hash.c: a view's hash/ ---- */
 /* Answer a LOOKUP of NAME in view number VIEW. */
 void ops_lookup_object(struct weightfs *fs, fuse_req_t request, uint32_t view, const char *name);
+/* What VIEW, which does not share it, has itself under NAME. 0, -ENOENT or -EIO. */
+int must_check ops_find_apart(struct weightfs *fs, const struct view *view,
+			      const struct digest_name *name, struct store_info *out);
+
+/* ---- ops-list.c ---- */
 /* What is listed in view number VIEW from OFFSET on; `.` and `..` are 1 and 2. */
 void ops_list_objects(struct weightfs *fs, struct listing *listing, uint32_t view, off_t offset);
 

@@ -305,54 +305,23 @@ void separate_publish(struct object *object)
 
 /* ---- listing ---- */
 
-struct listed {
-	struct object *object; /* counted */
-	struct store_info info;
-	struct digest_name name;
-};
-
-static int by_name(const void *a, const void *b)
-{
-	const struct listed *x = a, *y = b;
-
-	return memcmp(&x->name, &y->name, sizeof(x->name));
-}
-
-/* False: nothing of it is here. */
-static bool describe(struct listed *listed)
-{
-	store_object_info(listed->object->store, &listed->info);
-	listed->name = digest_pair_name(&listed->info.digests);
-	object_put(listed->object);
-	return listed->info.complete || listed->info.present > 0;
-}
-
-int separates_each(struct weightfs *fs, uint32_t view, store_found found, void *arg)
+int separates_each(struct weightfs *fs, uint32_t view, store_name_found found, void *arg)
 {
 	struct separates *separates = fs->separates;
 	struct separate *separate;
-	struct listed *list;
-	size_t n = 0, all = 0;
+	struct digest_name *names;
+	size_t n = 0;
 	int r = 0;
 
 	pthread_mutex_lock(&separates->lock);
-	list = calloc(HASH_COUNT(separates->table) + 1, sizeof(*list));
+	names = calloc(HASH_COUNT(separates->table) + 1, sizeof(*names));
 	DL_FOREACH (separates->oldest, separate) {
-		if (list && separate->key.view == view)
-			list[all++].object = object_ref(separate->object);
+		if (names && separate->key.view == view)
+			names[n++] = separate->key.name;
 	}
 	pthread_mutex_unlock(&separates->lock);
-	if (!list)
-		return -ENOMEM;
-	for (size_t i = 0; i < all; i++) {
-		struct listed one = list[i];
-
-		if (describe(&one))
-			list[n++] = one;
-	}
-	qsort(list, n, sizeof(*list), by_name);
 	for (size_t i = 0; i < n && r == 0; i++)
-		r = found(arg, &list[i].info);
-	free(list);
-	return r;
+		r = found(arg, &names[i]);
+	free(names);
+	return names ? r : -ENOMEM;
 }

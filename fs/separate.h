@@ -40,7 +40,7 @@ uint64_t separate_heir(struct weightfs *fs, uint64_t id);
 /* Somebody closed a separate object: what is kept beyond all bounds goes. Any thread. */
 void separates_trim(struct weightfs *fs);
 
-/* Those of VIEW of which something is here, until FOUND returns other than 0, which is passed on; by digest. -ENOMEM. */
-int must_check separates_each(struct weightfs *fs, uint32_t view, store_found found, void *arg);
+/* The names of VIEW's, in no order, until FOUND returns other than 0, which is passed on. */
+int must_check separates_each(struct weightfs *fs, uint32_t view, store_name_found found, void *arg);
 
 #endif

@@ -53,3 +53,9 @@ int policy_explain(const struct policy *policy, const char *origin,
 {
 	return 0;
 }
+
+int policy_each_shared(const struct policy *policy, const struct digest_name *after,
+		       int (*found)(void *arg, const struct digest_name *name), void *arg)
+{
+	return 0;
+}

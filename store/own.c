@@ -40,6 +40,31 @@ int store_owns(struct store *store, uint32_t view, const struct digest_name *nam
 	return store_uses_object(store, view, *id) ? 0 : -ENOENT;
 }
 
+struct walk {
+	struct schema_key after;
+	store_name_found found;
+	void *arg;
+};
+
+static int visit(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value, size_t len)
+{
+	const struct walk *walk = arg;
+	struct digest_name name = {.kind = key[5]};
+
+	if (key_len == walk->after.len && !memcmp(key, walk->after.bytes, key_len))
+		return 0;
+	memcpy(name.digest.bytes, key + 6, DIGEST_SIZE);
+	return walk->found(walk->arg, &name);
+}
+
+int store_each_own(struct store *store, uint32_t view, const struct digest_name *after,
+		   store_name_found found, void *arg)
+{
+	struct walk walk = {own_key(view, after), found, arg};
+
+	return db_scan(store->db, &walk.after, 1 + sizeof(view), visit, &walk);
+}
+
 static int put(struct store *store, uint32_t view, const struct store_info *info)
 {
 	const struct digest_pair *digests = &info->digests;

@@ -288,6 +288,13 @@ int must_check store_separate_publish(struct store_object *object, uint32_t view
  */
 int must_check store_owns(struct store *store, uint32_t view, const struct digest_name *name,
 			  uint64_t *id);
+/*
+ * The names of all that VIEW may own, by kind and digest, those behind AFTER, until FOUND returns other than 0, which is
+ * passed on. Whether it does is for store_owns() to say.
+ */
+typedef int (*store_name_found)(void *arg, const struct digest_name *name);
+int must_check store_each_own(struct store *store, uint32_t view, const struct digest_name *after,
+			      store_name_found found, void *arg);
 /* Has VIEW it in use: opened, and neither released nor removed since? */
 bool store_uses_object(struct store *store, uint32_t view, uint64_t id);
 
