@@ -244,7 +244,9 @@ void residents_free(struct store *store);
 
 /* A view opens an object. */
 struct use {
-	uint64_t id, size;
+	const struct store_object *object;
+	uint64_t id; /* set: that it is charged for */
+	uint64_t size;
 	uint32_t view;
 	bool pinned;
 	uint64_t quota;	    /* 0: none */
@@ -260,18 +262,18 @@ struct use {
  */
 int must_check account_charge(struct store *store, struct use *use);
 /* Hold what is charged, if nothing has to be released. RECORDED: the disk has its use in this second. */
-bool must_check account_hold(struct store *store, const struct use *use, bool *recorded);
+bool must_check account_hold(struct store *store, struct use *use, bool *recorded);
 /* When the view used it last, if it is charged. */
 bool must_check account_last_use(struct store *store, uint32_t view, uint64_t id, int64_t *seconds);
 /* A held one: it was used last, at USE's time. */
 void account_used(struct store *store, const struct use *use);
-void account_unhold(struct store *store, uint32_t view, uint64_t id);
+void account_unhold(struct store *store, uint32_t view, const struct store_object *object);
 
 /* Claimed: the object. It left the store; it has another size, or is pinned or not any more. */
 void accounts_forget(struct store *store, uint64_t id);
 void accounts_change(struct store *store, uint64_t id, uint64_t size, bool pinned);
-/* What VIEW is charged for FROM it is charged for TO from now on, which nobody holds yet. False: it is not charged. */
-bool must_check account_move(struct store *store, uint32_t view, uint64_t from,
+/* What VIEW is charged for OBJECT it is charged for TO from now on. False: it is not charged. */
+bool must_check account_move(struct store *store, uint32_t view, struct store_object *object,
 			     const struct store_info *to);
 /* Does any view use it? */
 bool accounts_use(struct store *store, uint64_t id);
@@ -394,6 +396,8 @@ struct store_object {
 	struct record record; /* written under claim and lock: either is enough to read */
 	bool removed;	      /* as record; of a separate one always */
 	bool separate;	      /* constant: it has no record (separate.c) */
+	atomic_uint_fast64_t charged; /* whose id views are charged for: its own, or that of what it was published as; written
+					 with accounts_lock */
 	struct store_ingest *ingest; /* written by the exclusive claim: the file of a separate one, until it is published */
 
 	_Atomic(struct map *) map; /* written by the exclusive claim */
@@ -458,9 +462,8 @@ void separate_end(struct store_object *object);
 
 /* What was left behind by objects that are gone. Nobody else is here yet. */
 int must_check own_load(struct store *store);
-/* VIEW fetched all of FROM, which it is charged for, and which is TO now. */
-int must_check own_record(struct store *store, uint32_t view, uint64_t from,
-			  const struct store_info *to);
+/* VIEW fetched all of OBJECT, which it is charged for, and which is TO now. */
+int must_check own_record(struct store_object *object, uint32_t view, const struct store_info *to);
 
 /* ---- ingest.c ---- */
 

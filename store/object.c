@@ -269,6 +269,7 @@ struct store_object *object_new(struct store *store, uint64_t id)
 		return NULL;
 	object->store = store;
 	object->id = id;
+	atomic_init(&object->charged, id);
 	object->refs = 1;
 	object->loading = true;
 	atomic_store(&object->fd, -1);

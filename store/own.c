@@ -82,15 +82,16 @@ static int put(struct store *store, uint32_t view, const struct store_info *info
 	return db_write(store->db, &batch, false);
 }
 
-int own_record(struct store *store, uint32_t view, uint64_t from, const struct store_info *to)
+int own_record(struct store_object *object, uint32_t view, const struct store_info *to)
 {
+	struct store *store = object->store;
 	struct store_uses due = {.view = view, .n = 1, .ids = malloc(sizeof(*due.ids))};
 
 	if (!due.ids)
 		return -ENOMEM;
 	due.ids[0] = to->id;
 	/* It released it meanwhile: what the store has now is others' until it fetches it again. */
-	if (!account_move(store, view, from, to)) {
+	if (!account_move(store, view, object, to)) {
 		store_uses_free(&due);
 		return 0;
 	}

@@ -90,7 +90,7 @@ int store_separate_publish(struct store_object *object, uint32_t view, const voi
 	if (!ingest)
 		return -EALREADY;
 	r = store_ingest_commit(ingest, &digests, store_object_size(object), front, len, out);
-	return r < 0 ? r : own_record(object->store, view, object->id, out);
+	return r < 0 ? r : own_record(object, view, out);
 }
 
 void separate_end(struct store_object *object)

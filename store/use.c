@@ -122,7 +122,7 @@ int store_object_use(struct store_object *object, uint32_t view, uint64_t quota,
 {
 	struct store *store = object->store;
 	struct use use = {
-		.id = object->id,
+		.object = object,
 		.view = view,
 		.quota = quota,
 		.now = (int64_t)time(NULL),
@@ -148,7 +148,7 @@ int store_object_use(struct store_object *object, uint32_t view, uint64_t quota,
 
 void store_object_unuse(struct store_object *object, uint32_t view)
 {
-	account_unhold(object->store, view, object->id);
+	account_unhold(object->store, view, object);
 }
 
 /* ---- on the disk ---- */
