@@ -373,7 +373,7 @@ void map_free(struct map *map); /* and what it retired; NULL is allowed */
 enum store_presence map_get(const struct map *map, uint64_t chunk);
 /* What was there before. */
 enum store_presence map_set(struct map *map, uint64_t chunk, enum store_presence presence);
-/* To TO, if it is FROM. False: it is not. */
+/* To TO, if there is such a chunk, and it is FROM. False: it is not. */
 bool map_change(struct map *map, uint64_t chunk, enum store_presence from, enum store_presence to);
 /* Is every chunk PRESENT, by the bits? */
 bool map_is_full(const struct map *map);
