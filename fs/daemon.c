@@ -10,6 +10,7 @@
 #include "fs/control.h"
 #include "fs/handle.h"
 #include "fs/kept.h"
+#include "fs/node.h"
 #include "fs/object.h"
 #include "fs/parking.h"
 #include "fs/passthrough.h"
@@ -117,6 +118,9 @@ int daemon_start(struct weightfs *fs, const struct settings *settings, struct co
 		.started_ms = clock_ms(),
 	};
 	config_defaults(config); /* it is ours now */
+	r = node_make_key();
+	if (r < 0)
+		return log_error_errno(r, "no random numbers");
 	raise_descriptor_limit();
 	fs->offline = settings->offline || fs->config.fetch.offline;
 	r = settings_store_options(settings, &fs->config, &options);
