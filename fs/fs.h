@@ -22,6 +22,7 @@
 #include "policy/policy.h"
 #include "store/store.h"
 
+struct callers;
 struct control;
 struct kept;
 struct objects;
@@ -44,6 +45,7 @@ struct weightfs {
 	struct workqueue *background; /* syncs, audits, whole-file hashing: may take seconds */
 	struct parking *parking;
 	struct passthrough *passthrough;
+	struct callers *callers;
 	struct views *views;
 	struct objects *objects;
 	struct probes *probes;

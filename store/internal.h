@@ -160,11 +160,13 @@ struct store {
 	uint64_t last_rank;	  /* protected by accounts_lock: of all uses, see account.c */
 
 	struct sequence object_ids, view_ids;
+	struct user *users; /* claimed: naming: view.c */
 	struct store_doubts doubts; /* constant once it is open */
 };
 
 void store_claim(struct store *store, bool *claim);
 void store_unclaim(struct store *store, bool *claim);
+void users_free(struct store *store); /* view.c */
 int must_check store_next_id(struct store *store, struct sequence *sequence, uint64_t *out);
 
 /* ---- meta.c: the database as a whole ---- */
