@@ -23,6 +23,7 @@
 #include "store/store.h"
 
 struct callers;
+struct audit;
 struct control;
 struct kept;
 struct objects;
@@ -51,6 +52,7 @@ struct weightfs {
 	struct probes *probes;
 	struct separates *separates;
 	struct control *control;
+	struct audit *audit; /* NULL: none */
 	struct fuse_session *session;
 	uint32_t single_view; /* -o origin=: the view that the mount is; 0: every caller has its own */
 	bool offline;
