@@ -22,11 +22,13 @@
 #include "policy/policy.h"
 #include "store/store.h"
 
+struct asking;
 struct control;
 struct kept;
 struct objects;
 struct parking;
 struct passthrough;
+struct pendings;
 struct policy_slot;
 struct probes;
 struct separates;
@@ -48,6 +50,8 @@ struct weightfs {
 	struct objects *objects;
 	struct probes *probes;
 	struct separates *separates;
+	struct pendings *pendings; /* what users are asked about */
+	struct asking *asking;
 	struct control *control;
 	struct fuse_session *session;
 	uint32_t single_view; /* -o origin=: the view that the mount is; 0: every caller has its own */
