@@ -147,6 +147,16 @@ static int emit(struct operation *operation, json_t *line)
 	return r;
 }
 
+/* Who will send nothing more is not waited with. */
+static bool listens(struct operation *operation)
+{
+	struct conversation *conversation = operation->arg;
+	struct pollfd peer = { .fd = conversation->fd, .events = POLLRDHUP };
+
+	return !atomic_load(&conversation->fs->stopping) && !conversation->broken &&
+	       poll(&peer, 1, 0) == 0;
+}
+
 /* GROUPS has room for ACCESS_GROUPS_MAX. */
 static void identify(int fd, struct operation *operation, gid_t *groups)
 {
@@ -188,6 +198,7 @@ void conversation_serve(struct conversation *conversation, const char *line, siz
 		.fs = fs,
 		.fd = passed,
 		.emit = emit,
+		.listens = listens,
 		.arg = conversation,
 	};
 	gid_t groups[ACCESS_GROUPS_MAX];
