@@ -23,6 +23,7 @@
 #include "store/store.h"
 
 struct asking;
+struct callers;
 struct control;
 struct kept;
 struct objects;
@@ -46,6 +47,7 @@ struct weightfs {
 	struct workqueue *background; /* syncs, audits, whole-file hashing: may take seconds */
 	struct parking *parking;
 	struct passthrough *passthrough;
+	struct callers *callers;
 	struct views *views;
 	struct objects *objects;
 	struct probes *probes;

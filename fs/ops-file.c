@@ -99,7 +99,7 @@ static void read_complete(struct object *object, fuse_req_t request, uint64_t of
 	object_ref(object); /* once replied, the handle may be gone */
 	/* A complete object lacks nothing, but some of it may have to be verified again. */
 	if (reading_try(object, request, offset, size) == -EAGAIN)
-		pipeline_read(object, request, offset, size, NULL, 0);
+		pipeline_wait(object, request, offset, size, NULL, 0);
 	else if (!passthrough_active(object->fs->passthrough))
 		drop_stored(object, offset, size);
 	object_put(object);

@@ -47,7 +47,7 @@ static void lookup_root(struct weightfs *fs, fuse_req_t request, const char *nam
 		fuse_reply_err(request, ENOENT);
 }
 
-/* origin/<uid>: there for that uid and root alone. */
+/* origin/<uid>: there for that uid and root alone, if it is known who they are. */
 static void lookup_user(struct weightfs *fs, fuse_req_t request, const char *name)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(request);
@@ -62,36 +62,36 @@ static void lookup_user(struct weightfs *fs, fuse_req_t request, const char *nam
 	uid = strtoul(name, &end, 10);
 	snprintf(canonical, sizeof(canonical), "%lu", uid);
 	if (*end || strcmp(name, canonical) || uid >= (uid_t)-1 ||
-	    (ctx->uid != uid && ctx->uid != 0)) {
+	    (ctx->uid != uid && ctx->uid != 0) || ctx->pid == 0) {
 		fuse_reply_err(request, ENOENT);
 		return;
 	}
 	reply_fixed(request, (struct node){ .kind = NODE_USER, .object = uid }, 0);
 }
 
-/* origin/<uid>/<dir>: the caller's own origin; root is a broker for everybody and finds any. */
+/*
+ * origin/<uid>/<dir>: the caller's own origin; a broker of that user, and root, finds any. Nothing of the store is looked
+ * at before that is clear: whether a view has been used shows neither in the answer nor by its time.
+ */
 static void lookup_view(struct weightfs *fs, fuse_req_t request, uid_t uid, const char *name)
 {
-	const struct fuse_ctx *ctx = fuse_req_ctx(request);
 	char origin[POLICY_ORIGIN_SIZE];
 	const struct view *view;
-	bool found = ctx->uid == 0;
+	struct policy *policy;
+	bool found;
 	int r;
 
 	if (policy_origin_from_dir(name, origin) < 0) {
 		fuse_reply_err(request, ENOENT);
 		return;
 	}
-	if (!found && ctx->uid == uid) {
-		struct policy *policy = policy_slot_get(fs->policy);
-		const char *own = access_origin(policy, request);
-
-		found = own && !strcmp(own, origin);
-		policy_unref(policy);
-	}
+	policy = policy_slot_get(fs->policy);
+	found = access_finds_view(policy, request, uid, origin);
+	policy_unref(policy);
 	r = found ? view_of(fs->views, uid, origin, &view) : -ENOENT;
+	/* -ENOSPC: this user has used up its views. */
 	if (r < 0)
-		fuse_reply_err(request, r == -ENOENT ? ENOENT : EIO);
+		fuse_reply_err(request, r == -ENOENT || r == -ENOSPC ? ENOENT : EIO);
 	else
 		reply_fixed(request, (struct node){ .kind = NODE_VIEW, .view = view->number }, 0);
 }
