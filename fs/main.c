@@ -23,7 +23,7 @@ static const struct command commands[] = {
 	  "read the stored bytes again and check them",
 	  command_verify },
 	{ "tree", "FILE...", "write FILE.vtree, print both digests", command_tree },
-	{ "policy", "check FILE | test FILE ORIGIN DIGEST", "check a policy, ask it",
+	{ "policy", "check FILE | print FILE | test FILE ORIGIN DIGEST", "check a policy, ask it",
 	  command_policy },
 	{ "pending", "[--json] [--watch] [--uid UID]", "what is asked for, and nobody has answered",
 	  command_pending },
