@@ -124,6 +124,8 @@ struct fetch_request {
 	uint64_t size;              /* FETCH_FRONT: bytes at most, <= FETCH_FRONT_MAX; FETCH_CHUNKS: of the object */
 	uint64_t first, count;      /* FETCH_CHUNKS: 1 … FETCH_CHUNKS_MAX of them */
 	uint64_t excluded;          /* bit N: do not ask source N */
+	uint32_t party;             /* redirects are kept for each party on its own, so that none notices by the time what
+				       another has asked for */
 	atomic_bool demanded;       /* a reader is blocked on it: see fetch_demand() */
 	struct fetch_request *next; /* fetch's: the queue of submissions, so that submitting cannot fail */
 };

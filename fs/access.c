@@ -1,21 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/access.h"
 
+#include <string.h>
+#include "fs/caller.h"
+
 const char *access_origin(const struct policy *policy, fuse_req_t request)
 {
-	const struct fuse_ctx *ctx = fuse_req_ctx(request);
-	struct policy_caller caller = { .uid = ctx->uid, .gid = ctx->gid };
-	gid_t groups[ACCESS_GROUPS_MAX];
+	struct weightfs *fs = fuse_req_userdata(request);
+	struct caller caller;
 
-	caller.identified = ctx->pid != 0 && ctx->uid != (uid_t)-1 && ctx->gid != (gid_t)-1;
-	if (!caller.identified)
-		return NULL;
-	if (policy_needs_groups(policy)) {
-		int n = fuse_req_getgroups(request, ACCESS_GROUPS_MAX, groups);
+	caller_of_request(fs->callers, policy, request, &caller);
+	return policy_origin_of(policy, &caller.who, NULL);
+}
 
-		/* Groups that cannot be read are not had; the caller may still match another line. */
-		caller.groups = groups;
-		caller.n_groups = n < 0 ? 0 : n < ACCESS_GROUPS_MAX ? (size_t)n : ACCESS_GROUPS_MAX;
-	}
-	return policy_origin_of(policy, &caller, NULL);
+/* May WHO look up views of UID, of whatever origin? Root, too, has to be known. */
+static bool is_broker(const struct policy *policy, const struct policy_caller *who, uid_t uid)
+{
+	if (!who->identified)
+		return false;
+	return who->uid == 0 || (who->uid == uid && policy_is_broker(policy, who, NULL));
+}
+
+bool access_finds_view(const struct policy *policy, fuse_req_t request, uid_t uid,
+		       const char *origin)
+{
+	struct weightfs *fs = fuse_req_userdata(request);
+	struct caller caller;
+	const char *own;
+
+	caller_of_request(fs->callers, policy, request, &caller);
+	if (is_broker(policy, &caller.who, uid))
+		return true;
+	own = caller.who.uid == uid ? policy_origin_of(policy, &caller.who, NULL) : NULL;
+	return own && !strcmp(own, origin);
 }

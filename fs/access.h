@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a FUSE caller to an origin. */
+/* From a FUSE caller to an origin, and to the views that it finds. */
 #ifndef FS_ACCESS_H
 #define FS_ACCESS_H
 
 #include "fs/fs.h"
 #include "fs/policy-slot.h"
 
-#define ACCESS_GROUPS_MAX 1024 /* supplementary groups that are looked at */
-
 /*
- * The origin of the request's caller, valid as long as POLICY; NULL: none. Fails closed: a caller
+ * The origin of the request's caller (fs/caller.h), valid as long as POLICY; NULL: none. Fails closed: a caller
  * whose process or uid is not visible from here (a foreign namespace) has none.
  */
 const char *access_origin(const struct policy *policy, fuse_req_t request);
+
+/* May the request's caller look up the view of UID's ORIGIN: its own, as UID's broker, or as root? */
+bool access_finds_view(const struct policy *policy, fuse_req_t request, uid_t uid,
+		       const char *origin);
 
 #endif

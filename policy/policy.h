@@ -179,6 +179,13 @@ bool policy_has_set(const struct policy *policy, const char *set);
 bool policy_set_holds(const struct policy *policy, const char *set,
 		      const struct digest_pair *digests);
 
+/*
+ * The digests of all sets that are `shared`, each once, by kind and digest, those behind AFTER, until FOUND returns other than 0,
+ * which is passed on; else 0.
+ */
+int policy_each_shared(const struct policy *policy, const struct digest_name *after,
+		       int (*found)(void *arg, const struct digest_name *name), void *arg);
+
 /* ---- explaining ---- */
 
 /* A line that was looked at, because it is about the origin: in order, the last one decides if MATCHED. */
