@@ -324,6 +324,20 @@ def test_guessing(actor, server, mount, objects):
     assert set(answers[0].values()) == {"ENOENT"}
 
 
+def test_a_folder_kept_open(actor, server, mount, objects):
+    """Whoever got hold of another user's folder finds nothing by it, broker or not; of what is below a view, all."""
+    mounted = mount(server, policy=brokered(objects) + f"broker uid {BOB}\n")
+    who = actor()
+    user = who.ask("open folder", mounted.path(f"origin/{ALICE}"))
+    view = who.ask("open folder", mounted.path(f"origin/{ALICE}/one"))
+    assert who.ask("as", ALICE, "list at", user, "one") == ["hash"]
+    for name in VALID:
+        assert who.ask("as", BOB, "list at", user, name) == "ENOENT"
+    assert who.ask("as", BOB, "list at", view, "hash") == []
+    assert who.read(mounted.path(target(ALICE, "one"), objects[0].sha256)) == objects[0].sha256
+    assert who.ask("as", BOB, "list at", view, "hash") == [objects[0].sha256]
+
+
 def test_a_broker_by_its_cgroup(cgroups, actors_in, actor, server, mount, objects):
     """One process of a user is a broker, the others are not, on the same paths and at the same time."""
     a = cgroups.name("launcher.service")
