@@ -23,7 +23,7 @@ static const struct command commands[] = {
 	  "read the stored bytes again and check them",
 	  command_verify },
 	{ "tree", "FILE...", "write FILE.vtree, print both digests", command_tree },
-	{ "policy", "check FILE | test FILE ORIGIN DIGEST", "check a policy, ask it",
+	{ "policy", "check FILE | print FILE | test FILE ORIGIN DIGEST", "check a policy, ask it",
 	  command_policy },
 	{ "explain", "[--json] PATH|DIGEST", "why does it open, or not?", command_explain },
 	{ "reload", "[--json] [MOUNTPOINT]", "let the daemon read its policy again", command_reload },

@@ -56,6 +56,13 @@ struct policy_names {
 };
 
 /*
+ * Does the glob(7) PATTERN cover NAME? `*`, `?` and `[` do not match a slash, so that each component of the pattern is
+ * for one of the name; but a `*` that is the last component of all is for everything below: `Qwen/` and a `*` covers
+ * `Qwen/Qwen3-0.6B/model.safetensors`. For whoever implements `each`.
+ */
+bool policy_name_matches(const char *pattern, const char *name);
+
+/*
  * Load FILE and what it includes (a glob, sorted; at most 8 deep). Paths in a file are relative to its folder. NAMES
  * (NULL: there are no catalogs) is asked while this runs, and not kept.
  * 0, -EINVAL for a syntax error, or the -errno of a file that cannot be read; ERROR says which and where.

@@ -99,10 +99,10 @@ static void ask(const struct policy *policy)
 {
 	struct digest_pair digests = {0};
 
-	for (size_t i = 0; i < policy->n_callers + policy->n_patterns; i++) {
-		const char *origin = i < policy->n_callers
-					     ? policy->callers[i].origin
-					     : policy->patterns[i - policy->n_callers].key + 1;
+	for (size_t i = 0; i < policy->callers.n + policy->n_patterns; i++) {
+		const char *origin = i < policy->callers.n
+					     ? policy->callers.items[i].origin
+					     : policy->patterns[i - policy->callers.n].key + 1;
 		char dir[POLICY_ORIGIN_SIZE], again[POLICY_ORIGIN_SIZE];
 		struct policy_decision decision;
 
@@ -110,9 +110,9 @@ static void ask(const struct policy *policy)
 			digests = digest_pair_of(&policy->entries[i % policy->n_entries].name);
 		}
 		decision = policy_decide(policy, origin, &digests);
-		if (decision.verdict == POLICY_ALLOW && !decision.where.line)
+		if (decision.verdict != POLICY_DENY && !decision.where.line)
 			abort();
-		if (decision.quota && (decision.verdict != POLICY_ALLOW || policy_quota(policy, origin) == 0))
+		if (decision.quota && (decision.verdict == POLICY_DENY || policy_quota(policy, origin) == 0))
 			abort();
 		if (!*origin)
 			continue;

@@ -54,7 +54,7 @@ static const struct {
 	{"https://", ".a.example.com", ""},
 	{"http://", ".example.com", ""},
 	{"https://", ".example.com", ":8443"},
-	{"https://", ".com", ""},
+	{"https://", ".a.example.co", ""},
 	{"https://", ".example.co", ""},
 	{"https://", ".badexample.com", ""},
 };

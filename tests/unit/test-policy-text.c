@@ -57,19 +57,22 @@ static void test_text(void **state)
 	policy_unref(policy);
 }
 
+#define LONG_LINE ((size_t)1 << 20)
+
 static void test_limits(void **state)
 {
-	_cleanup_free_ char *text = malloc(POLICY_LINE_MAX + 2);
+	_cleanup_free_ char *text = malloc(LONG_LINE + 1);
 	char name[600], file[600], message[1300];
 	struct policy *policy = NULL;
 	struct policy_error error;
 
+	/* A line may be as long as its file: a printed set is one. */
 	assert_non_null(text);
-	memset(text, '#', POLICY_LINE_MAX + 2);
-	check_message(text, POLICY_LINE_MAX + 1, "p:1:65537: the line is too long");
-	text[POLICY_LINE_MAX] = '\n';
-	assert_int_equal(policy_parse("p", text, POLICY_LINE_MAX + 1, NULL, &policy, &error), 0);
+	memset(text, '#', LONG_LINE);
+	text[LONG_LINE] = '\n';
+	assert_int_equal(policy_parse("p", text, LONG_LINE + 1, NULL, &policy, &error), 0);
 	policy_unref(policy);
+	policy = NULL;
 
 	/* What is too long for an error is cut between characters. */
 	memset(name, 'n', sizeof(name));
