@@ -161,13 +161,18 @@ int grants_load(struct grants *grants, struct store *store, uid_t uid, const cha
 /* ---- deciding ---- */
 
 /* With the lock held. */
-static enum grants_answer say(struct answer *answer, struct grants_time now, bool *expired)
+static enum grants_answer say(struct answer *answer, struct grants_time now, struct store_grant *expired)
 {
 	if (answer->until == 0)
 		return answer->refused ? GRANTS_NO : GRANTS_YES;
 	if (answer->until <= now.wall || answer->until_boot <= now.boot) {
 		if (!atomic_exchange(&answer->over, true))
-			*expired = true;
+			*expired = (struct store_grant){
+				.about = answer->about,
+				.refused = answer->refused,
+				.made = answer->made,
+				.until = answer->until,
+			};
 	}
 	if (atomic_load(&answer->over) || answer->made > now.wall)
 		return GRANTS_NONE;
@@ -181,7 +186,7 @@ static enum grants_answer both(enum grants_answer a, enum grants_answer b)
 
 /* With the lock held. */
 static enum grants_answer about_digest(const struct answers *answers, enum digest_kind kind,
-				       const struct digest *digest, struct grants_time now, bool *expired)
+				       const struct digest *digest, struct grants_time now, struct store_grant *expired)
 {
 	struct store_about about = {.digest = {kind, *digest}};
 	struct answer *answer =
@@ -193,7 +198,7 @@ static enum grants_answer about_digest(const struct answers *answers, enum diges
 /* With the lock held. Of two sets that hold the object, the one about which was said no counts. */
 static enum grants_answer about_sets(struct answers *answers, const struct policy *policy,
 				     const struct digest_pair *digests, struct grants_time now,
-				     bool *expired)
+				     struct store_grant *expired)
 {
 	enum grants_answer answer = GRANTS_NONE;
 
@@ -205,7 +210,7 @@ static enum grants_answer about_sets(struct answers *answers, const struct polic
 }
 
 enum grants_answer grants_answer(struct grants *grants, const struct policy *policy,
-				 const struct digest_pair *digests, struct grants_time now, bool *expired)
+				 const struct digest_pair *digests, struct grants_time now, struct store_grant *expired)
 {
 	enum grants_answer answer = GRANTS_NONE;
 	struct answers *answers;

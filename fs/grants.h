@@ -38,12 +38,12 @@ void grants_free(struct grants *grants);	 /* NULL is allowed */
 int must_check grants_load(struct grants *grants, struct store *store, uid_t uid, const char *origin,
 			   struct grants_time now);
 /*
- * What holds for DIGESTS; sets are POLICY's. EXPIRED (set or left alone): an answer was found to be over for the first
- * time.
+ * What holds for DIGESTS; sets are POLICY's. EXPIRED is set, or left alone: an answer that was found to be over for the
+ * first time, but for its uid and origin.
  */
 enum grants_answer grants_answer(struct grants *grants, const struct policy *policy,
 				 const struct digest_pair *digests, struct grants_time now,
-				 bool *expired);
+				 struct store_grant *expired);
 
 /* Is GRANT over, or not to be believed, at NOW, by the wall clock alone? */
 bool grants_is_over(const struct store_grant *grant, int64_t wall);

@@ -89,7 +89,7 @@ static void load(struct grants *grants)
 	assert_int_equal(grants_load(grants, NULL, 7, WEB, at), 0);
 }
 
-static enum grants_answer ask_pair(struct grants *grants, char sha256, char fsverity, bool *expired)
+static enum grants_answer ask_pair(struct grants *grants, char sha256, char fsverity, struct store_grant *expired)
 {
 	struct digest_pair pair = {
 		.has_sha256 = sha256,
@@ -104,20 +104,21 @@ static enum grants_answer ask_pair(struct grants *grants, char sha256, char fsve
 /* Whatever expires is not expected to. */
 static enum grants_answer ask(struct grants *grants, char seed)
 {
-	bool expired = false;
+	struct store_grant expired = {.until = 0};
 	enum grants_answer answer = ask_pair(grants, seed, 0, &expired);
 
-	assert_false(expired);
+	assert_int_equal(expired.until, 0);
 	return answer;
 }
 
 /* It is over, and that is new. */
 static enum grants_answer ask_expired(struct grants *grants, char seed)
 {
-	bool expired = false;
+	struct store_grant expired = {.until = 0};
 	enum grants_answer answer = ask_pair(grants, seed, 0, &expired);
 
-	assert_true(expired);
+	assert_true(expired.until != 0);
+	assert_int_equal(expired.about.digest.digest.bytes[5], seed);
 	return answer;
 }
 
@@ -144,7 +145,7 @@ static void test_answers(void **state)
 
 static void test_both_digests(void **state)
 {
-	bool expired = false;
+	struct store_grant expired;
 
 	give(WEB, 'b', false, 0);
 	give(WEB, 'c', false, 0)->about.digest = name_of(DIGEST_FSVERITY, 'c');
@@ -261,7 +262,7 @@ static void test_found_over_when_it_was_loaded(void **state)
 
 static void *ask_often(void *arg)
 {
-	bool expired = false;
+	struct store_grant expired;
 
 	for (int i = 0; i < 20000; i++)
 		if (ask_pair(arg, 'a', 0, &expired) != GRANTS_YES)
