@@ -215,20 +215,16 @@ static void fold_in(struct weightfs *fs, const struct view *view, const struct p
 		    const struct digest_pair *digests, struct policy_decision *decision)
 {
 	const struct entry *entry = container_of(view, struct entry, view);
-	struct store_grant expired = {.until = 0};
+	struct grants_said said = grants_ask(entry->grants, policy, digests, grants_now());
 
-	switch (grants_answer(entry->grants, policy, digests, grants_now(), &expired)) {
-	case GRANTS_YES:
+	if (said.answer == GRANTS_YES) {
 		decision->verdict = POLICY_ALLOW;
-		break;
-	case GRANTS_NO:
+		decision->wait_ms = said.seconds * 1000;
+	} else if (said.answer == GRANTS_NO) {
 		decision->wait_ms = VIEW_REFUSED;
-		break;
-	case GRANTS_NONE:
-		break;
 	}
-	if (expired.until)
-		end_later(fs, view, &expired);
+	if (said.expired.until)
+		end_later(fs, view, &said.expired);
 }
 
 struct policy_decision view_decide(struct weightfs *fs, const struct view *view,

@@ -250,7 +250,8 @@ def test_it_ends(small, medium, asked):
     asked.ok("grant", "--for", "30d", WEB, medium.sha256)
     asked.ok("grant", "--for", "2s", WEB, small.sha256)
     assert asked.opens(small) or asked.grants(), "or that took two seconds"
-    wait_until(lambda: not asked.opens(small), "it is over")
+    # What the kernel remembers ends with it.
+    wait_until(lambda: set(reader.calls(asked.path(small.sha256)).values()) == {"EACCES"}, "it is over")
     assert asked.opens(medium)
     [grant] = asked.grants()
     assert grant["digest"] == medium.sha256 and grant["until"] - grant["made"] == 30 * 24 * 3600
@@ -411,6 +412,16 @@ def test_few_watch(asked, watcher):
     [refused] = [child for child in children if child.poll() is not None]
     assert refused.returncode == 1 and "too many watch" in refused.stderr.read()
     assert asked.pending() == [] and asked.pending(uid=0) == [], "others are served"
+
+
+def test_pull_heeds_answers(small, server, mount):
+    asked = Asked(mount(server, policy=f"caller uid {ALICE} is worker\nask worker to any\n"))
+    result = asked.run("pull", small.attested)
+    assert result.returncode == 1 and "not found" in result.stderr
+    asked.ok("grant", "worker", small.attested)
+    assert asked.ok("pull", small.attested) == small.sha256 + "\n"
+    asked.ok("revoke", "worker")
+    assert asked.run("pull", small.attested).returncode == 1
 
 
 # ---- waiting ------------------------------------------------------------------------------------------------
