@@ -124,6 +124,8 @@ struct fetch_request {
 	uint64_t size;              /* FETCH_FRONT: bytes at most, <= FETCH_FRONT_MAX; FETCH_CHUNKS: of the object */
 	uint64_t first, count;      /* FETCH_CHUNKS: 1 … FETCH_CHUNKS_MAX of them */
 	uint64_t excluded;          /* bit N: do not ask source N */
+	uint32_t party;             /* redirects are kept for each party on its own, so that none notices by the time what
+				       another has asked for */
 	atomic_bool demanded;       /* a reader is blocked on it: see fetch_demand() */
 	struct fetch_request *next; /* fetch's: the queue of submissions, so that submitting cannot fail */
 };
@@ -176,7 +178,7 @@ struct fetch_source_state {
 	unsigned int limit;        /* how many transfers at once it is thought to be worth now */
 	uint64_t rate;             /* bytes a second, when it was last in use; 0: never was */
 	int64_t rtt_us;            /* from a request to its answer, about the shortest; 0: none yet */
-	char last_error[FETCH_MESSAGE_SIZE]; /* "" if none */
+	char last_error[FETCH_MESSAGE_SIZE]; /* "" if none, or if it answered as it should since; a lie stays */
 };
 size_t fetch_source_count(const struct fetch *fetch);
 void fetch_source_state(struct fetch *fetch, unsigned int source, struct fetch_source_state *out);

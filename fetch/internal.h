@@ -243,6 +243,7 @@ struct source {
 	uint64_t rate;
 	int64_t rtt;
 	char last_error[FETCH_MESSAGE_SIZE];
+	bool error_passes; /* it is over with the next success */
 };
 
 /* CONNECTIONS: of all sources together. */
@@ -263,10 +264,10 @@ int64_t source_ready_at(const struct source *source, int64_t now);
 /* Is A to be asked before B, both being ready? Equal ones: the one that stands first. */
 bool source_before(const struct source *a, const struct source *b, int64_t now);
 
-/* redirect.c: where URL led last time, valid until the next call; NULL: not known. */
-const char *redirect_find(const struct source *source, const char *url);
-void redirect_keep(struct source *source, const char *url, const char *target);
-void redirect_forget(struct source *source, const char *url);
+/* redirect.c: where URL led PARTY last time, valid until the next call; NULL: not known. */
+const char *redirect_find(const struct source *source, uint32_t party, const char *url);
+void redirect_keep(struct source *source, uint32_t party, const char *url, const char *target);
+void redirect_forget(struct source *source, uint32_t party, const char *url);
 void redirect_forget_all(struct source *source);
 
 /* --- job.c: a request on its way --- */

@@ -120,11 +120,12 @@ void transfer_outcome(struct transfer *transfer, CURLcode code, struct outcome *
 	}
 
 	if (transfer->remembered && out->kind != OUTCOME_DONE) {
-		redirect_forget(source, transfer->origin_url);
+		redirect_forget(source, transfer->job->request->party, transfer->origin_url);
 		/* A signed URL that has run out says 403: ask for a new one at once. */
 		if (out->kind != OUTCOME_TRANSIENT && out->kind != OUTCOME_NO_MEMORY)
 			out->kind = OUTCOME_REDIRECT;
 	}
 	if (transfer->hops > 0 && out->kind == OUTCOME_DONE)
-		redirect_keep(source, transfer->origin_url, transfer->url);
+		redirect_keep(source, transfer->job->request->party, transfer->origin_url,
+			      transfer->url);
 }

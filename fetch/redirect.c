@@ -9,6 +9,7 @@
 #include <utlist.h>
 
 struct redirect {
+	uint32_t party;
 	char *url, *target;
 	struct redirect *prev, *next;
 };
@@ -27,34 +28,34 @@ static void drop(struct source *source, struct redirect *redirect)
 	destroy(redirect);
 }
 
-static struct redirect *find(const struct source *source, const char *url)
+static struct redirect *find(const struct source *source, uint32_t party, const char *url)
 {
 	struct redirect *found;
 
 	DL_FOREACH (source->redirects, found)
-		if (!strcmp(found->url, url))
+		if (found->party == party && !strcmp(found->url, url))
 			return found;
 	return NULL;
 }
 
-const char *redirect_find(const struct source *source, const char *url)
+const char *redirect_find(const struct source *source, uint32_t party, const char *url)
 {
-	struct redirect *found = find(source, url);
+	struct redirect *found = find(source, party, url);
 
 	return found ? found->target : NULL;
 }
 
-void redirect_forget(struct source *source, const char *url)
+void redirect_forget(struct source *source, uint32_t party, const char *url)
 {
-	struct redirect *found = find(source, url);
+	struct redirect *found = find(source, party, url);
 
 	if (found)
 		drop(source, found);
 }
 
-void redirect_keep(struct source *source, const char *url, const char *target)
+void redirect_keep(struct source *source, uint32_t party, const char *url, const char *target)
 {
-	struct redirect *kept = find(source, url);
+	struct redirect *kept = find(source, party, url);
 
 	if (kept && !strcmp(kept->target, target))
 		return;
@@ -65,6 +66,7 @@ void redirect_keep(struct source *source, const char *url, const char *target)
 	kept = calloc(1, sizeof(*kept));
 	if (!kept)
 		return; /* it is asked for again next time, that is all */
+	kept->party = party;
 	kept->url = strdup(url);
 	kept->target = strdup(target);
 	if (!kept->url || !kept->target) {

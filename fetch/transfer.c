@@ -213,7 +213,7 @@ int transfer_start(struct transfer *transfer, struct job *job, unsigned int numb
 	transfer->hops = 0;
 	transfer->origin_url = template_expand(template, &job->request->digests);
 	if (transfer->origin_url) {
-		kept = redirect_find(source, transfer->origin_url);
+		kept = redirect_find(source, job->request->party, transfer->origin_url);
 		transfer->remembered = kept != NULL;
 		transfer->url = strdup(kept ? kept : transfer->origin_url);
 	}

@@ -225,6 +225,7 @@ static int plan(struct whole *whole, uint64_t excluded, struct whole_transfer **
 			.first = chunk,
 			.count = 1,
 			.excluded = excluded,
+			.party = whole->object->view,
 		};
 		*last = open;
 		last = &open->next;

@@ -4,12 +4,13 @@
  * SHA-256 of an object that was known by its fs-verity digest only, so that it is found under both.
  */
 #include <fcntl.h>
-#include <stdio.h>
+#include "common/io.h"
 #include "common/log.h"
 #include "fs/object.h"
 #include "fs/opening.h"
 #include "fs/passthrough.h"
 #include "fs/scrub.h"
+#include "fs/separate.h"
 #include "fs/session.h"
 
 struct finishing {
@@ -79,17 +80,14 @@ static int withdraw(struct object *object, const char *name)
 /* Read the whole file once more. Its chunks were verified: another tree means the disk lies. */
 static int audit(struct object *object, const struct digest_pair *digests, const char *name)
 {
-	char path[64];
-	_cleanup_close_ int fd = -1;
+	/* verify_fd() moves the offset. */
+	_cleanup_close_ int fd = io_reopen(store_object_fd(object->store), O_RDONLY);
 	struct verify_result result;
 	bool same;
 	int r;
 
-	/* A descriptor of its own: verify_fd() moves the offset. */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", store_object_fd(object->store));
-	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	r = verify_fd(fd, -1, stop_when_asked, object->fs, &result);
 	/* The pages that this brought are for those who read past us; copies are made from the disk. */
 	if (!passthrough_active(object->fs->passthrough))
@@ -157,7 +155,9 @@ static void run(struct work *work)
 		if (r < 0 && r != -ECANCELED && r != -EBADMSG)
 			log_error_errno(r, "%s: audit", name);
 	}
-	if (r == 0)
+	if (r == 0 && object->view)
+		separate_publish(object);
+	else if (r == 0)
 		finish_drop_twin(object);
 	pthread_mutex_lock(&object->lock);
 	object->finishing = false;
@@ -173,7 +173,7 @@ static void run(struct work *work)
 static bool due(struct object *object)
 {
 	if (store_object_complete(object->store))
-		return !object_digests(object).has_sha256;
+		return !object_digests(object).has_sha256 || separate_is_due(object);
 	return store_object_recorded(object->store) && object_digests(object).has_fsverity;
 }
 

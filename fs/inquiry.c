@@ -7,6 +7,7 @@
 #include <string.h>
 #include "common/log.h"
 #include "fs/object.h"
+#include "fs/separate.h"
 
 #define BIG_FRONT ((uint64_t)1 << 20) /* of 16 GiB; only one such is in memory at a time */
 #define TREE_MAX  (BIG_FRONT + VERIFY_DESCRIPTOR_SIZE)
@@ -46,6 +47,7 @@ static void ask(struct inquiry *inquiry, enum fetch_kind kind, uint64_t size,
 		.size = size,
 		.count = kind == FETCH_CHUNKS ? 1 : 0,
 		.excluded = inquiry->excluded,
+		.party = inquiry->view,
 		.demanded = true, /* a LOOKUP waits for it, and not for long */
 	};
 	fetch_submit(inquiry->fs->fetch, &inquiry->request);
@@ -91,18 +93,46 @@ static int fetch_failure(struct inquiry *inquiry, const struct fetch_result *res
 
 /* ---- keeping what was found: where waiting for the disk harms only other lookups ---- */
 
-/* A small object came whole. */
-static int keep_chunk(struct inquiry *inquiry, const struct store_info *info)
+/* A small object came whole. No room for it, say: then it will be fetched again, which is no reason to fail here. */
+static void keep_chunk(struct inquiry *inquiry, struct object *object)
+{
+	if (inquiry->chunk &&
+	    store_object_put(object->store, 0, inquiry->chunk, (size_t)inquiry->size) == 0)
+		finish_if_due(object);
+}
+
+static int keep_in_store(struct inquiry *inquiry, const struct verify_tree *tree,
+			 struct store_info *info)
+{
+	struct object *object;
+	const void *front = NULL;
+	size_t len = 0;
+	int r;
+
+	if (tree)
+		front = verify_tree_front(tree, &len);
+	r = store_create(inquiry->fs->store, &inquiry->name, inquiry->size, front, len, info);
+	if (r < 0 || !inquiry->chunk)
+		return r;
+	r = object_get(inquiry->fs, info->id, &object);
+	if (r < 0)
+		return r;
+	keep_chunk(inquiry, object);
+	object_put(object);
+	return 0;
+}
+
+/* Takes over TREE in success. */
+static int keep_separate(struct inquiry *inquiry, struct verify_tree *tree, struct store_info *info)
 {
 	struct object *object;
 	int r;
 
-	r = object_get(inquiry->fs, info->id, &object);
+	r = separate_begin(inquiry->fs, inquiry->view, &inquiry->name, inquiry->size, tree, &object);
 	if (r < 0)
 		return r;
-	/* No room for it, say: then it will be fetched again, which is no reason to fail here. */
-	if (store_object_put(object->store, 0, inquiry->chunk, (size_t)inquiry->size) == 0)
-		finish_if_due(object);
+	keep_chunk(inquiry, object);
+	store_object_info(object->store, info);
 	object_put(object);
 	return 0;
 }
@@ -212,21 +242,19 @@ static void drop_proof(struct inquiry *inquiry)
 static void keep(struct work *work)
 {
 	struct inquiry *inquiry = container_of(work, struct inquiry, work);
-	bool attested = inquiry->name.kind == DIGEST_FSVERITY;
 	struct verify_tree *tree = NULL;
-	const void *front = NULL;
 	struct store_info info;
-	size_t len = 0;
 	int r = inquiry->proof_error;
 
-	if (r == 0 && attested)
+	if (r == 0 && inquiry->name.kind == DIGEST_FSVERITY)
 		r = check_proof(inquiry, &tree);
-	if (r == 0 && tree)
-		front = verify_tree_front(tree, &len);
-	if (r == 0)
-		r = store_create(inquiry->fs->store, &inquiry->name, inquiry->size, front, len, &info);
-	if (r == 0 && attested && inquiry->size <= CHUNK_SIZE && inquiry->size > 0)
-		r = keep_chunk(inquiry, &info);
+	if (r == 0 && inquiry->view) {
+		r = keep_separate(inquiry, tree, &info);
+		if (r == 0)
+			tree = NULL;
+	} else if (r == 0) {
+		r = keep_in_store(inquiry, tree, &info);
+	}
 	verify_tree_free(tree);
 	drop_proof(inquiry);
 	if (r == -EBADMSG)

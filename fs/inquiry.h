@@ -16,9 +16,10 @@ struct inquiry {
 	/* The owner's, set before inquiry_begin(). */
 	struct weightfs *fs;
 	struct digest_name name;
+	uint32_t view; /* what is found is for this one alone (fs/separate.h); 0: it goes to the store */
 	bool (*wanted)(struct inquiry *inquiry); /* as in struct fetch_ops */
 	/*
-	 * It is over; the inquiry is the owner's again. ERROR 0: INFO is the record that the store has now.
+	 * It is over; the inquiry is the owner's again. ERROR 0: INFO is what is known of it now.
 	 * -ENOENT: every source said no; -ECANCELED: not wanted any more; else it could not be found out.
 	 */
 	void (*ended)(struct inquiry *inquiry, int error, const struct store_info *info);

@@ -87,20 +87,50 @@ int object_tree(struct object *object, const struct verify_tree **tree)
 	return r;
 }
 
-static int load(struct weightfs *fs, uint64_t id, struct object **out)
+/* NULL: no memory. One reference; in no table. */
+static struct object *make(struct weightfs *fs, uint64_t id)
 {
 	struct object *object = calloc(1, sizeof(*object));
+
+	if (!object)
+		return NULL;
+	object->fs = fs;
+	object->id = id;
+	atomic_init(&object->references, 1);
+	layout_init(&object->layout);
+	pthread_mutex_init(&object->lock, NULL);
+	return object;
+}
+
+int object_adopt(struct weightfs *fs, struct store_object *store, struct verify_tree *tree,
+		 uint32_t view, struct object **out)
+{
+	struct store_info info;
+	struct object *object;
+
+	store_object_info(store, &info);
+	object = make(fs, info.id);
+	if (!object)
+		return -ENOMEM;
+	object->view = view;
+	object->store = store;
+	atomic_init(&object->tree, tree);
+	pthread_mutex_lock(&fs->objects->lock);
+	HASH_ADD(hh, fs->objects->table, id, sizeof(object->id), object);
+	pthread_mutex_unlock(&fs->objects->lock);
+	*out = object;
+	return 0;
+}
+
+static int load(struct weightfs *fs, uint64_t id, struct object **out)
+{
+	struct object *object = make(fs, id);
 	const struct verify_tree *tree;
 	struct store_info info;
 	int r;
 
 	if (!object)
 		return -ENOMEM;
-	object->fs = fs;
-	object->id = id;
-	atomic_init(&object->references, 1);
-	layout_init(&object->layout);
-	pthread_mutex_init(&object->lock, NULL);
 	r = store_object_open(fs->store, id, &object->store);
 	if (r < 0) {
 		destroy(object);

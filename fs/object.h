@@ -28,6 +28,7 @@ struct whole;
 struct object {
 	struct weightfs *fs;
 	uint64_t id;
+	uint32_t view; /* that fetches it for itself alone (fs/separate.h); 0: it is the store's, for all */
 	struct store_object *store;
 	atomic_uint references;  /* the last one goes under the table's lock */
 	atomic_uint handles;     /* open files: readahead is for them */
@@ -35,6 +36,7 @@ struct object {
 	unsigned int keeping, passing; /* protected by lock: open files, by what fs/quota.h says of them */
 	atomic_bool uncached;    /* the store did not take the last chunks */
 	atomic_bool said_uncached;
+	atomic_bool published;   /* of one that is a view's alone: it became the store's, or could not */
 	struct layout layout;    /* the tensors in it */
 	pthread_mutex_t lock;
 	struct flight *flights;  /* protected by lock: by chunk */
@@ -56,6 +58,12 @@ void objects_free(struct objects *objects);
 
 /* The object with ID, loaded if need be. 0 or -errno. Any thread. */
 int must_check object_get(struct weightfs *fs, uint64_t id, struct object **out);
+/*
+ * The object of STORE, a separate one of VIEW's, which nobody else has; with TREE, NULL if it is unattested. Takes over both in
+ * success. 0 or -ENOMEM.
+ */
+int must_check object_adopt(struct weightfs *fs, struct store_object *store, struct verify_tree *tree,
+			    uint32_t view, struct object **out);
 struct object *object_ref(struct object *object);
 void object_put(struct object *object); /* NULL is allowed */
 
@@ -95,6 +103,9 @@ void object_news(struct object *object, int error);
  */
 void pipeline_read(struct object *object, fuse_req_t request, uint64_t offset, size_t length,
 		   const struct chunk_run *runs, size_t n);
+/* The same for one that cannot be answered at once, as reading_try() has said. */
+void pipeline_wait(struct object *object, fuse_req_t request, uint64_t offset, size_t length,
+		   const struct chunk_run *runs, size_t n);
 /* How many chunks may be fetched ahead of one reader. */
 uint64_t pipeline_ahead_max(const struct object *object);
 /* Fetch RUN, what is absent of it, for nobody in particular. Without the object's lock, any thread. */
@@ -118,7 +129,10 @@ void whole_fetch(struct object *object, struct parked *waiter);
 
 /* ---- finish.c ---- */
 
-/* If all chunks are there but the object is not complete, or its SHA-256 is unknown: see to it in the background. */
+/*
+ * If all chunks are there but the object is not complete, or its SHA-256 is unknown, or it is a view's own and shall become
+ * the store's: see to it in the background.
+ */
 void finish_if_due(struct object *object);
 /*
  * OBJECT became complete, or more of its digests is known: of two objects that turn out to be the same the younger

@@ -109,6 +109,11 @@ void opening_completed(struct object *object)
 	struct node node = {.kind = NODE_OBJECT, .object = object->id};
 	int64_t last_open;
 
+	if (object->view) {
+		node.view = object->view;
+		drop_pages(fs, node_id(node), size);
+		return;
+	}
 	while (store_next_user(fs->store, object->id, node.view, &node.view, &last_open) == 0)
 		drop_pages(fs, node_id(node), size);
 }

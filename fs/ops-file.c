@@ -7,6 +7,8 @@
 #include "fs/passthrough.h"
 #include "fs/quota.h"
 #include "fs/reading.h"
+#include "fs/separate.h"
+#include "fs/refused.h"
 
 /* May it be opened at all, as things are? */
 static int may_open(const struct weightfs *fs, const struct ops_object *object)
@@ -47,10 +49,16 @@ void ops_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 	int r;
 
 	r = node.kind == NODE_OBJECT ? ops_find_object(fs, node, &found) : -ENOENT;
+	if (node.kind == NODE_OBJECT && (r == -ENOENT || r == -EACCES))
+		audit_refused(fs, request, found.view, &found.info.digests, &found.decision, "open");
 	if (r == 0)
 		r = may_open(fs, &found);
+	/* What it was before may have been released, or is not shared any more: the kernel looks it up anew. */
+	if (r == 0 && view_is_apart(found.view, &found.decision) && !found.info.separate &&
+	    !view_owns(fs, found.view, &found.info))
+		r = -ESTALE;
 	if (r == 0)
-		r = open_handle(fs, node.object, &object, &fi->fh);
+		r = open_handle(fs, found.info.id, &object, &fi->fh);
 	if (r < 0) {
 		fuse_reply_err(request, -r);
 		return;
@@ -94,7 +102,7 @@ static void read_complete(struct object *object, fuse_req_t request, uint64_t of
 	object_ref(object); /* once replied, the handle may be gone */
 	/* A complete object lacks nothing, but some of it may have to be verified again. */
 	if (reading_try(object, request, offset, size) == -EAGAIN)
-		pipeline_read(object, request, offset, size, NULL, 0);
+		pipeline_wait(object, request, offset, size, NULL, 0);
 	else if (!passthrough_active(object->fs->passthrough))
 		drop_stored(object, offset, size);
 	object_put(object);
@@ -159,6 +167,11 @@ void ops_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
 
 void ops_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	opening_end(fuse_req_userdata(request), fi->fh);
+	struct weightfs *fs = fuse_req_userdata(request);
+	bool separate = handle_get(fi->fh)->object->view;
+
+	opening_end(fs, fi->fh);
 	fuse_reply_err(request, 0);
+	if (separate)
+		separates_trim(fs);
 }

@@ -14,6 +14,7 @@
 #include "fs/access.h"
 #include "fs/ops.h"
 #include "fs/probe.h"
+#include "fs/refused.h"
 
 #define NOBODY_DIR "none" /* no local name: policy_origin_parse() refuses it */
 
@@ -47,7 +48,7 @@ static void lookup_root(struct weightfs *fs, fuse_req_t request, const char *nam
 		fuse_reply_err(request, ENOENT);
 }
 
-/* origin/<uid>: there for that uid and root alone. */
+/* origin/<uid>: there for that uid and root alone, if it is known who they are. */
 static void lookup_user(struct weightfs *fs, fuse_req_t request, const char *name)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(request);
@@ -61,80 +62,45 @@ static void lookup_user(struct weightfs *fs, fuse_req_t request, const char *nam
 	}
 	uid = strtoul(name, &end, 10);
 	snprintf(canonical, sizeof(canonical), "%lu", uid);
-	if (*end || strcmp(name, canonical) || uid >= (uid_t)-1 ||
-	    (ctx->uid != uid && ctx->uid != 0)) {
+	if (*end || strcmp(name, canonical) || uid >= (uid_t)-1) {
+		fuse_reply_err(request, ENOENT);
+		return;
+	}
+	if ((ctx->uid != uid && ctx->uid != 0) || ctx->pid == 0) {
+		audit_refused_view(fs, request, (uid_t)uid, NULL);
 		fuse_reply_err(request, ENOENT);
 		return;
 	}
 	reply_fixed(request, (struct node){ .kind = NODE_USER, .object = uid }, 0);
 }
 
-/* origin/<uid>/<dir>: the caller's own origin; root is a broker for everybody and finds any. */
+/*
+ * origin/<uid>/<dir>: the caller's own origin; a broker of that user, and root, finds any. Nothing of the store is looked
+ * at before that is clear: whether a view has been used shows neither in the answer nor by its time.
+ */
 static void lookup_view(struct weightfs *fs, fuse_req_t request, uid_t uid, const char *name)
 {
-	const struct fuse_ctx *ctx = fuse_req_ctx(request);
 	char origin[POLICY_ORIGIN_SIZE];
 	const struct view *view;
-	bool found = ctx->uid == 0;
+	struct policy *policy;
+	bool found;
 	int r;
 
 	if (policy_origin_from_dir(name, origin) < 0) {
 		fuse_reply_err(request, ENOENT);
 		return;
 	}
-	if (!found && ctx->uid == uid) {
-		struct policy *policy = policy_slot_get(fs->policy);
-		const char *own = access_origin(policy, request);
-
-		found = own && !strcmp(own, origin);
-		policy_unref(policy);
-	}
+	policy = policy_slot_get(fs->policy);
+	found = access_finds_view(policy, request, uid, origin);
+	policy_unref(policy);
+	if (!found)
+		audit_refused_view(fs, request, uid, name);
 	r = found ? view_of(fs->views, uid, origin, &view) : -ENOENT;
+	/* -ENOSPC: this user has used up its views. */
 	if (r < 0)
-		fuse_reply_err(request, r == -ENOENT ? ENOENT : EIO);
+		fuse_reply_err(request, r == -ENOENT || r == -ENOSPC ? ENOENT : EIO);
 	else
 		reply_fixed(request, (struct node){ .kind = NODE_VIEW, .view = view->number }, 0);
-}
-
-/* …/hash/<name>: the policy speaks first, and of what it denies nothing is looked at. */
-static void lookup_object(struct weightfs *fs, fuse_req_t request, uint32_t number,
-			  const char *text)
-{
-	const struct view *view = view_get(fs->views, number);
-	struct policy_decision decision;
-	struct digest_name name;
-	struct digest_pair pair;
-	struct store_info info;
-	int r;
-
-	if (!view || digest_name_parse(text, &name) < 0) {
-		fuse_reply_err(request, ENOENT);
-		return;
-	}
-	pair = digest_pair_of(&name);
-	decision = view_decide(fs, view, &pair);
-	r = view_refusal(&decision);
-	if (r < 0) {
-		stats_add(STAT_DENIED, 1);
-		fuse_reply_err(request, -r);
-		return;
-	}
-	r = store_lookup(fs->store, &name, &info);
-	/*
-	 * One whose front was lost is asked for like one that is not known; offline it can be seen, not read. To whom it
-	 * is denied by another digest hears that at once.
-	 */
-	if (r == 0)
-		decision = view_decide(fs, view, &info.digests);
-	if (r == 0 && info.lacks_front && !decision.cached && !fs->offline &&
-	    view_refusal(&decision) == 0)
-		probe_lookup(fs, number, &info.name, request);
-	else if (r == 0)
-		ops_reply_object(fs, request, number, &info);
-	else if (r == -ENOENT && !decision.cached && !fs->offline)
-		probe_lookup(fs, number, &name, request);
-	else
-		fuse_reply_err(request, r == -ENOENT ? ENOENT : EIO);
 }
 
 void ops_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
@@ -156,7 +122,7 @@ void ops_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
 		reply_fixed(request, (struct node){ .kind = NODE_HASH, .view = node.view },
 			    fs_timeout(fs));
 	else if (node.kind == NODE_HASH)
-		lookup_object(fs, request, node.view, name);
+		ops_lookup_object(fs, request, node.view, name);
 	else
 		fuse_reply_err(request, ENOENT);
 }
@@ -181,14 +147,7 @@ void ops_readlink(fuse_req_t request, fuse_ino_t ino)
 
 /* ---- READDIR ---- */
 
-struct listing {
-	fuse_req_t request;
-	char *data;
-	size_t size, used;
-};
-
-/* false: full. NEXT is where the listing goes on after this entry. */
-static bool add(struct listing *listing, const char *name, const struct stat *st, off_t next)
+bool ops_list(struct listing *listing, const char *name, const struct stat *st, off_t next)
 {
 	size_t needed = fuse_add_direntry(listing->request, listing->data + listing->used,
 					  listing->size - listing->used, name, st, next);
@@ -208,7 +167,7 @@ static void add_fixed(struct listing *listing, off_t offset, off_t at, const cha
 	if (offset >= at)
 		return;
 	ops_fill_fixed(node, &st);
-	add(listing, name, &st, at);
+	ops_list(listing, name, &st, at);
 }
 
 /* origin/ and origin/<uid>/: what is the caller's own. Root may look up more than it is shown. */
@@ -230,43 +189,6 @@ static void list_own(struct weightfs *fs, struct listing *listing, struct node n
 			  (struct node){ .kind = NODE_VIEW, .view = view->number });
 	}
 	policy_unref(policy);
-}
-
-struct objects_listing {
-	struct weightfs *fs;
-	const struct view *view;
-	struct listing *listing;
-};
-
-/* 1: full. */
-static int list_object(void *arg, const struct store_info *info)
-{
-	const struct objects_listing *objects = arg;
-	struct policy_decision decision = view_decide(objects->fs, objects->view, &info->digests);
-	struct digest_name name = digest_pair_name(&info->digests);
-	char text[DIGEST_NAME_SIZE];
-	struct stat st;
-
-	if (view_refusal(&decision) < 0 || !decision.list || (decision.cached && !info->complete))
-		return 0;
-	/* Known is not stored: a recursive grep must not download it. */
-	if (!info->complete && info->present == 0)
-		return 0;
-	digest_name_format(&name, text);
-	ops_fill_object(info, &st);
-	return add(objects->listing, text, &st, (off_t)info->id + 2) ? 0 : 1;
-}
-
-/* Offsets 1 and 2 are `.` and `..`, then an object's id + 2: stable while others come and go. */
-static void list_objects(struct weightfs *fs, struct listing *listing, uint32_t number,
-			 off_t offset)
-{
-	struct objects_listing objects = {fs, view_get(fs->views, number), listing};
-	uint64_t after = offset > 2 ? (uint64_t)offset - 2 : 0;
-
-	/* What could not be read is said in the log; the rest is listed. */
-	if (objects.view && store_each(fs->store, after, list_object, &objects) < 0)
-		log_debug("a listing is not all there is");
 }
 
 void ops_readdir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
@@ -298,7 +220,7 @@ void ops_readdir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
 		add_fixed(&listing, offset, 3, "hash",
 			  (struct node){ .kind = NODE_HASH, .view = node.view });
 	} else if (node.kind == NODE_HASH) {
-		list_objects(fs, &listing, node.view, offset);
+		ops_list_objects(fs, &listing, node.view, offset);
 	}
 	fuse_reply_buf(request, data, listing.used);
 }

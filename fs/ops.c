@@ -2,7 +2,10 @@
 #include "fs/ops.h"
 
 #include <string.h>
+#include "fs/budget.h"
 #include "fs/object.h"
+#include "fs/separate.h"
+#include "fs/refused.h"
 #include "fs/session.h"
 
 /* Constants of an object: nothing about it changes, so nothing tells when it was fetched, or by whom. */
@@ -15,19 +18,49 @@ double fs_timeout(const struct weightfs *fs)
 	return atomic_load(&fs->epochs) ? 3600 : 1;
 }
 
+double ops_timeout(const struct weightfs *fs, const struct policy_decision *decision)
+{
+	double timeout = fs_timeout(fs), held = (double)decision->wait_ms / 1000;
+
+	return held > 0 && held < timeout ? held : timeout;
+}
+
+static int find(struct weightfs *fs, uint64_t id, struct store_info *out)
+{
+	uint64_t heir;
+	int r;
+
+	r = store_get(fs->store, id, out);
+	/* It left the store, or was never there, but who has it open goes on. */
+	if (r == -ENOENT)
+		r = object_info_in_use(fs, id, out);
+	if (r != -ENOENT)
+		return r;
+	heir = separate_heir(fs, id);
+	return heir ? store_get(fs->store, heir, out) : -ENOENT;
+}
+
 int ops_find_object(struct weightfs *fs, struct node node, struct ops_object *out)
 {
 	int r;
 
 	out->view = view_get(fs->views, node.view);
-	r = out->view ? store_get(fs->store, node.object, &out->info) : -ENOENT;
-	/* It left the store, but who has it open goes on. */
-	if (r == -ENOENT && out->view)
-		r = object_info_in_use(fs, node.object, &out->info);
+	r = out->view ? find(fs, node.object, &out->info) : -ENOENT;
 	if (r < 0)
 		return r == -ENOENT ? -ESTALE : -EIO;
 	out->decision = view_decide(fs, out->view, &out->info.digests);
-	return view_refusal(&out->decision);
+	r = view_refusal(&out->decision);
+	if (r == 0 && budget_is_spent(fs, out->view) && !ops_has(fs, out->view, &out->info))
+		r = -ENOENT;
+	return r;
+}
+
+bool ops_has(struct weightfs *fs, const struct view *view, const struct store_info *info)
+{
+	if (info->separate)
+		return true;
+	return view->web ? view_owns(fs, view, info) :
+			   store_uses_object(fs->store, view->number, info->id);
 }
 
 void ops_fill_fixed(struct node node, struct stat *st)
@@ -74,15 +107,20 @@ void ops_reply_object(struct weightfs *fs, fuse_req_t request, uint32_t view,
 	if (of)
 		decision = view_decide(fs, of, &info->digests);
 	r = view_refusal(&decision);
+	if (r < 0 && of)
+		audit_refused(fs, request, of, &info->digests, &decision, "lookup");
 	if (r == 0 && decision.cached && !info->complete)
 		r = -ENOENT;
 	if (r < 0) {
 		fuse_reply_err(request, -r);
 		return;
 	}
-	/* No timeout on a partial one: the next open shall land on the complete node. */
-	if (info->complete)
-		entry.entry_timeout = entry.attr_timeout = fs_timeout(fs);
+	/*
+	 * No timeout on a partial one: the next open shall land on the complete node. A separate one becomes another; with a
+	 * budget names are to be asked for.
+	 */
+	if (info->complete && !info->separate && !budget_is_kept(fs, of))
+		entry.entry_timeout = entry.attr_timeout = ops_timeout(fs, &decision);
 	ops_fill_object(info, &entry.attr);
 	fuse_reply_entry(request, &entry);
 }

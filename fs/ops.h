@@ -32,6 +32,15 @@ struct ops_object {
  */
 int must_check ops_find_object(struct weightfs *fs, struct node node, struct ops_object *out);
 
+/*
+ * Does VIEW have the object already, so that it learns nothing from finding it? A web origin has what it fetched itself, any
+ * other what it opened.
+ */
+bool ops_has(struct weightfs *fs, const struct view *view, const struct store_info *info);
+
+/* How long the kernel may keep what DECISION allows: no longer than a grant holds. */
+double ops_timeout(const struct weightfs *fs, const struct policy_decision *decision);
+
 /* Attributes of a directory or symlink. */
 void ops_fill_fixed(struct node node, struct stat *st);
 void ops_fill_object(const struct store_info *info, struct stat *st);
@@ -39,6 +48,26 @@ void ops_fill_object(const struct store_info *info, struct stat *st);
 /* Answer a LOOKUP in view number VIEW with the object, if the policy lets it be seen. */
 void ops_reply_object(struct weightfs *fs, fuse_req_t request, uint32_t view,
 		      const struct store_info *info);
+
+/* A READDIR that is being answered. */
+struct listing {
+	fuse_req_t request;
+	char *data;
+	size_t size, used;
+};
+/* NEXT is where the listing goes on after this entry. False: it is full. */
+bool ops_list(struct listing *listing, const char *name, const struct stat *st, off_t next);
+
+/* ---- ops-hash.c: a view's hash/ ---- */
+/* Answer a LOOKUP of NAME in view number VIEW. */
+void ops_lookup_object(struct weightfs *fs, fuse_req_t request, uint32_t view, const char *name);
+/* What VIEW, which does not share it, has itself under NAME. 0, -ENOENT or -EIO. */
+int must_check ops_find_apart(struct weightfs *fs, const struct view *view,
+			      const struct digest_name *name, struct store_info *out);
+
+/* ---- ops-list.c ---- */
+/* What is listed in view number VIEW from OFFSET on; `.` and `..` are 1 and 2. */
+void ops_list_objects(struct weightfs *fs, struct listing *listing, uint32_t view, off_t offset);
 
 /* ---- ops-tree.c: directories and links ---- */
 void ops_lookup(fuse_req_t request, fuse_ino_t parent, const char *name);

@@ -5,6 +5,7 @@
  */
 #include "fs/probe.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <string.h>
 #include <uthash.h>
@@ -23,7 +24,15 @@ struct lookup {
 	uint32_t view;
 };
 
+/* Without holes, as it is compared by its bytes. */
+struct probe_key {
+	uint32_t view; /* 0: for the store */
+	struct digest_name name;
+};
+static_assert(sizeof(struct probe_key) == sizeof(uint32_t) + sizeof(struct digest_name), "no holes");
+
 struct probe {
+	struct probe_key key;
 	struct inquiry inquiry;
 	struct parked *askers; /* protected by the table's lock, like all of these */
 	bool asking;
@@ -168,14 +177,14 @@ static void clear_away(struct probes *probes, int64_t now)
  * With the lock held: the probe that ASKER has joined, or NULL when the answer is remembered, or there is no memory (ERROR).
  * BEGUN: it is new, and the caller's to start.
  */
-static struct probe *join(struct weightfs *fs, const struct digest_name *name,
+static struct probe *join(struct weightfs *fs, const struct probe_key *key,
 			  struct parked *asker, bool *begun, int *error)
 {
 	struct probes *probes = fs->probes;
 	int64_t now = clock_ms();
 	struct probe *probe;
 
-	HASH_FIND(hh, probes->table, name, sizeof(*name), probe);
+	HASH_FIND(hh, probes->table, key, sizeof(*key), probe);
 	if (probe && !probe->asking && probe->forget_ms > now) {
 		*error = probe->error;
 		return NULL;
@@ -188,11 +197,13 @@ static struct probe *join(struct weightfs *fs, const struct digest_name *name,
 			*error = -ENOMEM;
 			return NULL;
 		}
+		probe->key = *key;
 		probe->inquiry.fs = fs;
-		probe->inquiry.name = *name;
+		probe->inquiry.name = key->name;
+		probe->inquiry.view = key->view;
 		probe->inquiry.wanted = wanted;
 		probe->inquiry.ended = ended;
-		HASH_ADD(hh, probes->table, inquiry.name, sizeof(*name), probe);
+		HASH_ADD(hh, probes->table, key, sizeof(*key), probe);
 	}
 	if (*begun)
 		probe->asking = true;
@@ -201,15 +212,17 @@ static struct probe *join(struct weightfs *fs, const struct digest_name *name,
 	return probe;
 }
 
-void probe_ask(struct weightfs *fs, const struct digest_name *name, struct parked *asker)
+void probe_ask(struct weightfs *fs, uint32_t view, const struct digest_name *name,
+	       struct parked *asker)
 {
+	struct probe_key key = { view, *name };
 	struct probe *probe;
 	bool begun = false;
 	int error = 0;
 
 	asker->next = NULL;
 	pthread_mutex_lock(&fs->probes->lock);
-	probe = join(fs, name, asker, &begun, &error);
+	probe = join(fs, &key, asker, &begun, &error);
 	pthread_mutex_unlock(&fs->probes->lock);
 	if (!probe)
 		answer_all(fs, asker, error, NULL);
@@ -217,7 +230,7 @@ void probe_ask(struct weightfs *fs, const struct digest_name *name, struct parke
 		inquiry_begin(&probe->inquiry);
 }
 
-void probe_lookup(struct weightfs *fs, uint32_t view, const struct digest_name *name,
+void probe_lookup(struct weightfs *fs, uint32_t view, bool separate, const struct digest_name *name,
 		  fuse_req_t request)
 {
 	struct lookup *lookup = calloc(1, sizeof(*lookup));
@@ -229,16 +242,17 @@ void probe_lookup(struct weightfs *fs, uint32_t view, const struct digest_name *
 	parked_init(&lookup->parked, request, PARKED_WAIT, destroy_lookup);
 	lookup->view = view;
 	park(fs->parking, &lookup->parked, clock_ms() + PROBE_MS);
-	probe_ask(fs, name, &lookup->parked);
+	probe_ask(fs, separate ? view : 0, name, &lookup->parked);
 }
 
 char *probe_last_error(struct weightfs *fs, const struct digest_name *name)
 {
+	struct probe_key key = { 0, *name };
 	struct probe *probe;
 	char *copy = NULL;
 
 	pthread_mutex_lock(&fs->probes->lock);
-	HASH_FIND(hh, fs->probes->table, name, sizeof(*name), probe);
+	HASH_FIND(hh, fs->probes->table, &key, sizeof(key), probe);
 	if (probe && !probe->asking)
 		copy = strdup(probe->inquiry.message);
 	pthread_mutex_unlock(&fs->probes->lock);

@@ -16,17 +16,21 @@
 int must_check probes_new(struct probes **out);
 void probes_free(struct probes *probes); /* NULL is allowed; nothing may be on its way */
 
-/* Answer the LOOKUP of NAME in view VIEW: now, or when the sources have spoken. */
-void probe_lookup(struct weightfs *fs, uint32_t view, const struct digest_name *name,
+/*
+ * Answer the LOOKUP of NAME in view VIEW: now, or when the sources have spoken. SEPARATE: they are asked for that view alone,
+ * whatever is known of NAME, and it gets an object of its own (fs/separate.h).
+ */
+void probe_lookup(struct weightfs *fs, uint32_t view, bool separate, const struct digest_name *name,
 		  fuse_req_t request);
 
 /*
  * The same for ASKER, which is parked (fs/parking.h), a reference to which is taken over: 0 when NAME is in the store,
- * -ENOENT if no source has it, else why that is not known.
+ * -ENOENT if no source has it, else why that is not known. VIEW: for that one alone; 0: for the store.
  */
-void probe_ask(struct weightfs *fs, const struct digest_name *name, struct parked *asker);
+void probe_ask(struct weightfs *fs, uint32_t view, const struct digest_name *name,
+	       struct parked *asker);
 
-/* Why NAME was not found, to be freed; NULL: nothing is remembered. */
+/* Why NAME was not found, by those who ask for the store, to be freed; NULL: nothing is remembered. */
 char *probe_last_error(struct weightfs *fs, const struct digest_name *name);
 
 #endif

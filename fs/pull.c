@@ -45,7 +45,7 @@ int pull_find(struct weightfs *fs, const struct digest_name *name, const struct 
 	r = waiting_new(fs, of_read && of_read < deadline ? of_read : deadline, &waiting);
 	if (r < 0)
 		return r;
-	probe_ask(fs, name, parked_ref(waiting_parked(waiting)));
+	probe_ask(fs, 0, name, parked_ref(waiting_parked(waiting)));
 	return wait_for_answer(waiting, NULL, watch);
 }
 

@@ -169,7 +169,9 @@ static int use(struct handle *handle, struct store_uses *due)
 
 int quota_open(const struct ops_object *found, struct handle *handle)
 {
-	bool opens = found->info.name.kind == DIGEST_FSVERITY;
+	/* What a view fetched itself can be checked chunk by chunk since then, whatever others called it first. */
+	bool opens = found->info.name.kind == DIGEST_FSVERITY ||
+		     (view_is_apart(found->view, &found->decision) && !found->info.separate);
 	struct store_uses due;
 	int r;
 

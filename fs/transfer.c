@@ -29,6 +29,7 @@ struct transfer *transfer_new(struct object *object, uint64_t chunk, uint64_t ex
 		.first = chunk,
 		.count = 1,
 		.excluded = excluded,
+		.party = object->view,
 	};
 	return transfer;
 }

@@ -134,7 +134,10 @@ static int accept_result(struct whole *whole, struct verify_result *result)
 	if (r < 0)
 		return r;
 	object_set_tree(object, steal_pointer(result->tree));
-	finish_drop_twin(object);
+	if (object->view)
+		finish_if_due(object);
+	else
+		finish_drop_twin(object);
 	return 0;
 }
 
@@ -190,6 +193,7 @@ static void next_attempt(struct whole *whole, int error)
 			.ops = &size_ops,
 			.digests = object_digests(whole->object),
 			.excluded = whole->lied | whole->sized,
+			.party = whole->object->view,
 		};
 		fetch_submit(whole->object->fs->fetch, &whole->size_request);
 	} else {

@@ -398,3 +398,19 @@ bool policy_set_holds(const struct policy *policy, const char *set,
 	       (digests->has_fsverity &&
 		holds(policy, target, DIGEST_FSVERITY, &digests->fsverity));
 }
+
+int policy_each_shared(const struct policy *policy, const struct digest_name *after,
+		       int (*found)(void *arg, const struct digest_name *name), void *arg)
+{
+	size_t at = entry_bound(policy->entries, policy->n_entries, after, (uint64_t)UINT32_MAX + 1);
+	int r = 0;
+
+	while (at < policy->n_entries && r == 0) {
+		const struct entry *first = &policy->entries[at];
+
+		r = first->shared ? found(arg, &first->name) : 0;
+		while (at < policy->n_entries && compare_names(&policy->entries[at].name, &first->name) == 0)
+			at++;
+	}
+	return r;
+}

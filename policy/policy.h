@@ -42,6 +42,7 @@ struct policy_error {
 	char file[512];
 	unsigned int line, column; /* from 1; 0: the file as a whole */
 	char message[256];
+	char unread[512]; /* the file that could not be read, if that was it; else "" */
 };
 
 /* What sets by name are made of: `set NAME name CATALOG:PATTERN`. */
@@ -178,6 +179,13 @@ struct policy_probes policy_probes(const struct policy *policy, const char *orig
 bool policy_has_set(const struct policy *policy, const char *set);
 bool policy_set_holds(const struct policy *policy, const char *set,
 		      const struct digest_pair *digests);
+
+/*
+ * The digests of all sets that are `shared`, each once, by kind and digest, those behind AFTER, until FOUND returns other than 0,
+ * which is passed on; else 0.
+ */
+int policy_each_shared(const struct policy *policy, const struct digest_name *after,
+		       int (*found)(void *arg, const struct digest_name *name), void *arg);
 
 /* ---- explaining ---- */
 

@@ -186,13 +186,14 @@ void accounts_free(struct store *store)
 
 /* ---- held ---- */
 
-bool account_hold(struct store *store, const struct use *use, bool *recorded)
+bool account_hold(struct store *store, struct use *use, bool *recorded)
 {
 	struct account *account;
 	struct charge *charge;
 	bool held;
 
 	pthread_mutex_lock(&store->accounts_lock);
+	use->id = atomic_load(&use->object->charged);
 	account = account_find(store, use->view);
 	charge = account_charge_of(account, use->id);
 	held = charge && (use->quota == 0 || account->used <= use->quota);
@@ -215,12 +216,12 @@ void account_used(struct store *store, const struct use *use)
 	pthread_mutex_unlock(&store->accounts_lock);
 }
 
-void account_unhold(struct store *store, uint32_t view, uint64_t id)
+void account_unhold(struct store *store, uint32_t view, const struct store_object *object)
 {
 	struct charge *charge;
 
 	pthread_mutex_lock(&store->accounts_lock);
-	charge = account_charge_of(account_find(store, view), id);
+	charge = account_charge_of(account_find(store, view), atomic_load(&object->charged));
 	if (charge && charge->holds > 0)
 		charge->holds--;
 	pthread_mutex_unlock(&store->accounts_lock);
@@ -265,6 +266,39 @@ void accounts_change(struct store *store, uint64_t id, uint64_t size, bool pinne
 		charge->pinned = pinned;
 	}
 	pthread_mutex_unlock(&store->accounts_lock);
+}
+
+static bool move(struct account *account, uint64_t from, const struct store_info *to)
+{
+	struct charge *charge = account_charge_of(account, from);
+	uint64_t rank, holds;
+
+	if (!charge)
+		return false;
+	rank = charge->rank;
+	holds = charge->holds;
+	account_remove(account, charge);
+	charge = account_charge_of(account, to->id);
+	/* There is room: one was just removed. */
+	if (!charge)
+		charge = account_add(account, to->id, to->size, to->pinned);
+	charge->holds += holds;
+	if (charge->rank < rank)
+		charge->rank = rank;
+	return true;
+}
+
+bool account_move(struct store *store, uint32_t view, struct store_object *object,
+		  const struct store_info *to)
+{
+	bool moved;
+
+	pthread_mutex_lock(&store->accounts_lock);
+	moved = move(account_find(store, view), object->id, to);
+	if (moved)
+		atomic_store(&object->charged, to->id);
+	pthread_mutex_unlock(&store->accounts_lock);
+	return moved;
 }
 
 bool accounts_use(struct store *store, uint64_t id)

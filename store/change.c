@@ -52,7 +52,9 @@ int object_make_file(struct store_object *object)
 	uint64_t size = object->record.size;
 	int fd, r;
 
-	if (object->removed) {
+	if (object->separate) {
+		fd = separate_make_file(object);
+	} else if (object->removed) {
 		fd = store_file_anonymous(store, size);
 	} else {
 		r = object->record.file ? 0 : object_reserve(object, size, NULL);
@@ -189,7 +191,10 @@ int object_resize(struct store_object *object, uint64_t size)
 	struct map *map;
 	int r;
 
-	r = counted ? room_resize(store, object->id, record.size, size) : 0;
+	if (object->separate)
+		r = separate_resize(object, size);
+	else
+		r = counted ? room_resize(store, object->id, record.size, size) : 0;
 	if (r < 0)
 		return r;
 	r = map_new(size, &map);

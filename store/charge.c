@@ -135,6 +135,7 @@ int account_charge(struct store *store, struct use *use)
 	int r;
 
 	pthread_mutex_lock(&store->accounts_lock);
+	use->id = atomic_load(&use->object->charged);
 	r = charge_locked(store, use);
 	pthread_mutex_unlock(&store->accounts_lock);
 	return r;

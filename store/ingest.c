@@ -66,6 +66,12 @@ void store_ingest_abort(struct store_ingest *ingest)
 	free(ingest);
 }
 
+int ingest_resize(struct store_ingest *ingest, uint64_t size)
+{
+	room_unexpect(ingest->store, &ingest->arrival);
+	return room_expect(ingest->store, &ingest->arrival, size);
+}
+
 /* The complete one of those that have either digest, else any; made if there is none. */
 static int find_or_create(struct store *store, const struct digest_pair *digests, uint64_t size,
 			  uint64_t *id)

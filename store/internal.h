@@ -11,6 +11,7 @@
  *	evicting                 who goes next? One goes at a time
  *	naming                   making a record and removing one with its file: whose names are free?
  *	reserving                the sum of what objects take is compared with the limit
+ *	answering                a user's file in grants/ is read or replaced; taken with no other
  *
  * taken in this order. Readers of bytes and presence claim nothing and lock nothing.
  */
@@ -136,7 +137,7 @@ struct arrival {
 
 struct store {
 	char *path;
-	int lock_fd, objects_fd, tmp_fd;
+	int lock_fd, objects_fd, tmp_fd, grants_fd;
 	struct db *db;
 	uint8_t boot_id[STORE_BOOT_ID_SIZE];
 	uint64_t limit, keep_free;
@@ -146,7 +147,7 @@ struct store {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;	      /* a claim was given back, an object was loaded */
 	struct store_object *objects; /* protected by lock: the open ones, by id */
-	bool naming, reserving, evicting, recording; /* protected by lock: claims */
+	bool naming, reserving, evicting, recording, answering; /* protected by lock: claims */
 	struct resident *residents, *oldest; /* protected by lock: by id; by last use */
 	uint64_t used, taken, held, pinned; /* protected by lock: see resident.c */
 	uint64_t incoming;	    /* protected by lock: the room of arrivals */
@@ -160,11 +161,13 @@ struct store {
 	uint64_t last_rank;	  /* protected by accounts_lock: of all uses, see account.c */
 
 	struct sequence object_ids, view_ids;
+	struct user *users; /* claimed: naming: view.c */
 	struct store_doubts doubts; /* constant once it is open */
 };
 
 void store_claim(struct store *store, bool *claim);
 void store_unclaim(struct store *store, bool *claim);
+void users_free(struct store *store); /* view.c */
 int must_check store_next_id(struct store *store, struct sequence *sequence, uint64_t *out);
 
 /* ---- meta.c: the database as a whole ---- */
@@ -244,7 +247,9 @@ void residents_free(struct store *store);
 
 /* A view opens an object. */
 struct use {
-	uint64_t id, size;
+	const struct store_object *object;
+	uint64_t id; /* set: that it is charged for */
+	uint64_t size;
 	uint32_t view;
 	bool pinned;
 	uint64_t quota;	    /* 0: none */
@@ -260,16 +265,19 @@ struct use {
  */
 int must_check account_charge(struct store *store, struct use *use);
 /* Hold what is charged, if nothing has to be released. RECORDED: the disk has its use in this second. */
-bool must_check account_hold(struct store *store, const struct use *use, bool *recorded);
+bool must_check account_hold(struct store *store, struct use *use, bool *recorded);
 /* When the view used it last, if it is charged. */
 bool must_check account_last_use(struct store *store, uint32_t view, uint64_t id, int64_t *seconds);
 /* A held one: it was used last, at USE's time. */
 void account_used(struct store *store, const struct use *use);
-void account_unhold(struct store *store, uint32_t view, uint64_t id);
+void account_unhold(struct store *store, uint32_t view, const struct store_object *object);
 
 /* Claimed: the object. It left the store; it has another size, or is pinned or not any more. */
 void accounts_forget(struct store *store, uint64_t id);
 void accounts_change(struct store *store, uint64_t id, uint64_t size, bool pinned);
+/* What VIEW is charged for OBJECT it is charged for TO from now on. False: it is not charged. */
+bool must_check account_move(struct store *store, uint32_t view, struct store_object *object,
+			     const struct store_info *to);
 /* Does any view use it? */
 bool accounts_use(struct store *store, uint64_t id);
 
@@ -368,7 +376,7 @@ void map_free(struct map *map); /* and what it retired; NULL is allowed */
 enum store_presence map_get(const struct map *map, uint64_t chunk);
 /* What was there before. */
 enum store_presence map_set(struct map *map, uint64_t chunk, enum store_presence presence);
-/* To TO, if it is FROM. False: it is not. */
+/* To TO, if there is such a chunk, and it is FROM. False: it is not. */
 bool map_change(struct map *map, uint64_t chunk, enum store_presence from, enum store_presence to);
 /* Is every chunk PRESENT, by the bits? */
 bool map_is_full(const struct map *map);
@@ -389,7 +397,11 @@ struct store_object {
 	unsigned int sharing, exclusives; /* protected by lock: claims held; held or waited for */
 	bool changing;			  /* protected by lock: the exclusive claim is held */
 	struct record record; /* written under claim and lock: either is enough to read */
-	bool removed;	      /* as record */
+	bool removed;	      /* as record; of a separate one always */
+	bool separate;	      /* constant: it has no record (separate.c) */
+	atomic_uint_fast64_t charged; /* whose id views are charged for: its own, or that of what it was published as; written
+					 with accounts_lock */
+	struct store_ingest *ingest; /* written by the exclusive claim: the file of a separate one, until it is published */
 
 	_Atomic(struct map *) map; /* written by the exclusive claim */
 	atomic_int fd;		   /* written by the exclusive claim */
@@ -437,6 +449,29 @@ int must_check object_commit(struct store_object *object, const struct record *r
 int must_check object_make_partial(struct store_object *object);
 /* While it is loaded: its file FD has THERE bytes instead of its own size. What is below that is kept as hints. */
 void object_mend_size(struct store_object *object, int fd, uint64_t there);
+
+struct store_object *must_check object_new(struct store *store, uint64_t id);
+
+/* ---- separate.c: all with the exclusive claim ---- */
+
+/* The file of a separate object, with its room. The descriptor or -errno. */
+int must_check separate_make_file(struct store_object *object);
+/* Room for another size. */
+int must_check separate_resize(struct store_object *object, uint64_t size);
+/* The last reference went. Without a claim. */
+void separate_end(struct store_object *object);
+
+/* ---- own.c ---- */
+
+/* What was left behind by objects that are gone. Nobody else is here yet. */
+int must_check own_load(struct store *store);
+/* VIEW fetched all of OBJECT, which it is charged for, and which is TO now. */
+int must_check own_record(struct store_object *object, uint32_t view, const struct store_info *to);
+
+/* ---- ingest.c ---- */
+
+/* The room of an ingest that goes on with another size. -ENOSPC. */
+int must_check ingest_resize(struct store_ingest *ingest, uint64_t size);
 
 /* ---- doubt.c ---- */
 

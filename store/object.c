@@ -240,6 +240,8 @@ static void object_free(struct store_object *object)
 {
 	int fd = atomic_load(&object->fd);
 
+	if (object->separate)
+		separate_end(object);
 	cleanup_close(&fd);
 	for (size_t i = 0; i < object->n_old_fds; i++)
 		close(object->old_fds[i]);
@@ -259,7 +261,7 @@ static bool unref(struct store_object *object)
 	return true;
 }
 
-static struct store_object *object_new(struct store *store, uint64_t id)
+struct store_object *object_new(struct store *store, uint64_t id)
 {
 	struct store_object *object = calloc(1, sizeof(*object));
 
@@ -267,6 +269,7 @@ static struct store_object *object_new(struct store *store, uint64_t id)
 		return NULL;
 	object->store = store;
 	object->id = id;
+	atomic_init(&object->charged, id);
 	object->refs = 1;
 	object->loading = true;
 	atomic_store(&object->fd, -1);
@@ -356,6 +359,7 @@ static void describe(struct store_object *object, struct store_info *out)
 		.pinned = object->record.pinned,
 		.doubtful = object->record.doubtful,
 		.lacks_front = object->record.lacks_front,
+		.separate = object->separate,
 		.present =
 			object->record.complete ? object->record.size : atomic_load(&map->recorded),
 		.last_open = atomic_load(&object->last_open),

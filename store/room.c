@@ -129,6 +129,8 @@ static int load_all(struct store *store)
 	residents_sort(store);
 	if (r == 0)
 		r = accounts_load(&loading);
+	if (r == 0)
+		r = own_load(store);
 	free(loading.known);
 	return r;
 }

@@ -195,6 +195,10 @@ static int take_known(struct salvaging *salvaging, const uint8_t *key, size_t ke
 	case SCHEMA_VIEW_OF:
 		return copy_view(salvaging, schema_get_u32(value + 1), schema_get_u32(key + 1),
 				 key + 5, key_len - 5);
+	case SCHEMA_OWN: /* it may be of a use that was released: who fetched it does so again */
+		see(&salvaging->views, schema_get_u32(key + 1), STORE_VIEW_MAX);
+		see(&salvaging->objects, schema_get_u64(value + 1), STORE_ID_MAX);
+		return 0;
 	case SCHEMA_DOOMED: /* whether that is of today nobody knows: better a file too much */
 		return 0;
 	}

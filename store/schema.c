@@ -207,6 +207,7 @@ int schema_check(const uint8_t *key, size_t key_len, const uint8_t *value, size_
 		{SCHEMA_VIEW, 5, 5, 5, 5 + STORE_ORIGIN_MAX, true},
 		{SCHEMA_VIEW_OF, 5, 5 + STORE_ORIGIN_MAX, 5, 5, true},
 		{SCHEMA_DOOMED, 2 + DIGEST_SIZE, 2 + DIGEST_SIZE, 0, SIZE_MAX, false},
+		{SCHEMA_OWN, 6 + DIGEST_SIZE, 6 + DIGEST_SIZE, 9, 9, true},
 	};
 	struct record record;
 

@@ -17,6 +17,7 @@
  *	v view:u32                      1, uid:u32, origin
  *	w uid:u32 origin                1, view:u32
  *	d kind:u8 digest[32]            empty: the file of that name is being removed
+ *	h view:u32 kind:u8 digest[32]   1, id:u64: the view itself fetched all of that object, which it calls so
  *
  * a  Several objects can turn out to have one digest: they were first known by different names, and
  *    only the whole bytes told that they are the same. Each has its own entry and takes away only
@@ -26,6 +27,8 @@
  * p  One tiny key a chunk: putting one needs no lock and reads nothing. All go with one range delete.
  * d  Written in the batch that deletes the record, deleted after the file is. What a crash leaves is
  *    finished at the next open.
+ * h  Counts only together with `u`: what is released or removed is not owned any more. What that leaves behind goes at the
+ *    next open.
  *
  * When the database was damaged, what could be read of it is in a new one, but nothing about files and chunks: records
  * of files are made again from objects/, as doubtful (store/adopt.c). Types of keys that are not known there are copied
@@ -59,6 +62,7 @@ enum schema_type {
 	SCHEMA_VIEW = 'v',
 	SCHEMA_VIEW_OF = 'w',
 	SCHEMA_DOOMED = 'd',
+	SCHEMA_OWN = 'h',
 };
 
 struct schema_key {

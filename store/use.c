@@ -28,7 +28,7 @@ static int look(struct store_object *object, struct use *use)
 	bool removed;
 
 	pthread_mutex_lock(&store->lock);
-	removed = object->removed;
+	removed = object->removed && !object->separate;
 	use->size = object->record.size;
 	use->pinned = object->record.pinned;
 	pthread_mutex_unlock(&store->lock);
@@ -79,6 +79,13 @@ static void abandon(struct store *store, const struct use *use)
 	}
 }
 
+bool store_uses_object(struct store *store, uint32_t view, uint64_t id)
+{
+	int64_t last_use;
+
+	return account_last_use(store, view, id, &last_use);
+}
+
 bool store_sweep(struct store *store, unsigned int n)
 {
 	for (;;) {
@@ -115,7 +122,7 @@ int store_object_use(struct store_object *object, uint32_t view, uint64_t quota,
 {
 	struct store *store = object->store;
 	struct use use = {
-		.id = object->id,
+		.object = object,
 		.view = view,
 		.quota = quota,
 		.now = (int64_t)time(NULL),
@@ -141,7 +148,7 @@ int store_object_use(struct store_object *object, uint32_t view, uint64_t quota,
 
 void store_object_unuse(struct store_object *object, uint32_t view)
 {
-	account_unhold(object->store, view, object->id);
+	account_unhold(object->store, view, object);
 }
 
 /* ---- on the disk ---- */

@@ -312,20 +312,24 @@ static void test_kept_redirects(void **state)
 	struct source source = {0};
 	char url[32];
 
-	assert_null(redirect_find(&source, "a"));
-	redirect_keep(&source, "a", "x");
-	redirect_keep(&source, "a", "y");
-	assert_string_equal(redirect_find(&source, "a"), "y");
+	assert_null(redirect_find(&source, 0, "a"));
+	redirect_keep(&source, 0, "a", "x");
+	redirect_keep(&source, 0, "a", "y");
+	assert_string_equal(redirect_find(&source, 0, "a"), "y");
+	assert_null(redirect_find(&source, 7, "a")); /* what others asked for does not show */
+	redirect_keep(&source, 7, "a", "w");
+	redirect_forget(&source, 7, "a");
+	assert_string_equal(redirect_find(&source, 0, "a"), "y");
 	for (int i = 0; i < FETCH_REDIRECTS_KEPT; i++) {
 		snprintf(url, sizeof(url), "u%d", i);
-		redirect_keep(&source, url, "z");
+		redirect_keep(&source, 0, url, "z");
 	}
-	assert_null(redirect_find(&source, "a")); /* the oldest made room */
-	assert_string_equal(redirect_find(&source, "u0"), "z");
-	redirect_forget(&source, "u0");
-	assert_null(redirect_find(&source, "u0"));
+	assert_null(redirect_find(&source, 0, "a")); /* the oldest made room */
+	assert_string_equal(redirect_find(&source, 0, "u0"), "z");
+	redirect_forget(&source, 0, "u0");
+	assert_null(redirect_find(&source, 0, "u0"));
 	redirect_forget_all(&source);
-	assert_null(redirect_find(&source, "u1"));
+	assert_null(redirect_find(&source, 0, "u1"));
 }
 
 int main(void)

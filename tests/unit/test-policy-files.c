@@ -145,6 +145,28 @@ static void test_load_errors(void **state)
 	policy_unref(load("glob-of-nothing"));
 }
 
+/* Which file would have to be there for the load to go well. */
+static void test_unread(void **state)
+{
+	char name[600], text[700];
+	struct policy_error error;
+	struct policy *policy;
+
+	put("waits", "include no/such.rules\n");
+	assert_int_equal(policy_load("waits", NULL, &policy, &error), -ENOENT);
+	assert_string_equal(error.file, "waits");
+	assert_string_equal(error.unread, "no/such.rules");
+	put("wrong", "alow any to any\n");
+	assert_int_equal(policy_load("wrong", NULL, &policy, &error), -EINVAL);
+	assert_string_equal(error.unread, "");
+	/* None rather than a part of it. */
+	memset(name, 'x', sizeof(name));
+	snprintf(text, sizeof(text), "include %.200s/%.200s/%.200s\n", name, name, name);
+	put("long", text);
+	assert_int_equal(policy_load("long", NULL, &policy, &error), -ENOENT);
+	assert_string_equal(error.unread, "");
+}
+
 /* A folder that cannot be read may hold a deny line: an error, not an empty list. */
 static void test_locked_folder(void **state)
 {
@@ -255,8 +277,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_load),	    cmocka_unit_test(test_glob_order),
 		cmocka_unit_test(test_load_errors), cmocka_unit_test(test_locked_folder),
-		cmocka_unit_test(test_loops),	    cmocka_unit_test(test_paths),
-		cmocka_unit_test(test_reloads),
+		cmocka_unit_test(test_loops),	    cmocka_unit_test(test_reloads),
+		cmocka_unit_test(test_unread),
+		cmocka_unit_test(test_paths),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
