@@ -15,7 +15,7 @@ from harness import cli, process, reader
 from harness.disk import LOSE_LOG, Disk
 from harness.models import unknown_digest
 from harness.mount import Booted
-from harness.paths import MIB, WEIGHTFS
+from harness.paths import MIB, SANITIZER, WEIGHTFS
 from harness.poll import holds_for, wait_until
 from test_rebuild import DAMAGES
 
@@ -389,7 +389,7 @@ def test_a_flood_is_bounded(asked):
     assert 0 < len(told) <= 128
     assert {int(entry["digest"], 16) for entry in told} == set(range(COUNT - len(told), COUNT)), "the oldest go"
     assert len(asked.pending(uid=BOB)) == 1, "of this view alone"
-    assert asked.mounted.memory_peak() - before < 16 * MIB
+    assert SANITIZER or asked.mounted.memory_peak() - before < 16 * MIB
 
 
 def test_watching(small, medium, asked, watcher):
