@@ -76,6 +76,12 @@ int command_ask(const struct command *command, int argc, char **argv,
 
 /* A line of --json. */
 void command_print_json(const json_t *json);
+/* For control_call(), which gives it ARG, a struct command_printing: each line as JSON, if that is wanted, or by PRINT. */
+struct command_printing {
+	bool json;
+	void (*print)(const json_t *line);
+};
+int command_print_line(void *arg, json_t *line);
 
 /* TEXT, a user's number for --uid (NULL: none), into REQUEST. 0, or -EINVAL, logged. */
 int must_check command_put_uid(json_t *request, const char *text);

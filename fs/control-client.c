@@ -110,6 +110,7 @@ static int run_here(const struct settings *settings, struct config *config, json
 		.request = request,
 		.fd = fd,
 		.privileged = true,
+		.pid = getpid(),
 		.emit = emit_here,
 		.arg = call,
 	};

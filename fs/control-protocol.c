@@ -148,6 +148,14 @@ static int emit(struct operation *operation, json_t *line)
 	return r;
 }
 
+static pid_t peer_pid(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ? 0 : peer.pid;
+}
+
 /* Who will send nothing more is not waited with. */
 static bool listens(struct operation *operation)
 {
@@ -178,6 +186,7 @@ void conversation_serve(struct conversation *conversation, const char *line, siz
 		.store = fs->store,
 		.fs = fs,
 		.fd = passed,
+		.pid = peer_pid(conversation->fd),
 		.emit = emit,
 		.listens = listens,
 		.arg = conversation,

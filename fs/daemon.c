@@ -9,6 +9,7 @@
 #include "fs/asking.h"
 #include "fs/budget.h"
 #include "fs/caller.h"
+#include "fs/audit.h"
 #include "fs/control.h"
 #include "fs/handle.h"
 #include "fs/kept.h"
@@ -108,6 +109,23 @@ static int start_view(struct weightfs *fs, const char *origin)
 	return r;
 }
 
+static int start_audit(struct weightfs *fs)
+{
+	struct audit_options options = {
+		.file = fs->config.audit.file,
+		.web_origins = fs->config.audit.web_origins,
+		.rate = fs->config.audit.rate,
+	};
+
+	return fs->config.audit.none ? 0 : audit_new(&options, &fs->audit);
+}
+
+/* A policy came into force: the kernel shall ask again for what it knows. */
+static void policy_loaded(void *arg)
+{
+	session_forget_names(arg);
+}
+
 int daemon_start(struct weightfs *fs, const struct settings *settings, struct config *config,
 		 struct policy_slot *policy)
 {
@@ -134,6 +152,8 @@ int daemon_start(struct weightfs *fs, const struct settings *settings, struct co
 	if (r < 0)
 		return r;
 	r = start_fetch(fs);
+	if (r == 0)
+		r = start_audit(fs);
 	if (r < 0)
 		return r;
 	if ((r = workqueue_new(verifier_count(), "verify", &fs->verifiers)) < 0 ||
@@ -153,6 +173,9 @@ int daemon_start(struct weightfs *fs, const struct settings *settings, struct co
 		if (r < 0)
 			return log_error_errno(r, "origin %s", settings->origin);
 	}
+	r = policy_slot_follow(fs->policy, policy_loaded, fs);
+	if (r < 0)
+		return log_error_errno(r, "the policy cannot be followed");
 	return control_new(fs, settings->socket, &fs->control);
 }
 
@@ -160,6 +183,7 @@ void daemon_stop(struct weightfs *fs)
 {
 	atomic_store(&fs->stopping, true);
 	control_free(fs->control);
+	policy_slot_unfollow(fs->policy);
 	/* Ends every transfer; what has come already is verified, stored and answered. */
 	fetch_stop(fs->fetch);
 	workqueue_free(fs->verifiers);
@@ -182,6 +206,7 @@ void daemon_stop(struct weightfs *fs)
 	callers_free(fs->callers);
 	pool_free(fs->pool);
 	store_close(fs->store);
+	audit_free(fs->audit); /* whoever answered requests has ended */
 	policy_slot_free(fs->policy);
 	config_free(&fs->config);
 }

@@ -24,6 +24,7 @@
 
 struct asking;
 struct callers;
+struct audit;
 struct control;
 struct kept;
 struct objects;
@@ -55,6 +56,7 @@ struct weightfs {
 	struct pendings *pendings; /* what users are asked about */
 	struct asking *asking;
 	struct control *control;
+	struct audit *audit; /* NULL: none */
 	struct fuse_session *session;
 	uint32_t single_view; /* -o origin=: the view that the mount is; 0: every caller has its own */
 	bool offline;

@@ -35,7 +35,8 @@ static const struct command commands[] = {
 	{ "grants", "[--json] [--uid UID]", "list them", command_grants },
 	{ "agent", "[--prompt CMD] [--for TIME] [--uid UID]", "ask about what is pending, as it comes",
 	  command_agent },
-	{ "explain", "[--json] PATH|DIGEST", "why does it open, or not?", command_explain },
+	{ "explain", "[--json] [--as ORIGIN] [--uid N] PATH|DIGEST",
+	  "why does it open, or not?", command_explain },
 	{ "reload", "[--json] [MOUNTPOINT]", "let the daemon read its policy again", command_reload },
 	{ "metrics", "[--json] [MOUNTPOINT]", "what the daemon counts, for Prometheus", command_metrics },
 };

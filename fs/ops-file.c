@@ -8,6 +8,7 @@
 #include "fs/quota.h"
 #include "fs/reading.h"
 #include "fs/separate.h"
+#include "fs/refused.h"
 
 /* May it be opened at all, as things are? */
 static int may_open(const struct weightfs *fs, const struct ops_object *object)
@@ -48,6 +49,8 @@ void ops_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 	int r;
 
 	r = node.kind == NODE_OBJECT ? ops_find_object(fs, node, &found) : -ENOENT;
+	if (node.kind == NODE_OBJECT && (r == -ENOENT || r == -EACCES))
+		audit_refused(fs, request, found.view, &found.info.digests, &found.decision, "open");
 	if (r == 0)
 		r = may_open(fs, &found);
 	/* What it was before may have been released, or is not shared any more: the kernel looks it up anew. */

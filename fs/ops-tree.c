@@ -14,6 +14,7 @@
 #include "fs/access.h"
 #include "fs/ops.h"
 #include "fs/probe.h"
+#include "fs/refused.h"
 
 #define NOBODY_DIR "none" /* no local name: policy_origin_parse() refuses it */
 
@@ -61,8 +62,12 @@ static void lookup_user(struct weightfs *fs, fuse_req_t request, const char *nam
 	}
 	uid = strtoul(name, &end, 10);
 	snprintf(canonical, sizeof(canonical), "%lu", uid);
-	if (*end || strcmp(name, canonical) || uid >= (uid_t)-1 ||
-	    (ctx->uid != uid && ctx->uid != 0) || ctx->pid == 0) {
+	if (*end || strcmp(name, canonical) || uid >= (uid_t)-1) {
+		fuse_reply_err(request, ENOENT);
+		return;
+	}
+	if ((ctx->uid != uid && ctx->uid != 0) || ctx->pid == 0) {
+		audit_refused_view(fs, request, (uid_t)uid, NULL);
 		fuse_reply_err(request, ENOENT);
 		return;
 	}
@@ -88,6 +93,8 @@ static void lookup_view(struct weightfs *fs, fuse_req_t request, uid_t uid, cons
 	policy = policy_slot_get(fs->policy);
 	found = access_finds_view(policy, request, uid, origin);
 	policy_unref(policy);
+	if (!found)
+		audit_refused_view(fs, request, uid, name);
 	r = found ? view_of(fs->views, uid, origin, &view) : -ENOENT;
 	/* -ENOSPC: this user has used up its views. */
 	if (r < 0)

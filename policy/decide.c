@@ -186,16 +186,26 @@ static const struct pattern *find_pattern(const struct pattern *patterns, size_t
 	return NULL;
 }
 
+/* Only if a site is a part of the host, which few are, is the list of suffixes looked at: that is the slower one. */
 static void visit_site(const struct policy *policy, const char *origin, size_t scheme,
 		       void (*visit)(void *arg, const struct pattern *pattern), void *arg)
 {
 	const struct pattern *sites = policy->patterns + policy->n_patterns - policy->n_site;
-	char host[POLICY_HOST_SIZE];
-	const char *domain = policy_host(origin, host) ? policy_registrable(host) : NULL;
 	const struct pattern *found = NULL;
+	char host[POLICY_HOST_SIZE];
+	const char *domain = host, *dot;
 
-	if (domain)
+	if (!policy_host(origin, host))
+		return;
+	found = find_pattern(sites, policy->n_site, origin, scheme, host);
+	while (!found && (dot = strchr(domain, '.'))) {
+		domain = dot + 1;
 		found = find_pattern(sites, policy->n_site, origin, scheme, domain);
+	}
+	domain = found ? policy_registrable(host) : NULL;
+	if (!domain)
+		return;
+	found = find_pattern(sites, policy->n_site, origin, scheme, domain);
 	if (found)
 		visit(arg, found);
 }
@@ -382,4 +392,20 @@ bool policy_set_holds(const struct policy *policy, const char *set,
 	return (digests->has_sha256 && holds(policy, target, DIGEST_SHA256, &digests->sha256)) ||
 	       (digests->has_fsverity &&
 		holds(policy, target, DIGEST_FSVERITY, &digests->fsverity));
+}
+
+int policy_each_shared(const struct policy *policy, const struct digest_name *after,
+		       int (*found)(void *arg, const struct digest_name *name), void *arg)
+{
+	size_t at = entry_bound(policy->entries, policy->n_entries, after, (uint64_t)UINT32_MAX + 1);
+	int r = 0;
+
+	while (at < policy->n_entries && r == 0) {
+		const struct entry *first = &policy->entries[at];
+
+		r = first->shared ? found(arg, &first->name) : 0;
+		while (at < policy->n_entries && compare_names(&policy->entries[at].name, &first->name) == 0)
+			at++;
+	}
+	return r;
 }

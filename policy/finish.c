@@ -96,11 +96,12 @@ static void sort_rule_targets(struct policy *policy)
 {
 	for (size_t i = 0; i < policy->n_rules; i++) {
 		struct rule *rule = &policy->rules[i];
-		uint32_t *targets = policy->rule_targets + rule->first;
+		uint32_t *targets;
 		size_t kept = 0;
 
 		if (rule->n == 0)
 			continue;
+		targets = policy->rule_targets + rule->first;
 		sort(targets, rule->n, sizeof(*targets), compare_numbers);
 		for (size_t j = 0; j < rule->n; j++) {
 			if (kept == 0 || targets[kept - 1] != targets[j])

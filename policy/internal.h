@@ -291,6 +291,8 @@ int policy_out_of_memory(struct parser *parser); /* returns -ENOMEM */
 int must_check policy_take(struct parser *parser, const char *expected, struct word *word);
 int must_check policy_take_keyword(struct parser *parser, const char *keyword);
 int must_check policy_take_end(struct parser *parser);
+/* Is PATH components with one slash between each two, none of them empty, `.` or `..`? */
+bool policy_components_valid(const char *path);
 /* WORD as an origin. */
 int must_check policy_take_origin(struct parser *parser, const struct word *word,
 				  char origin[POLICY_ORIGIN_SIZE]);

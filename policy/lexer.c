@@ -74,6 +74,7 @@ int policy_fail(struct policy_error *error, const struct place *place, const cha
 	cut = utf8_cut(place->file, strlen(place->file), sizeof(error->file) - 1);
 	memcpy(error->file, place->file, cut);
 	error->file[cut] = '\0';
+	error->unread[0] = '\0';
 	error->line = place->line;
 	error->column = place->column;
 	return -EINVAL;

@@ -142,8 +142,13 @@ static size_t folder_length(const char *file)
 int policy_file_error(struct policy_error *error, const struct place *place, int r,
 		      const char *path)
 {
+	size_t size = strlen(path) + 1;
+
 	errno = -r;
 	(void)policy_fail(error, place, "%s: %m", path);
+	/* A part of a path would be another one. */
+	if (size <= sizeof(error->unread))
+		memcpy(error->unread, path, size);
 	return r;
 }
 

@@ -47,22 +47,10 @@ static int parse_user(struct parser *parser, const struct word *word, uint32_t *
 	return 0;
 }
 
-/* As the kernel writes it: absolute, each component once and not `.` or `..`, no slash at the end but of the root. */
+/* As the kernel writes it. */
 static bool cgroup_valid(const char *path)
 {
-	if (path[0] != '/')
-		return false;
-	while (path[1]) {
-		size_t len = strcspn(path + 1, "/");
-
-		if (len == 0 || (len == 1 && path[1] == '.') ||
-		    (len == 2 && path[1] == '.' && path[2] == '.'))
-			return false;
-		path += 1 + len;
-		if (*path && !path[1])
-			return false;
-	}
-	return true;
+	return path[0] == '/' && (!path[1] || policy_components_valid(path + 1));
 }
 
 /* Of a unit that can have processes or start them; a template itself never runs. */

@@ -101,21 +101,6 @@ bool policy_name_matches(const char *pattern, const char *name)
 	return fnmatch(front, begin, FNM_PATHNAME) == 0;
 }
 
-/* CATALOG ":" components with a slash between each two, none of them empty, `.` or `..`. */
-static bool pattern_valid(const char *pattern)
-{
-	for (;;) {
-		size_t len = strcspn(pattern, "/");
-
-		if (len == 0 || (len == 1 && pattern[0] == '.') ||
-		    (len == 2 && pattern[0] == '.' && pattern[1] == '.'))
-			return false;
-		if (!pattern[len])
-			return true;
-		pattern += len + 1;
-	}
-}
-
 struct filling {
 	struct draft *draft;
 	uint32_t set;
@@ -166,7 +151,7 @@ static int parse_names(struct parser *parser, uint32_t set)
 	colon = policy_word_copy(&word, text, sizeof(text)) ? strchr(text, ':') : NULL;
 	if (colon)
 		*colon = '\0';
-	if (!colon || !policy_name_valid(text) || !pattern_valid(colon + 1))
+	if (!colon || !policy_name_valid(text) || !policy_components_valid(colon + 1))
 		return policy_unexpected(parser, &word, "CATALOG:PATTERN such as hub:Qwen/*");
 	return set_of_names(parser, set, &word, text, colon + 1);
 }

@@ -54,6 +54,20 @@ int policy_take_end(struct parser *parser)
 	return word.len ? policy_unexpected(parser, &word, "the end of the line") : 0;
 }
 
+bool policy_components_valid(const char *path)
+{
+	for (;;) {
+		size_t len = strcspn(path, "/");
+
+		if (len == 0 || (len == 1 && path[0] == '.') ||
+		    (len == 2 && path[0] == '.' && path[1] == '.'))
+			return false;
+		if (!path[len])
+			return true;
+		path += len + 1;
+	}
+}
+
 /* ---- origins ---- */
 
 static int bad_origin(struct parser *parser, const struct word *word, int r, const char *reason)

@@ -42,6 +42,7 @@ struct policy_error {
 	char file[512];
 	unsigned int line, column; /* from 1; 0: the file as a whole */
 	char message[256];
+	char unread[512]; /* the file that could not be read, if that was it; else "" */
 };
 
 /* What sets by name are made of: `set NAME name CATALOG:PATTERN`. */
