@@ -260,6 +260,28 @@ def test_it_ends(small, medium, asked):
     wait_until(lambda: small.sha256 not in open(path).read(), "written down")
 
 
+def refused(path):
+    try:
+        os.stat(path)
+        return False
+    except PermissionError:
+        return True
+
+
+@pytest.mark.parametrize("how", ["revoke", "deny", "end"])
+def test_what_the_kernel_remembers(small, asked, how):
+    """Attributes of a complete object are kept by the kernel: not for longer than the grant holds."""
+    path = asked.path(small.sha256, "translator")
+    asked.ok("grant", *(["--for", "4s"] if how == "end" else []), "translator", small.sha256)
+    assert asked.opens(small, view="translator")
+    wait_until(lambda: cli.record_of(asked.mounted.store, small)["state"] == "complete", "complete")
+    assert not refused(path)  # on the complete node, with a timeout
+    if how != "end":
+        asked.ok(how, "translator", small.sha256)
+        assert refused(path)
+    wait_until(lambda: refused(path), "it is over, and nobody opened it since")
+
+
 def test_a_restart_keeps_it(small, medium, asked):
     asked.ok("grant", WEB, small.sha256)
     asked.ok("deny", WEB, medium.sha256)
