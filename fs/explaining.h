@@ -30,6 +30,8 @@ int explain_where(struct operation *operation, const char *topic, const char *wh
  * the policy without). -EPERM: it is not the caller's to know.
  */
 int must_check explain_caller(struct explaining *explaining);
+/* Where the policy asks: what the user answered about DIGESTS, folded into the decision. */
+int must_check explain_grants(struct explaining *explaining, const struct digest_pair *digests);
 /* What the origin uses and may use, what it may look for, and whether anything is fetched. */
 int must_check explain_limits(struct explaining *explaining);
 

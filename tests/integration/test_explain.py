@@ -121,6 +121,15 @@ def test_what_has_to_be_granted(small, mount, server):
     mounted = mount(server, policy=f"caller any is local\nask local to {small.sha256}\nallow local to any\n")
     status, told = explain(mounted, small.sha256)
     assert (status, told["decision"]["decision"], told["result"]["errno"]) == (1, "ask", "EACCES")
+    assert told["grants"]["answer"] is None
+    cli.ok("grant", "--store", mounted.store, "--for", "1h", "local", small.sha256)
+    status, told = explain(mounted, small.sha256)
+    assert (status, told["grants"]["answer"], told["result"]["opens"]) == (0, "grant", True)
+    assert 3500 < told["grants"]["seconds"] <= 3600
+    cli.ok("deny", "--store", mounted.store, "local", small.sha256)
+    status, told = explain(mounted, small.sha256)
+    assert (status, told["grants"]["answer"], told["result"]["errno"]) == (1, "deny", "EACCES")
+    assert "said no" in told["result"]["text"]
 
 
 def test_brokers_ask_for_their_own_user(small, mount, server):
