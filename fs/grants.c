@@ -158,68 +158,77 @@ int grants_load(struct grants *grants, struct store *store, uid_t uid, const cha
 	return r;
 }
 
-/* ---- deciding ---- */
+/* ---- deciding: all but the last with the lock held ---- */
 
-/* With the lock held. */
-static enum grants_answer say(struct answer *answer, struct grants_time now, bool *expired)
+static bool is_over(struct answer *answer, struct grants_time now, struct grants_said *said)
 {
-	if (answer->until == 0)
-		return answer->refused ? GRANTS_NO : GRANTS_YES;
-	if (answer->until <= now.wall || answer->until_boot <= now.boot) {
-		if (!atomic_exchange(&answer->over, true))
-			*expired = true;
+	bool over = answer->until <= now.wall || answer->until_boot <= now.boot;
+
+	if (over && !atomic_exchange(&answer->over, true))
+		said->expired = (struct store_grant){
+			.about = answer->about,
+			.refused = answer->refused,
+			.made = answer->made,
+			.until = answer->until,
+		};
+	return atomic_load(&answer->over) || answer->made > now.wall;
+}
+
+/* ANSWER is about the object: what is said is that, too. No goes before yes. */
+static void add(struct answer *answer, struct grants_time now, struct grants_said *said)
+{
+	int64_t seconds = 0;
+
+	if (answer->until != 0) {
+		if (is_over(answer, now, said))
+			return;
+		seconds = answer->until - now.wall;
+		if (answer->until_boot - now.boot < seconds)
+			seconds = answer->until_boot - now.boot;
 	}
-	if (atomic_load(&answer->over) || answer->made > now.wall)
-		return GRANTS_NONE;
-	return answer->refused ? GRANTS_NO : GRANTS_YES;
+	if (answer->refused)
+		said->answer = GRANTS_NO;
+	else if (said->answer == GRANTS_NONE)
+		said->answer = GRANTS_YES;
+	if (seconds && (said->seconds == 0 || seconds < said->seconds))
+		said->seconds = seconds;
 }
 
-static enum grants_answer both(enum grants_answer a, enum grants_answer b)
-{
-	return a > b ? a : b;
-}
-
-/* With the lock held. */
-static enum grants_answer about_digest(const struct answers *answers, enum digest_kind kind,
-				       const struct digest *digest, struct grants_time now, bool *expired)
+static void add_digest(struct answers *answers, enum digest_kind kind, const struct digest *digest,
+		       struct grants_time now, struct grants_said *said)
 {
 	struct store_about about = {.digest = {kind, *digest}};
 	struct answer *answer =
 		bsearch(&about, answers->items, answers->n_digests, sizeof(answers->items[0]), compare);
 
-	return answer ? say(answer, now, expired) : GRANTS_NONE;
+	if (answer)
+		add(answer, now, said);
 }
 
-/* With the lock held. Of two sets that hold the object, the one about which was said no counts. */
-static enum grants_answer about_sets(struct answers *answers, const struct policy *policy,
-				     const struct digest_pair *digests, struct grants_time now,
-				     bool *expired)
+static void add_sets(struct answers *answers, const struct policy *policy,
+		     const struct digest_pair *digests, struct grants_time now, struct grants_said *said)
 {
-	enum grants_answer answer = GRANTS_NONE;
-
 	for (size_t i = answers->n_digests; i < answers->n; i++) {
 		if (policy_set_holds(policy, answers->items[i].about.set, digests))
-			answer = both(answer, say(&answers->items[i], now, expired));
+			add(&answers->items[i], now, said);
 	}
-	return answer;
 }
 
-enum grants_answer grants_answer(struct grants *grants, const struct policy *policy,
-				 const struct digest_pair *digests, struct grants_time now, bool *expired)
+struct grants_said grants_ask(struct grants *grants, const struct policy *policy,
+			      const struct digest_pair *digests, struct grants_time now)
 {
-	enum grants_answer answer = GRANTS_NONE;
+	struct grants_said said = {.answer = GRANTS_NONE};
 	struct answers *answers;
 
-	/* A call of policy/ with a lock, but one that takes none itself. */
+	/* A call of policy/ with a lock held, but one that takes none itself. */
 	pthread_rwlock_rdlock(&grants->lock);
 	answers = grants->answers;
 	if (answers && digests->has_sha256)
-		answer = about_digest(answers, DIGEST_SHA256, &digests->sha256, now, expired);
+		add_digest(answers, DIGEST_SHA256, &digests->sha256, now, &said);
 	if (answers && digests->has_fsverity)
-		answer = both(answer, about_digest(answers, DIGEST_FSVERITY, &digests->fsverity, now,
-						   expired));
-	if (answers && answer == GRANTS_NONE)
-		answer = about_sets(answers, policy, digests, now, expired);
+		add_digest(answers, DIGEST_FSVERITY, &digests->fsverity, now, &said);
+	if (answers && said.answer == GRANTS_NONE)
+		add_sets(answers, policy, digests, now, &said);
 	pthread_rwlock_unlock(&grants->lock);
-	return answer;
+	return said;
 }

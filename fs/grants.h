@@ -37,13 +37,15 @@ void grants_free(struct grants *grants);	 /* NULL is allowed */
 /* From now on it is what the store has for UID and ORIGIN; NOW: the time. 0 or -errno, then nothing is answered. */
 int must_check grants_load(struct grants *grants, struct store *store, uid_t uid, const char *origin,
 			   struct grants_time now);
-/*
- * What holds for DIGESTS; sets are POLICY's. EXPIRED (set or left alone): an answer was found to be over for the first
- * time.
- */
-enum grants_answer grants_answer(struct grants *grants, const struct policy *policy,
-				 const struct digest_pair *digests, struct grants_time now,
-				 bool *expired);
+struct grants_said {
+	enum grants_answer answer;
+	int64_t seconds;	    /* GRANTS_YES: for how long at most; 0: for ever */
+	struct store_grant expired; /* found to be over for the first time: but for its uid and origin; until 0: none */
+};
+
+/* What holds for DIGESTS; sets are POLICY's. */
+struct grants_said grants_ask(struct grants *grants, const struct policy *policy,
+			      const struct digest_pair *digests, struct grants_time now);
 
 /* Is GRANT over, or not to be believed, at NOW, by the wall clock alone? */
 bool grants_is_over(const struct store_grant *grant, int64_t wall);

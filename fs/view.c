@@ -180,33 +180,34 @@ const struct view *view_get(struct views *views, uint32_t number)
 }
 
 /* What is over leaves the disk: it shall not hold again, should the clock be set back before the next start. */
-struct pruning {
+struct ending {
 	struct work work;
 	struct weightfs *fs;
-	uid_t uid;
+	struct store_grant grant;
 };
 
-static void prune(struct work *work)
+static void end(struct work *work)
 {
-	struct pruning *pruning = container_of(work, struct pruning, work);
-	size_t dropped;
+	struct ending *ending = container_of(work, struct ending, work);
 
-	if (store_grant_drop(pruning->fs->store, pruning->uid, NULL, NULL, &dropped) < 0)
-		log_warning("answers of uid %u that are over stay on the disk", pruning->uid);
-	session_forget_names(pruning->fs);
-	free(pruning);
+	if (store_grant_end(ending->fs->store, &ending->grant) < 0)
+		log_warning("an answer of uid %u that is over stays on the disk", ending->grant.uid);
+	session_forget_names(ending->fs);
+	free(ending);
 }
 
-static void prune_later(struct weightfs *fs, uid_t uid)
+static void end_later(struct weightfs *fs, const struct view *view, const struct store_grant *expired)
 {
-	struct pruning *pruning = calloc(1, sizeof(*pruning));
+	struct ending *ending = calloc(1, sizeof(*ending));
 
-	if (!pruning)
+	if (!ending)
 		return;
-	pruning->work.run = prune;
-	pruning->fs = fs;
-	pruning->uid = uid;
-	workqueue_submit(fs->records, &pruning->work);
+	ending->work.run = end;
+	ending->fs = fs;
+	ending->grant = *expired;
+	ending->grant.uid = view->uid;
+	snprintf(ending->grant.origin, sizeof(ending->grant.origin), "%s", view->origin);
+	workqueue_submit(fs->records, &ending->work);
 }
 
 /* DECISION is to ask: what was answered? */
@@ -214,20 +215,16 @@ static void fold_in(struct weightfs *fs, const struct view *view, const struct p
 		    const struct digest_pair *digests, struct policy_decision *decision)
 {
 	const struct entry *entry = container_of(view, struct entry, view);
-	bool expired = false;
+	struct grants_said said = grants_ask(entry->grants, policy, digests, grants_now());
 
-	switch (grants_answer(entry->grants, policy, digests, grants_now(), &expired)) {
-	case GRANTS_YES:
+	if (said.answer == GRANTS_YES) {
 		decision->verdict = POLICY_ALLOW;
-		break;
-	case GRANTS_NO:
+		decision->wait_ms = said.seconds * 1000;
+	} else if (said.answer == GRANTS_NO) {
 		decision->wait_ms = VIEW_REFUSED;
-		break;
-	case GRANTS_NONE:
-		break;
 	}
-	if (expired)
-		prune_later(fs, view->uid);
+	if (said.expired.until)
+		end_later(fs, view, &said.expired);
 }
 
 struct policy_decision view_decide(struct weightfs *fs, const struct view *view,

@@ -30,7 +30,10 @@ const struct view *view_get(struct views *views, uint32_t number);
  */
 int must_check views_answered(struct views *views, uid_t uid, const char *origin);
 
-/* In a decision's wait_ms, with POLICY_ASK: the user said no, and is not to be asked. */
+/*
+ * In the wait_ms of what view_decide() says: with POLICY_ASK, that the user said no, and is not to be asked. With
+ * POLICY_ALLOW it is how long a grant holds at most; 0: for ever.
+ */
 #define VIEW_REFUSED (-1)
 
 /* What the policy and the user's grants say of DIGESTS in VIEW, now: POLICY_ASK where nobody said yes. */

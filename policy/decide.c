@@ -186,16 +186,26 @@ static const struct pattern *find_pattern(const struct pattern *patterns, size_t
 	return NULL;
 }
 
+/* Only if a site is a part of the host, which few are, is the list of suffixes looked at: that is the slower one. */
 static void visit_site(const struct policy *policy, const char *origin, size_t scheme,
 		       void (*visit)(void *arg, const struct pattern *pattern), void *arg)
 {
 	const struct pattern *sites = policy->patterns + policy->n_patterns - policy->n_site;
-	char host[POLICY_HOST_SIZE];
-	const char *domain = policy_host(origin, host) ? policy_registrable(host) : NULL;
 	const struct pattern *found = NULL;
+	char host[POLICY_HOST_SIZE];
+	const char *domain = host, *dot;
 
-	if (domain)
+	if (!policy_host(origin, host))
+		return;
+	found = find_pattern(sites, policy->n_site, origin, scheme, host);
+	while (!found && (dot = strchr(domain, '.'))) {
+		domain = dot + 1;
 		found = find_pattern(sites, policy->n_site, origin, scheme, domain);
+	}
+	domain = found ? policy_registrable(host) : NULL;
+	if (!domain)
+		return;
+	found = find_pattern(sites, policy->n_site, origin, scheme, domain);
 	if (found)
 		visit(arg, found);
 }

@@ -274,18 +274,28 @@ static size_t take_out(struct list *list, const char *origin, const struct store
 	return before - kept;
 }
 
-/* What is over by the clock is not there any more once a list is written, wherever the clock goes then. */
-static size_t take_out_expired(struct list *list)
+static bool has(const struct list *list, const struct store_grant *wanted)
 {
-	size_t kept = 0, before = list->n;
-	int64_t now = time(NULL);
+	for (size_t i = 0; i < list->n; i++) {
+		const struct store_grant *grant = &list->items[i];
 
-	for (size_t i = 0; i < before; i++) {
+		if (!strcmp(grant->origin, wanted->origin) && same_about(&grant->about, &wanted->about))
+			return grant->made == wanted->made && grant->until == wanted->until;
+	}
+	return false;
+}
+
+/* What is over by the clock is not there any more once a list is written, wherever the clock goes then. */
+static void take_out_expired(struct list *list)
+{
+	int64_t now = time(NULL);
+	size_t kept = 0;
+
+	for (size_t i = 0; i < list->n; i++) {
 		if (list->items[i].until == 0 || list->items[i].until > now)
 			list->items[kept++] = list->items[i];
 	}
 	list->n = kept;
-	return before - kept;
 }
 
 int store_grant_put(struct store *store, const struct store_grant *grant)
@@ -312,25 +322,39 @@ int store_grant_put(struct store *store, const struct store_grant *grant)
 	return r;
 }
 
-int store_grant_drop(struct store *store, uid_t uid, const char *origin,
-		     const struct store_about *about, size_t *dropped)
+/* AS (may be NULL): only if it was answered then, and for as long. */
+static int drop(struct store *store, uid_t uid, const char *origin, const struct store_about *about,
+		const struct store_grant *as, size_t *dropped)
 {
 	_cleanup_(list_free) struct list list = {NULL};
-	size_t n = 0, expired = 0;
+	size_t n = 0;
 	int r;
 
 	store_claim(store, &store->answering);
 	r = read_list(store, uid, &list);
-	if (r == 0) {
-		n = origin ? take_out(&list, origin, about) : 0;
-		expired = take_out_expired(&list);
-	}
-	if (n > 0 || expired > 0)
+	if (r == 0 && (!as || has(&list, as)))
+		n = take_out(&list, origin, about);
+	if (n > 0) {
+		take_out_expired(&list);
 		r = write_list(store, uid, &list);
+	}
 	store_unclaim(store, &store->answering);
 	if (r == 0)
 		*dropped = n;
 	return r;
+}
+
+int store_grant_drop(struct store *store, uid_t uid, const char *origin,
+		     const struct store_about *about, size_t *dropped)
+{
+	return drop(store, uid, origin, about, NULL, dropped);
+}
+
+int store_grant_end(struct store *store, const struct store_grant *grant)
+{
+	size_t dropped;
+
+	return drop(store, grant->uid, grant->origin, &grant->about, grant, &dropped);
 }
 
 int store_grants(struct store *store, uid_t uid, struct store_grant **out, size_t *n)

@@ -325,12 +325,11 @@ struct store_grant {
  * the same. -E2BIG: the user has STORE_GRANTS_MAX. -EINVAL: a name that cannot be one.
  */
 int must_check store_grant_put(struct store *store, const struct store_grant *grant);
-/*
- * Take back what UID answered for ORIGIN about ABOUT (NULL: about anything), DROPPED answers; durable as well. ORIGIN NULL:
- * none but those that are over by now, which go at each write.
- */
+/* Take back what UID answered for ORIGIN about ABOUT (NULL: about anything), DROPPED answers; durable as well. */
 int must_check store_grant_drop(struct store *store, uid_t uid, const char *origin,
 				const struct store_about *about, size_t *dropped);
+/* GRANT is over: it goes, if it is still what was answered. (What is over by the wall clock goes at each write.) */
+int must_check store_grant_end(struct store *store, const struct store_grant *grant);
 /* All answers of UID, in the order in which they were given, also those that are over; to be freed. */
 int must_check store_grants(struct store *store, uid_t uid, struct store_grant **out, size_t *n);
 /* Who has answered anything; to be freed. */

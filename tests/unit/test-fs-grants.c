@@ -89,7 +89,7 @@ static void load(struct grants *grants)
 	assert_int_equal(grants_load(grants, NULL, 7, WEB, at), 0);
 }
 
-static enum grants_answer ask_pair(struct grants *grants, char sha256, char fsverity, bool *expired)
+static struct grants_said ask_pair(struct grants *grants, char sha256, char fsverity)
 {
 	struct digest_pair pair = {
 		.has_sha256 = sha256,
@@ -98,27 +98,26 @@ static enum grants_answer ask_pair(struct grants *grants, char sha256, char fsve
 		.fsverity = name_of(DIGEST_FSVERITY, fsverity).digest,
 	};
 
-	return grants_answer(grants, NULL, &pair, at, expired);
+	return grants_ask(grants, NULL, &pair, at);
 }
 
 /* Whatever expires is not expected to. */
 static enum grants_answer ask(struct grants *grants, char seed)
 {
-	bool expired = false;
-	enum grants_answer answer = ask_pair(grants, seed, 0, &expired);
+	struct grants_said said = ask_pair(grants, seed, 0);
 
-	assert_false(expired);
-	return answer;
+	assert_int_equal(said.expired.until, 0);
+	return said.answer;
 }
 
 /* It is over, and that is new. */
 static enum grants_answer ask_expired(struct grants *grants, char seed)
 {
-	bool expired = false;
-	enum grants_answer answer = ask_pair(grants, seed, 0, &expired);
+	struct grants_said said = ask_pair(grants, seed, 0);
 
-	assert_true(expired);
-	return answer;
+	assert_true(said.expired.until != 0);
+	assert_int_equal(said.expired.about.digest.digest.bytes[5], seed);
+	return said.answer;
 }
 
 static void test_answers(void **state)
@@ -144,18 +143,16 @@ static void test_answers(void **state)
 
 static void test_both_digests(void **state)
 {
-	bool expired = false;
-
 	give(WEB, 'b', false, 0);
 	give(WEB, 'c', false, 0)->about.digest = name_of(DIGEST_FSVERITY, 'c');
 	give(WEB, 'd', true, 0)->about.digest = name_of(DIGEST_FSVERITY, 'd');
 	load(*state);
 	assert_int_equal(ask(*state, 'c'), GRANTS_NONE); /* of the other kind */
-	assert_int_equal(ask_pair(*state, 'b', 'x', &expired), GRANTS_YES);
-	assert_int_equal(ask_pair(*state, 'x', 'c', &expired), GRANTS_YES);
-	assert_int_equal(ask_pair(*state, 0, 'c', &expired), GRANTS_YES);
-	assert_int_equal(ask_pair(*state, 'b', 'd', &expired), GRANTS_NO);
-	assert_int_equal(ask_pair(*state, 'x', 'x', &expired), GRANTS_NONE);
+	assert_int_equal(ask_pair(*state, 'b', 'x').answer, GRANTS_YES);
+	assert_int_equal(ask_pair(*state, 'x', 'c').answer, GRANTS_YES);
+	assert_int_equal(ask_pair(*state, 0, 'c').answer, GRANTS_YES);
+	assert_int_equal(ask_pair(*state, 'b', 'd').answer, GRANTS_NO);
+	assert_int_equal(ask_pair(*state, 'x', 'x').answer, GRANTS_NONE);
 }
 
 static void test_sets(void **state)
@@ -187,6 +184,8 @@ static void test_the_end(void **state)
 	load(*state);
 	assert_int_equal(ask(*state, 'a'), GRANTS_YES);
 	assert_int_equal(ask(*state, 'b'), GRANTS_NO);
+	assert_int_equal(ask_pair(*state, 'a', 0).seconds, DAY);
+	assert_int_equal(ask_pair(*state, 'c', 0).seconds, 0);
 	at.wall += DAY - 1;
 	at.boot += DAY - 1;
 	assert_int_equal(ask(*state, 'a'), GRANTS_YES);
@@ -226,6 +225,7 @@ static void test_the_clock_that_nobody_sets(void **state)
 		assert_int_equal(ask(*state, 'a'), GRANTS_YES);
 		load(*state);
 	}
+	assert_int_equal(ask_pair(*state, 'a', 0).seconds, 3600);
 	at.boot += 3600;
 	assert_int_equal(ask_expired(*state, 'a'), GRANTS_NONE);
 }
@@ -261,10 +261,8 @@ static void test_found_over_when_it_was_loaded(void **state)
 
 static void *ask_often(void *arg)
 {
-	bool expired = false;
-
 	for (int i = 0; i < 20000; i++)
-		if (ask_pair(arg, 'a', 0, &expired) != GRANTS_YES)
+		if (ask_pair(arg, 'a', 0).answer != GRANTS_YES)
 			return arg;
 	return NULL;
 }

@@ -176,7 +176,7 @@ static void test_manual(void **state)
 		examples++;
 		at = end;
 	}
-	assert_int_equal(examples, 3);
+	assert_int_equal(examples, 4);
 }
 
 int main(void)
