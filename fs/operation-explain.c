@@ -3,8 +3,8 @@
  * Why does a digest open, or not? A line for each thing that has a say in it, in the order in which they have it, as an
  * object with a topic, a text, and members for programs; the last one, "result", says what comes of it.
  *
- *	caller ─► origin, broker ─► every line of the policy looked at ─► decision ─► grants ─► what the view uses, and may
- *	       ─► the object here ─► the sources ─► result
+ *	caller ─► origin, broker ─► every line of the policy looked at ─► decision ─► what was granted
+ *	       ─► what the view uses, and may ─► the object here, and whether it shares it ─► the sources ─► result
  *
  * Nobody is told more than the view itself would show: what the store has, and how the sources did, is for root, the owner
  * of the store, and whoever the policy lets open it in a view that hides nothing.
@@ -191,6 +191,10 @@ static struct result result_here(const struct explaining *explaining)
 	const struct weightfs *fs = explaining->operation->fs;
 	bool offline = !fs || fs->offline;
 
+	if (explaining->apart && offline)
+		return (struct result){ "ENOENT", "the view does not have it, and nothing is fetched" };
+	if (explaining->apart)
+		return (struct result){ NULL, "it opens if a source has it" };
 	if (explaining->known && explaining->info.complete)
 		return (struct result){ NULL, "it opens" };
 	if (explaining->decision.cached)
@@ -248,6 +252,8 @@ int operation_explain(struct operation *operation)
 		r = decide(&explaining);
 	if (r == 0 && explaining.origin)
 		r = explain_limits(&explaining);
+	if (r == 0 && explaining.origin && explaining.has_name && explaining.may_know)
+		r = explain_sharing(&explaining);
 	if (r == 0 && explaining.origin && explaining.has_name && explaining.may_know)
 		r = say_state(&explaining);
 	return r == 0 ? say_result(&explaining) : r;
