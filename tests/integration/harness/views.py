@@ -2,6 +2,7 @@
 """Objects in the views of origins, and what the commands say of who uses them."""
 
 import os
+import stat
 
 from conftest import ALICE
 from . import cli, reader
@@ -57,12 +58,26 @@ def use(mounted, origin, uid=ALICE):
 
 
 def disk_use(mounted):
-    """Bytes that the store's object files take."""
-    total = 0
-    for folder, _, names in os.walk(os.path.join(mounted.store, "objects")):
-        for name in names:
-            try:
-                total += os.stat(os.path.join(folder, name)).st_blocks * 512
-            except FileNotFoundError:
-                pass
-    return total
+    """Bytes that objects take on the disk, those apart too."""
+    return size_below(os.path.join(mounted.store, "objects")) + apart(mounted)
+
+
+def apart(mounted):
+    """Bytes in files of what views fetch for themselves: whether they have a name, or are only open in the daemon."""
+    folder = f"/proc/{mounted.child.pid}/fd"
+    nameless = sizes_of((os.path.join(folder, name) for name in os.listdir(folder)), nameless=True)
+    return size_below(os.path.join(mounted.store, "tmp")) + sum(nameless)
+
+
+def size_below(folder):
+    return sum(sizes_of(os.path.join(place, name) for place, _, names in os.walk(folder) for name in names))
+
+
+def sizes_of(paths, nameless=False):
+    for path in paths:
+        try:
+            st = os.stat(path)
+        except FileNotFoundError:
+            continue
+        if stat.S_ISREG(st.st_mode) and (st.st_nlink == 0 or not nameless):
+            yield st.st_blocks * 512
