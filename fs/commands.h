@@ -71,6 +71,12 @@ int command_ask(const struct command *command, int argc, char **argv,
 
 /* A line of --json. */
 void command_print_json(const json_t *json);
+/* For control_call(), which gives it ARG, a struct command_printing: each line as JSON, if that is wanted, or by PRINT. */
+struct command_printing {
+	bool json;
+	void (*print)(const json_t *line);
+};
+int command_print_line(void *arg, json_t *line);
 
 /* The names in ARGV as a JSON array, for a request; of a path in a mount the last part. */
 json_t *command_digests(int argc, char **argv);

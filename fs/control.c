@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include "common/log.h"
+#include "fs/caller.h"
 #include "fs/control-protocol.h"
 #include "fs/operations.h"
 
@@ -120,6 +121,7 @@ static void begin(struct control *control, int fd)
 	client->slot = slot;
 	client->conversation.fs = control->fs;
 	client->conversation.fd = fd;
+	client->conversation.accepted = caller_now();
 	if (pthread_create(&thread, NULL, converse, client) == 0)
 		pthread_detach(thread);
 	else

@@ -25,7 +25,8 @@ static const struct command commands[] = {
 	{ "tree", "FILE...", "write FILE.vtree, print both digests", command_tree },
 	{ "policy", "check FILE | test FILE ORIGIN DIGEST", "check a policy, ask it",
 	  command_policy },
-	{ "explain", "[--json] PATH|DIGEST", "why does it open, or not?", command_explain },
+	{ "explain", "[--json] [--as ORIGIN] [--uid N] PATH|DIGEST",
+	  "why does it open, or not?", command_explain },
 	{ "reload", "[--json] [MOUNTPOINT]", "let the daemon read its policy again", command_reload },
 	{ "metrics", "[--json] [MOUNTPOINT]", "what the daemon counts, for Prometheus", command_metrics },
 };

@@ -21,6 +21,7 @@ struct operation {
 	json_t *request;       /* arguments */
 	int fd;                /* passed along; -1: none */
 	struct policy_caller caller;
+	pid_t pid;             /* the caller's, to be told; 0: not known */
 	bool privileged;       /* root, or who owns the store */
 	/* Sends one line to the caller. Other than 0: it is gone, stop. Takes over LINE. */
 	int (*emit)(struct operation *operation, json_t *line);

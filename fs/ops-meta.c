@@ -120,6 +120,8 @@ static int say_of_directory(struct weightfs *fs, fuse_req_t request, struct node
 		len = snprintf(out, size, "%s", control_path(fs->control));
 	else if (!strcmp(name, "user.weightfs.origin") && view)
 		len = snprintf(out, size, "%s", view->origin);
+	else if (!strcmp(name, "user.weightfs.uid") && view)
+		len = snprintf(out, size, "%u", view->uid);
 	return len < (int)size ? len : -ENODATA;
 }
 

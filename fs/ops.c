@@ -5,6 +5,7 @@
 #include "fs/budget.h"
 #include "fs/object.h"
 #include "fs/separate.h"
+#include "fs/refused.h"
 #include "fs/session.h"
 
 /* Constants of an object: nothing about it changes, so nothing tells when it was fetched, or by whom. */
@@ -99,6 +100,8 @@ void ops_reply_object(struct weightfs *fs, fuse_req_t request, uint32_t view,
 	if (of)
 		decision = view_decide(fs, of, &info->digests);
 	r = view_refusal(&decision);
+	if (r < 0 && of)
+		audit_refused(fs, request, of, &info->digests, &decision, "lookup");
 	if (r == 0 && decision.cached && !info->complete)
 		r = -ENOENT;
 	if (r < 0) {

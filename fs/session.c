@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 #include "common/log.h"
 #include "fs/access.h"
+#include "fs/audit.h"
 #include "fs/ops.h"
 #include "fs/passthrough.h"
 #include "fs/wire.h"
@@ -322,8 +323,8 @@ static void *wait_for_signals(void *arg)
 			break;
 		if (!atomic_load(&session.looping))
 			return NULL; /* session_run() is done with us */
-		if (policy_slot_reload(fs->policy, NULL) == 0)
-			session_forget_names(fs);
+		audit_reopen(fs->audit);
+		(void)policy_slot_reload(fs->policy, NULL);
 	}
 	stop_loop(fs);
 	return NULL;

@@ -27,7 +27,8 @@ bool session_asked_to_stop(void);
 /* Mount FS, which has everything but a session. 0 or -errno, logged. */
 int must_check session_mount(struct weightfs *fs, const struct session_options *options);
 /*
- * Serve until unmounted, or until SIGTERM or SIGINT; SIGHUP reloads the policy. On the main thread.
+ * Serve until unmounted, or until SIGTERM or SIGINT; SIGHUP reloads the policy and opens the audit's file
+ * again. On the main thread.
  * 0 or -errno.
  */
 int must_check session_run(struct weightfs *fs);

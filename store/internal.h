@@ -160,11 +160,13 @@ struct store {
 	uint64_t last_rank;	  /* protected by accounts_lock: of all uses, see account.c */
 
 	struct sequence object_ids, view_ids;
+	struct user *users; /* claimed: naming: view.c */
 	struct store_doubts doubts; /* constant once it is open */
 };
 
 void store_claim(struct store *store, bool *claim);
 void store_unclaim(struct store *store, bool *claim);
+void users_free(struct store *store); /* view.c */
 int must_check store_next_id(struct store *store, struct sequence *sequence, uint64_t *out);
 
 /* ---- meta.c: the database as a whole ---- */
@@ -373,7 +375,7 @@ void map_free(struct map *map); /* and what it retired; NULL is allowed */
 enum store_presence map_get(const struct map *map, uint64_t chunk);
 /* What was there before. */
 enum store_presence map_set(struct map *map, uint64_t chunk, enum store_presence presence);
-/* To TO, if it is FROM. False: it is not. */
+/* To TO, if there is such a chunk, and it is FROM. False: it is not. */
 bool map_change(struct map *map, uint64_t chunk, enum store_presence from, enum store_presence to);
 /* Is every chunk PRESENT, by the bits? */
 bool map_is_full(const struct map *map);

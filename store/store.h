@@ -128,8 +128,11 @@ int must_check store_next_user(struct store *store, uint64_t id, uint32_t after,
 /* View VIEW opened object ID, without a quota, and closed it at once. */
 int must_check store_touch(struct store *store, uint64_t id, uint32_t view);
 
-/* The number (1 … 2^20 - 1) of the view of UID and ORIGIN, made on first use. -ENOSPC: none left.
+/*
+ * The number (1 … 2^20 - 1) of the view of UID and ORIGIN, made on first use. -ENOSPC: none left, or UID has
+ * STORE_VIEWS_OF_USER (logged once): views are for ever, and a user who names origins at will shall leave some to others.
  */
+#define STORE_VIEWS_OF_USER 65536
 int must_check store_view(struct store *store, uid_t uid, const char *origin, uint32_t *view);
 /* The other way; ORIGIN is to be freed. -ENOENT. */
 int must_check store_view_get(struct store *store, uint32_t view, uid_t *uid, char **origin);

@@ -22,6 +22,10 @@ static void test_defaults(void **state)
 	assert_int_equal(config.fetch.connect_timeout_ms, 10000);
 	assert_int_equal(config.fetch.stall_timeout_ms, 30000);
 	assert_false(config.fetch.offline);
+	assert_null(config.audit.file);
+	assert_false(config.audit.none);
+	assert_false(config.audit.web_origins);
+	assert_int_equal(config.audit.rate, 10);
 	assert_int_equal(config.n_sources, 0);
 	config_free(&config);
 	config_free(&config); /* harmless */
@@ -110,6 +114,29 @@ static void test_every_key(void **state)
 	assert_int_equal(b->priority, 1000);
 	assert_true(b->allow_http);
 	assert_true(b->allow_private);
+	config_free(&config);
+}
+
+static void test_audit(void **state)
+{
+	struct config config = parse_ok("[audit]\n"
+					"file = /var/log/audit\n"
+					"web-origins = yes\n"
+					"rate = 10000\n");
+
+	assert_string_equal(config.audit.file, "/var/log/audit");
+	assert_false(config.audit.none);
+	assert_true(config.audit.web_origins);
+	assert_int_equal(config.audit.rate, 10000);
+	config_free(&config);
+	/* Two words are no paths. */
+	config = parse_ok("[audit]\nfile = none\n");
+	assert_null(config.audit.file);
+	assert_true(config.audit.none);
+	config_free(&config);
+	config = parse_ok("[audit]\nfile = log\n");
+	assert_null(config.audit.file);
+	assert_false(config.audit.none);
 	config_free(&config);
 }
 
@@ -317,6 +344,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),       cmocka_unit_test(test_sample),
 		cmocka_unit_test(test_every_key),      cmocka_unit_test(test_layout),
+		cmocka_unit_test(test_audit),
 		cmocka_unit_test(test_relative_paths), cmocka_unit_test(test_load),
 		cmocka_unit_test(test_default_store),  cmocka_unit_test(test_values),
 		cmocka_unit_test(test_amounts),
