@@ -209,11 +209,12 @@ class View:
             return None if thing.name in self.granted else "EACCES"
         return "ENOENT" if decision.verdict == "deny" else None
 
-    def known(self, thing, by, decision):
+    def known(self, policy, thing, by):
         """The digests that it may learn of a thing that it named by BY."""
-        if thing.state != "absent" and self.shares(thing, decision):
+        named = Digests(**{by: getattr(thing, by)})
+        if thing.state != "absent" and self.shares(thing, policy.decide(self.origin, named)):
             return thing.known()
-        return Digests(**{by: getattr(thing, by)})
+        return named
 
     def missing(self, policy, thing, by):
         """The errno of every call that names THING by BY ("sha256", "fsverity"); None: it is there."""
@@ -228,10 +229,17 @@ class View:
             return None if there else refused or "ENOENT"
         return None if thing.source and not decision.cached else "ENOENT"
 
+    def missing_behind(self, policy, thing, known):
+        """The errno of an open through a node that it found before, and of which KNOWN is known."""
+        decision = policy.decide(self.origin, known)
+        refused = self.refusal(thing, decision)
+        if refused or not decision.cached:
+            return refused
+        return None if thing.complete and self.shares(thing, decision) else "ENOENT"
+
     def attribute(self, policy, thing, by, name):
         """(errno, value) of an extended attribute of an object that is there; a value of None: any."""
-        decision = policy.decide(self.origin, Digests(**{by: getattr(thing, by)}))
-        known = self.known(thing, by, decision)
+        known = self.known(policy, thing, by)
         if name in ("digest", "fsverity"):
             value = known.sha256 if name == "digest" else known.fsverity
             return (None, value) if value else ("ENODATA", None)
