@@ -354,7 +354,8 @@ def test_cached(models, server, mount, kind):
 # ---- probe budgets ---------------------------------------------------------------------------------
 
 def can_see(mounted, origin, model, uid=ALICE, kind="unattested"):
-    return reader.calls(path(mounted, origin, model, kind, uid))["stat"] == 0
+    """By a look that opens nothing: that would be a fetch."""
+    return os.path.exists(path(mounted, origin, model, kind, uid))
 
 
 @pytest.fixture
@@ -374,9 +375,9 @@ def test_a_probe_budget(models, many, server, mount):
     assert can_see(mounted, APP, many[1])
     assert not can_see(mounted, APP, many[2]), "the fourth"
     server.mark()
-    for model in many + [common]:
+    for model in many[2:] + [common]:
         calls = reader.calls(path(mounted, APP, model))
-        assert set(calls.values()) == {"ENOENT"}, "over it, all is absent"
+        assert set(calls.values()) == {"ENOENT"}, f"over it, all is absent, also {model.path}"
     assert nothing_is_asked(server)
     # What it fetched itself stays, and is listed; nobody else is concerned.
     assert read(mounted, APP, own)["sha256"] == own.sha256
