@@ -12,6 +12,7 @@ set -eu
 packages='
 autoconf automake pkgconf make gcc
 libfuse3-dev fuse3 librocksdb-dev libcurl4-openssl-dev libssl-dev libjansson-dev libinih-dev uthash-dev
+libidn2-dev libpsl-dev
 libcmocka-dev libfsverity-dev fsverity
 clang libclang-rt-dev
 nginx-light openssl curl python3 python3-pytest python3-pytest-xdist python3-prometheus-client

@@ -156,6 +156,16 @@ static pid_t peer_pid(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ? 0 : peer.pid;
 }
 
+/* Who will send nothing more is not waited with. */
+static bool listens(struct operation *operation)
+{
+	struct conversation *conversation = operation->arg;
+	struct pollfd peer = { .fd = conversation->fd, .events = POLLRDHUP };
+
+	return !atomic_load(&conversation->fs->stopping) && !conversation->broken &&
+	       poll(&peer, 1, 0) == 0;
+}
+
 static json_t *last_line(const struct operation *operation, int r)
 {
 	json_t *line = NULL;
@@ -178,6 +188,7 @@ void conversation_serve(struct conversation *conversation, const char *line, siz
 		.fd = passed,
 		.pid = peer_pid(conversation->fd),
 		.emit = emit,
+		.listens = listens,
 		.arg = conversation,
 	};
 	struct caller caller;

@@ -17,7 +17,7 @@
 #include "fs/control-protocol.h"
 #include "fs/operations.h"
 
-#define CLIENTS_MAX     16
+#define CLIENTS_MAX     48
 #define CLIENTS_PER_UID 4 /* of users who are not root and do not own the store */
 #define BUSY_MS         100 /* before accepting again when there are no descriptors */
 

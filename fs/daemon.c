@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "fs/access.h"
+#include "fs/asking.h"
 #include "fs/budget.h"
 #include "fs/caller.h"
 #include "fs/audit.h"
@@ -16,6 +17,7 @@
 #include "fs/object.h"
 #include "fs/parking.h"
 #include "fs/passthrough.h"
+#include "fs/pending.h"
 #include "fs/probe.h"
 #include "fs/rebuild.h"
 #include "fs/separate.h"
@@ -163,6 +165,7 @@ int daemon_start(struct weightfs *fs, const struct settings *settings, struct co
 	    (r = parking_new(&fs->parking)) < 0 || (r = views_new(fs->store, &fs->views)) < 0 ||
 	    (r = objects_new(&fs->objects)) < 0 || (r = probes_new(&fs->probes)) < 0 ||
 	    (r = separates_new(&fs->separates)) < 0 ||
+	    (r = pendings_new(&fs->pendings)) < 0 || (r = asking_new(&fs->asking)) < 0 ||
 	    (r = passthrough_new(!settings->nopassthrough, &fs->passthrough)) < 0)
 		return log_error_errno(r, "the daemon cannot be set up");
 	if (settings->origin) {
@@ -194,6 +197,8 @@ void daemon_stop(struct weightfs *fs)
 	kept_free(fs->kept);
 	passthrough_free(fs->passthrough);
 	probes_free(fs->probes);
+	asking_free(fs->asking);
+	pendings_free(fs->pendings);
 	separates_free(fs->separates);
 	budgets_free();
 	objects_free(fs->objects);

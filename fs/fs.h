@@ -22,6 +22,7 @@
 #include "policy/policy.h"
 #include "store/store.h"
 
+struct asking;
 struct callers;
 struct audit;
 struct control;
@@ -29,6 +30,7 @@ struct kept;
 struct objects;
 struct parking;
 struct passthrough;
+struct pendings;
 struct policy_slot;
 struct probes;
 struct separates;
@@ -51,6 +53,8 @@ struct weightfs {
 	struct objects *objects;
 	struct probes *probes;
 	struct separates *separates;
+	struct pendings *pendings; /* what users are asked about */
+	struct asking *asking;
 	struct control *control;
 	struct audit *audit; /* NULL: none */
 	struct fuse_session *session;

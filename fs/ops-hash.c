@@ -6,6 +6,7 @@
 #include <string.h>
 #include "common/log.h"
 #include "common/stats.h"
+#include "fs/asking.h"
 #include "fs/budget.h"
 #include "fs/ops.h"
 #include "fs/probe.h"
@@ -107,7 +108,10 @@ void ops_lookup_object(struct weightfs *fs, fuse_req_t request, uint32_t number,
 	if (r < 0) {
 		stats_add(STAT_DENIED, 1);
 		audit_refused(fs, request, view, &pair, &decision, "lookup");
-		reply_error(request, r);
+		if (r == -EACCES)
+			asking_lookup(fs, request, view, &name, &decision);
+		else
+			reply_error(request, r);
 	} else if (view_is_apart(view, &decision)) {
 		lookup_apart(fs, request, view, &decision, &name);
 	} else {

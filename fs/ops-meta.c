@@ -31,7 +31,7 @@ void ops_getattr(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	ops_fill_object(&object.info, &st);
-	fuse_reply_attr(request, &st, object.info.complete ? fs_timeout(fs) : 0);
+	fuse_reply_attr(request, &st, object.info.complete ? ops_timeout(fs, &object.decision) : 0);
 }
 
 void ops_access(fuse_req_t request, fuse_ino_t ino, int mask)

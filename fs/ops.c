@@ -18,6 +18,13 @@ double fs_timeout(const struct weightfs *fs)
 	return atomic_load(&fs->epochs) ? 3600 : 1;
 }
 
+double ops_timeout(const struct weightfs *fs, const struct policy_decision *decision)
+{
+	double timeout = fs_timeout(fs), held = (double)decision->wait_ms / 1000;
+
+	return held > 0 && held < timeout ? held : timeout;
+}
+
 static int find(struct weightfs *fs, uint64_t id, struct store_info *out)
 {
 	uint64_t heir;
@@ -113,7 +120,7 @@ void ops_reply_object(struct weightfs *fs, fuse_req_t request, uint32_t view,
 	 * budget names are to be asked for.
 	 */
 	if (info->complete && !info->separate && !budget_is_kept(fs, of))
-		entry.entry_timeout = entry.attr_timeout = fs_timeout(fs);
+		entry.entry_timeout = entry.attr_timeout = ops_timeout(fs, &decision);
 	ops_fill_object(info, &entry.attr);
 	fuse_reply_entry(request, &entry);
 }

@@ -204,13 +204,15 @@ static bool watch_files(struct policy_slot *slot)
 	pthread_mutex_unlock(&slot->lock);
 	while (policy_path(policy, n))
 		n++;
-	paths = calloc(n + 2, sizeof(*paths));
+	paths = calloc(n + 3, sizeof(*paths));
 	for (; paths && i < n; i++)
 		paths[i] = policy_path(policy, i);
 	if (paths) {
 		paths[i++] = slot->file;
 		if (error.file[0])
 			paths[i++] = error.file;
+		if (error.unread[0])
+			paths[i++] = error.unread;
 		anew = watch_set(slot->watch, paths, i);
 	}
 	policy_unref(policy);

@@ -92,9 +92,12 @@ int process_of(int proc, pid_t tid, struct process *out)
 	r = read_stat(proc, path, &process.start);
 	if (r < 0)
 		return r;
+	process.thread_start = process.start;
 	/* Below its process, a thread is there only as long as it belongs to it. */
-	snprintf(path, sizeof(path), "%d/task/%d/stat", process.pid, tid);
-	r = read_stat(proc, path, &process.thread_start);
+	if (tid != process.pid) {
+		snprintf(path, sizeof(path), "%d/task/%d/stat", process.pid, tid);
+		r = read_stat(proc, path, &process.thread_start);
+	}
 	if (r < 0)
 		return r;
 	*out = process;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Processes as proc(5) tells of them. A number alone names no process: it is given out again. A process is its number
- * and the time of its start, and who looks at more than that looks twice, process_of() before and after.
+ * and the time of its start (the kernel does not get through all numbers within a clock tick), and who looks at more than
+ * that looks twice, process_of() before and after.
  *
  * PROC is a descriptor of the proc filesystem's root. Any thread. What cannot be understood is an error.
  */

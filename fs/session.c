@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 #include "common/log.h"
 #include "fs/access.h"
+#include "fs/asking.h"
 #include "fs/audit.h"
 #include "fs/ops.h"
 #include "fs/passthrough.h"
@@ -250,6 +251,7 @@ void session_forget_names(struct weightfs *fs)
 {
 	struct fuse_out_header notify = { .len = sizeof(notify), .error = NOTIFY_INC_EPOCH };
 
+	asking_review(fs);
 	if (!atomic_load(&fs->epochs))
 		return; /* the timeouts are short */
 	if (write(fuse_session_fd(fs->session), &notify, sizeof(notify)) < 0)

@@ -45,8 +45,8 @@ const char *session_mountpoint(void);
 void session_init(void *userdata, struct fuse_conn_info *conn);
 
 /*
- * A new policy is in force, or an object left the store because it is damaged: the kernel must not answer from what it
- * learned before. Any thread.
+ * A new policy is in force, an answer of a user is another, or an object left the store because it is damaged: the kernel
+ * must not answer from what it learned before, and who waits for an answer may have one. Any thread.
  */
 void session_forget_names(struct weightfs *fs);
 

@@ -42,6 +42,7 @@ struct policy_error {
 	char file[512];
 	unsigned int line, column; /* from 1; 0: the file as a whole */
 	char message[256];
+	char unread[512]; /* the file that could not be read, if that was it; else "" */
 };
 
 /* What sets by name are made of: `set NAME name CATALOG:PATTERN`. */
@@ -54,6 +55,13 @@ struct policy_names {
 		    int (*found)(void *found_arg, const struct digest_name *name), void *found_arg);
 	void *arg;
 };
+
+/*
+ * Does the glob(7) PATTERN cover NAME? `*`, `?` and `[` do not match a slash, so that each component of the pattern is
+ * for one of the name; but a `*` that is the last component of all is for everything below: `Qwen/` and a `*` covers
+ * `Qwen/Qwen3-0.6B/model.safetensors`. For whoever implements `each`.
+ */
+bool policy_name_matches(const char *pattern, const char *name);
 
 /*
  * Load FILE and what it includes (a glob, sorted; at most 8 deep). Paths in a file are relative to its folder. NAMES

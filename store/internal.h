@@ -11,6 +11,7 @@
  *	evicting                 who goes next? One goes at a time
  *	naming                   making a record and removing one with its file: whose names are free?
  *	reserving                the sum of what objects take is compared with the limit
+ *	answering                a user's file in grants/ is read or replaced; taken with no other
  *
  * taken in this order. Readers of bytes and presence claim nothing and lock nothing.
  */
@@ -136,7 +137,7 @@ struct arrival {
 
 struct store {
 	char *path;
-	int lock_fd, objects_fd, tmp_fd;
+	int lock_fd, objects_fd, tmp_fd, grants_fd;
 	struct db *db;
 	uint8_t boot_id[STORE_BOOT_ID_SIZE];
 	uint64_t limit, keep_free;
@@ -146,7 +147,7 @@ struct store {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;	      /* a claim was given back, an object was loaded */
 	struct store_object *objects; /* protected by lock: the open ones, by id */
-	bool naming, reserving, evicting, recording; /* protected by lock: claims */
+	bool naming, reserving, evicting, recording, answering; /* protected by lock: claims */
 	struct resident *residents, *oldest; /* protected by lock: by id; by last use */
 	uint64_t used, taken, held, pinned; /* protected by lock: see resident.c */
 	uint64_t incoming;	    /* protected by lock: the room of arrivals */

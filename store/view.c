@@ -93,7 +93,7 @@ static int number(struct store *store, const struct schema_key *key, uid_t uid, 
 	struct schema_key back = schema_key(SCHEMA_VIEW);
 	uint8_t value[5 + STORE_ORIGIN_MAX] = {SCHEMA_VALUE_VERSION};
 	size_t len = strlen(origin);
-	struct user *user;
+	struct user *user = NULL;
 	uint64_t id;
 	int r;
 

@@ -105,6 +105,13 @@ def test_a_refused_open(audited, folder, small):
     assert (line["digest"], line["line"], line["decision"]) == (small.sha256, 2, "deny")
 
 
+def test_what_has_to_be_granted(audited, folder, small):
+    mounted = audited(policy=f"caller any is local\nask local to {small.sha256}\nallow local to any\n")
+    assert reader.part(mounted.object(small.sha256), 0, 1) == {"errno": "EACCES"}
+    line = wait_for_line(os.path.join(folder, "audit.log"), digest=small.sha256)
+    assert (line["decision"], line["line"]) == ("ask", 2)
+
+
 def test_looking_into_others_views(audited, folder):
     mounted = audited(rate=1000)
     path = os.path.join(folder, "audit.log")

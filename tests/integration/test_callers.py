@@ -34,7 +34,7 @@ def cgroups(request):
 
 @pytest.fixture
 def actor():
-    """Processes that do as they are told: actor(). They end before their cgroups are removed."""
+    """Processes that do as they are told: actor(). Tests name `cgroups` before it, so that these end first."""
     actors = []
 
     def make(*args, **kwargs):
@@ -176,13 +176,12 @@ def test_a_process_without_its_first_thread(cgroups, actors_in, server, mount, o
     check_nobody(mounted, who, objects)
 
 
-def test_explain_says_the_same(cgroups, actors_in, server, mount, objects, folder):
+def test_explain_says_the_same(cgroups, server, mount, objects):
     """On the control socket the caller is the same as in the mount."""
     a, b = cgroups.make(cgroups.name("a")), cgroups.make(cgroups.name("b"))
     mounted = mount(server, policy=policy_of(f"caller cgroup {a} is one\ncaller cgroup {b} is two", objects))
     for path, line in ((a, "one"), (b, "two")):
-        script = f'echo 0 >"$1"; shift; exec setpriv --reuid={ALICE} --regid={ALICE} --clear-groups "$@"'
-        said = process.run(["sh", "-c", script, "sh", cgroups.procs(path), WEIGHTFS, "explain", "--json",
+        said = process.run(["sh", "-c", 'echo 0 >"$1"; shift; exec "$@"', "sh", cgroups.procs(path), WEIGHTFS, "explain", "--json",
                             "--store", mounted.store, objects[0].sha256], check=True).stdout
         topics = {record["topic"]: record["text"] for record in map(json.loads, said.splitlines())}
         assert topics["origin"].startswith(line)
@@ -224,7 +223,7 @@ def foreign(objects):
     return policy_of(f"caller uid {ALICE} is one\ncaller any is two", objects)
 
 
-def test_a_caller_in_a_namespace_below(actor, server, mount, objects, cgroups, actors_in):
+def test_a_caller_in_a_namespace_below(cgroups, actors_in, actor, server, mount, objects):
     """It is seen as what it is, not as who has its number out here."""
     a = cgroups.name("a")
     mounted = mount(server, policy=policy_of(f"caller cgroup {a} is one\ncaller any is two", objects))
@@ -250,7 +249,7 @@ def test_a_caller_whom_the_namespace_does_not_show(actor, server, mount, objects
 
 
 @pytest.mark.parametrize("proc", [False, True], ids=["proc-of-another", "its-own-proc"])
-def test_a_daemon_that_looks_at_the_proc_of_its_namespace(actor, cgroups, server, mount, objects, proc):
+def test_a_daemon_that_looks_at_the_proc_of_its_namespace(cgroups, actor, server, mount, objects, proc):
     """By the numbers of another one, processes would be others: nobody is known then."""
     a = cgroups.name("a")
     mounted = mount(server, policy=policy_of(f"caller cgroup {a} is one\ncaller any is two", objects),
@@ -320,12 +319,26 @@ def test_guessing(actor, server, mount, objects):
     assert root == ["hash"]
     check_view(mounted, bob, BOB, "two", objects)
     answers = [reader.calls(mounted.path("origin", str(uid), name), BOB)
-               for uid in (ALICE, BOB, 0, 4711) for name in VALID + INVALID if (uid, name) != (BOB, "two")]
+               for uid in (ALICE, BOB, 4711) for name in VALID + INVALID[:3] if (uid, name) != (BOB, "two")]
     assert all(answer == answers[0] for answer in answers)
     assert set(answers[0].values()) == {"ENOENT"}
 
 
-def test_a_broker_by_its_cgroup(actors_in, actor, cgroups, server, mount, objects):
+def test_a_folder_kept_open(actor, server, mount, objects):
+    """Whoever got hold of another user's folder finds nothing by it, broker or not; of what is below a view, all."""
+    mounted = mount(server, policy=brokered(objects) + f"broker uid {BOB}\n")
+    who = actor()
+    user = who.ask("open folder", mounted.path(f"origin/{ALICE}"))
+    view = who.ask("open folder", mounted.path(f"origin/{ALICE}/one"))
+    assert who.ask("as", ALICE, "list at", user, "one") == ["hash"]
+    for name in VALID:
+        assert who.ask("as", BOB, "list at", user, name) == "ENOENT"
+    assert who.ask("as", BOB, "list at", view, "hash") == []
+    assert who.read(mounted.path(target(ALICE, "one"), objects[0].sha256)) == objects[0].sha256
+    assert who.ask("as", BOB, "list at", view, "hash") == [objects[0].sha256]
+
+
+def test_a_broker_by_its_cgroup(cgroups, actors_in, actor, server, mount, objects):
     """One process of a user is a broker, the others are not, on the same paths and at the same time."""
     a = cgroups.name("launcher.service")
     mounted = mount(server, policy=policy_of(f"broker unit {a[1:]}\ncaller uid {ALICE} is one", objects))

@@ -117,6 +117,29 @@ def test_offline_and_cached(mounted, small, absent):
     assert status == 0
 
 
+def test_what_has_to_be_granted(small, mount, server):
+    mounted = mount(server, policy=f"caller any is local\nask local to {small.sha256}\nallow local to any\n")
+    status, told = explain(mounted, small.sha256)
+    assert (status, told["decision"]["decision"], told["result"]["errno"]) == (1, "ask", "EACCES")
+
+
+def test_brokers_ask_for_their_own_user(small, mount, server):
+    """Of whatever origin; of its state no more than the view would tell."""
+    mounted = mount(server, policy=f"broker uid {BOB}\ncaller any is local\n"
+                                   f"allow {WEB} to any with quota=20G\nallow other to any\n")
+    cli.ok("add", "--store", mounted.store, small.path)
+    os.chmod(mounted.store, 0o711)
+    status, told = explain(mounted, "--as", WEB, small.sha256, uid=BOB)
+    assert status == 0 and told["broker"].items() >= {"broker": True, **where(mounted, 1)}.items()
+    assert told["decision"].items() >= where(mounted, 3).items() and told["quota"]["quota"] == 20 << 30
+    assert not {"object", "source", "last error", "also"} & set(told)
+    assert "object" in explain(mounted, "--as", "other", small.sha256, uid=BOB)[1]
+    for args in (["--as", "other"], ["--as", WEB]):
+        assert cli.weightfs("explain", "--store", mounted.store, *args, small.sha256, uid=ALICE).returncode == 1
+    result = cli.weightfs("explain", "--store", mounted.store, "--uid", str(ALICE), small.sha256, uid=BOB)
+    assert result.returncode == 1 and "another user" in result.stderr
+
+
 # ---- as whom -------------------------------------------------------------------------------------------
 
 def test_as_another_origin(mounted, small, denied):

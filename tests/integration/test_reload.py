@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import random
+import re
 import subprocess
 import time
 
@@ -402,6 +403,19 @@ def test_an_included_file_that_was_broken_is_followed(stocked, two, folder):
     assert not opens(mounted.object(model.sha256))
 
 
+def test_an_included_file_that_was_missing_is_followed(stocked, two, folder):
+    model, other = two
+    named = os.path.join(folder, "later", "named.rules")
+    mounted = stocked(allowing(model))
+    start = len(mounted.log())
+    replace(mounted.policy, f"caller any is local\ninclude {named}\n")
+    mounted.wait_for_log(rf"{mounted.policy}:2:\d+: {named}: No such file", start)
+    os.mkdir(os.path.dirname(named))
+    write(named, f"allow local to {other.sha256}\n")
+    wait_for_policy(mounted, other, True, "it is there")
+    assert not opens(mounted.object(model.sha256))
+
+
 def test_files_of_sets(stocked, two, folder):
     model, other = two
     listed = os.path.join(folder, "list")
@@ -415,14 +429,37 @@ def test_files_of_sets(stocked, two, folder):
     wait_for_policy(mounted, model, True, "the list was replaced")
 
 
+def test_a_public_list_that_is_missing_is_empty_and_said(stocked, two, folder):
+    model, other = two
+    listed = os.path.join(folder, "public", "list")
+    mounted = stocked(allowing(other))
+    start = len(mounted.log())
+    replace(mounted.policy, f"caller any is local\nset public file {listed} shared\n"
+                            f"allow local to public,{other.sha256}\n")
+    mounted.wait_for_log(re.escape(listed), start)
+    told = cli.status(mounted.store)["policy"]
+    assert told["failed"] is None and listed in told["warnings"][0]
+    assert "warning" in cli.ok("status", "--store", mounted.store)
+    assert listed in json.loads(cli.ok("reload", "--json", "--store", mounted.store))["warnings"][0]
+    assert listed in cli.ok("reload", "--store", mounted.store)
+    assert mounted.log()[start:].count(listed) == 1, "once said is enough"
+    assert opens(mounted.object(other.sha256)) and not opens(mounted.object(model.sha256))
+    # It comes, with its folder; and says what it is about.
+    os.mkdir(os.path.dirname(listed))
+    write(listed, f"# Models\n{model.sha256}\n")
+    wait_for_policy(mounted, model, True, "the list is there")
+    assert cli.status(mounted.store)["policy"]["warnings"] == []
+
+
 # ---- without inotify -----------------------------------------------------------------------------------
 
 def test_where_inotify_is_not_to_be_had_signals_and_the_command_still_reload(two, small, server, mount):
     model, other = two
     mounted = mount(server, policy=allowing(small), start=False)
-    # Detached: the daemon is the test's own child, as ever.
-    mounted.command = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=inotify_init1",
-                       "-e", "inject=inotify_init1:error=EMFILE", *mounted.command]
+    # Detached: the daemon is the test's own child, as ever. Leaks cannot be looked for in what is traced.
+    mounted.command = ["env", f"ASAN_OPTIONS={os.environ['ASAN_OPTIONS']}:detect_leaks=0", "strace", "-D", "-f", "-qq", "-o",
+                       "/dev/null", "-e", "trace=inotify_init1", "-e", "inject=inotify_init1:error=EMFILE",
+                       *mounted.command]
     mounted.start()
     mounted.wait_for_log("changes of the policy are not noticed")
     cli.ok("add", "--store", mounted.store, model.path, other.path)

@@ -98,14 +98,22 @@ static enum watch_reason wait_for(struct watch *watch, int64_t ms)
 	return why;
 }
 
-/* Of PATH; then as somebody does who has read it anew. */
-static void expect_change(struct watch *watch, const char *path)
+/* Of PATH; then as somebody does who has read it anew. True: there was something new to be watched. */
+static bool expect_change(struct watch *watch, const char *path)
 {
 	const char *paths[] = { in(path) };
+	bool anew;
 
 	assert_int_equal(wait_for(watch, LONG_MS), WATCH_CHANGED);
-	while (watch_set(watch, paths, 1))
-		;
+	anew = watch_set(watch, paths, 1);
+	assert_false(anew && watch_set(watch, paths, 1));
+	return anew;
+}
+
+static void write_and_expect(const char *written, struct watch *watch, const char *path)
+{
+	put_file(written);
+	expect_change(watch, path);
 }
 
 static void expect_nothing(struct watch *watch)
@@ -136,14 +144,13 @@ static void test_in_place(void **state)
 {
 	struct watch *watch = watch_of("etc/policy");
 
-	put_file("etc/policy");
-	expect_change(watch, "etc/policy");
+	write_and_expect("etc/policy", watch, "etc/policy");
 	close(begin_file("etc/policy", O_APPEND));
 	expect_change(watch, "etc/policy");
 	assert_int_equal(truncate(in("etc/policy"), 1), 0);
 	expect_change(watch, "etc/policy");
 	assert_int_equal(chmod(in("etc/policy"), 0000), 0);
-	expect_change(watch, "etc/policy");
+	assert_false(expect_change(watch, "etc/policy"));
 	expect_nothing(watch);
 	watch_free(watch);
 }
@@ -157,13 +164,11 @@ static void test_replaced(void **state)
 		put_file("etc/policy.new");
 		move("etc/policy.new", "etc/policy");
 		expect_change(watch, "etc/policy");
-		put_file("etc/policy");
-		expect_change(watch, "etc/policy");
+		write_and_expect("etc/policy", watch, "etc/policy");
 	}
 	/* As some editors: the old one becomes a backup. */
 	move("etc/policy", "etc/policy~");
-	put_file("etc/policy");
-	expect_change(watch, "etc/policy");
+	write_and_expect("etc/policy", watch, "etc/policy");
 	put_file("etc/policy~");
 	expect_nothing(watch);
 	watch_free(watch);
@@ -175,15 +180,13 @@ static void test_gone_and_back(void **state)
 
 	take_away("etc/policy");
 	expect_change(watch, "etc/policy");
-	put_file("etc/policy");
-	expect_change(watch, "etc/policy");
+	write_and_expect("etc/policy", watch, "etc/policy");
 	take_away("etc");
 	expect_change(watch, "etc/policy");
 	put_folder("etc");
-	put_file("etc/policy");
-	expect_change(watch, "etc/policy");
-	put_file("etc/policy");
-	expect_change(watch, "etc/policy");
+	for (int i = 0; i < 2; i++) {
+		write_and_expect("etc/policy", watch, "etc/policy");
+	}
 	watch_free(watch);
 }
 
@@ -192,13 +195,12 @@ static void test_not_there_yet(void **state)
 	struct watch *watch = watch_of("new/deep/policy");
 
 	put_folder("new");
-	expect_change(watch, "new/deep/policy");
+	assert_true(expect_change(watch, "new/deep/policy"));
 	put_folder("new/deep");
 	expect_change(watch, "new/deep/policy");
-	put_file("new/deep/policy");
-	expect_change(watch, "new/deep/policy");
-	put_file("new/deep/policy");
-	expect_change(watch, "new/deep/policy");
+	for (int i = 0; i < 2; i++) {
+		write_and_expect("new/deep/policy", watch, "new/deep/policy");
+	}
 	watch_free(watch);
 }
 
@@ -211,11 +213,10 @@ static void test_folder_replaced(void **state)
 	watch = watch_of("etc/policy");
 	move("etc", "old");
 	move("other", "etc");
-	expect_change(watch, "etc/policy");
+	assert_true(expect_change(watch, "etc/policy"));
 	put_file("old/policy");
 	expect_nothing(watch);
-	put_file("etc/policy");
-	expect_change(watch, "etc/policy");
+	write_and_expect("etc/policy", watch, "etc/policy");
 	watch_free(watch);
 }
 
@@ -227,8 +228,7 @@ static void test_other_name(void **state)
 	put_folder("elsewhere");
 	assert_int_equal(link(in("etc/policy"), in("elsewhere/twin")), 0);
 	watch = watch_of("etc/policy");
-	put_file("elsewhere/twin");
-	expect_change(watch, "etc/policy");
+	write_and_expect("elsewhere/twin", watch, "etc/policy");
 	watch_free(watch);
 }
 
@@ -242,8 +242,7 @@ static void test_links(void **state)
 	put_file("b/rules");
 	put_link("etc/link", "../a/rules");
 	watch = watch_of("etc/link");
-	put_file("a/rules");
-	expect_change(watch, "etc/link");
+	write_and_expect("a/rules", watch, "etc/link");
 	/* Replaced where it really is. */
 	put_file("a/rules.new");
 	move("a/rules.new", "a/rules");
@@ -254,8 +253,7 @@ static void test_links(void **state)
 	put_link("etc/link.new", "../b/rules");
 	move("etc/link.new", "etc/link");
 	expect_change(watch, "etc/link");
-	put_file("b/rules");
-	expect_change(watch, "etc/link");
+	write_and_expect("b/rules", watch, "etc/link");
 	put_file("a/rules");
 	expect_nothing(watch);
 	watch_free(watch);
@@ -276,8 +274,7 @@ static void test_link_to_a_folder(void **state)
 	put_link("etc/..data_tmp", "..2");
 	move("etc/..data_tmp", "etc/..data");
 	expect_change(watch, "etc/rules");
-	put_file("etc/..2/rules");
-	expect_change(watch, "etc/rules");
+	write_and_expect("etc/..2/rules", watch, "etc/rules");
 	take_away("etc/..1");
 	expect_nothing(watch);
 	watch_free(watch);
@@ -294,8 +291,7 @@ static void test_links_that_lead_nowhere(void **state)
 	put_link("etc/dangling", "/no/such/place");
 	watch = watch_of("etc/round");
 	take_away("etc/about");
-	put_file("etc/about");
-	expect_change(watch, "etc/round");
+	write_and_expect("etc/about", watch, "etc/round");
 	watch_free(watch);
 	watch = watch_of("etc/dangling");
 	take_away("etc/dangling");
@@ -316,20 +312,17 @@ static void test_a_folder_gains_and_loses(void **state)
 
 	put_folder("policy.d");
 	watch = watch_of("policy.d");
-	put_file("policy.d/10.rules");
-	expect_change(watch, "policy.d");
-	put_file("policy.d/10.rules");
-	expect_change(watch, "policy.d");
+	for (int i = 0; i < 2; i++) {
+		write_and_expect("policy.d/10.rules", watch, "policy.d");
+	}
 	move("policy.d/10.rules", "policy.d/20.rules");
 	expect_change(watch, "policy.d");
 	take_away("policy.d/20.rules");
 	expect_change(watch, "policy.d");
 	take_away("policy.d");
-	expect_change(watch, "policy.d");
 	put_folder("policy.d");
 	expect_change(watch, "policy.d");
-	put_file("policy.d/30.rules");
-	expect_change(watch, "policy.d");
+	write_and_expect("policy.d/30.rules", watch, "policy.d");
 	watch_free(watch);
 }
 
@@ -342,8 +335,7 @@ static void test_neighbours_do_not_matter(void **state)
 	put_file("other");
 	put_folder("etc/folder");
 	take_away("etc/policy.new");
-	fd = open(in("etc/policy"), O_RDONLY | O_CLOEXEC);
-	assert_true(fd >= 0);
+	assert_true((fd = open(in("etc/policy"), O_RDONLY | O_CLOEXEC)) >= 0);
 	close(fd);
 	expect_nothing(watch);
 	watch_free(watch);
@@ -362,10 +354,10 @@ static void test_half_written(void **state)
 	expect_nothing(watch);
 	close(fd);
 	expect_change(watch, "etc/policy");
-	/* A new one, too. */
+	/* A new one, too, of which nothing is written yet. */
 	take_away("etc/policy");
 	expect_change(watch, "etc/policy");
-	fd = begin_file("etc/policy", 0);
+	fd = open(in("etc/policy"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	expect_nothing(watch);
 	close(fd);
 	expect_change(watch, "etc/policy");
@@ -390,8 +382,7 @@ static void test_many_changes_are_one(void **state)
 	struct watch *watch = watch_of("etc/policy");
 
 	for (int i = 0; i < 100; i++)
-		put_file("etc/policy");
-	expect_change(watch, "etc/policy");
+		write_and_expect("etc/policy", watch, "etc/policy");
 	expect_nothing(watch);
 	watch_free(watch);
 }
@@ -432,25 +423,27 @@ static void test_other_paths(void **state)
 	watch_free(watch);
 }
 
+#define IN_A_FOLDER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_in_place, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_replaced, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_gone_and_back, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_not_there_yet, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_folder_replaced, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_other_name, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_links, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_link_to_a_folder, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_links_that_lead_nowhere, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_a_folder_gains_and_loses, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_neighbours_do_not_matter, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_half_written, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_never_closed, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_many_changes_are_one, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_woken, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_other_paths, setup, teardown),
+		IN_A_FOLDER(test_in_place),
+		IN_A_FOLDER(test_replaced),
+		IN_A_FOLDER(test_gone_and_back),
+		IN_A_FOLDER(test_not_there_yet),
+		IN_A_FOLDER(test_folder_replaced),
+		IN_A_FOLDER(test_other_name),
+		IN_A_FOLDER(test_links),
+		IN_A_FOLDER(test_link_to_a_folder),
+		IN_A_FOLDER(test_links_that_lead_nowhere),
+		IN_A_FOLDER(test_a_folder_gains_and_loses),
+		IN_A_FOLDER(test_neighbours_do_not_matter),
+		IN_A_FOLDER(test_half_written),
+		IN_A_FOLDER(test_never_closed),
+		IN_A_FOLDER(test_many_changes_are_one),
+		IN_A_FOLDER(test_woken),
+		IN_A_FOLDER(test_other_paths),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,9 +41,17 @@ def as_user(uid, what, *args):
     return answers[0]
 
 
+def list_at(folder, path):
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder)
+    try:
+        return sorted(os.listdir(fd))
+    finally:
+        os.close(fd)
+
+
 ACTIONS = {"pid": lambda: [os.getpid(), threading.get_native_id()], "read": read, "readlink": os.readlink,
-           "list": lambda path: sorted(os.listdir(path)), "stat": lambda path: os.stat(path).st_ino,
-           "as": as_user}
+           "list": lambda path: sorted(os.listdir(path)), "list at": list_at,
+           "open folder": lambda path: os.open(path, os.O_PATH | os.O_DIRECTORY), "as": as_user}
 
 
 def do(what, *args):
