@@ -93,10 +93,11 @@ int policy_find_heavy(struct policy *policy)
 		rules[i] = POLICY_NO_RULE;
 	for (size_t i = 0; i < policy->n_patterns; i++) {
 		const struct pattern *pattern = &policy->patterns[i];
-		const struct pair *pairs = policy->pairs + pattern->first;
+		const struct pair *pairs;
 
 		if (digests == 0 || pattern->heavy == POLICY_NOT_HEAVY)
 			continue;
+		pairs = policy->pairs + pattern->first;
 		for (size_t j = 0; j < pattern->n; j++)
 			rules[pairs[j].target] = pairs[j].rule;
 		fill_pattern(policy, pattern, rules);

@@ -132,7 +132,12 @@ static int set_of_names(struct parser *parser, uint32_t set, const struct word *
 			       ? policy_out_of_memory(parser)
 			       : 0;
 	}
-	return r < 0 ? policy_file_error(parser->error, &word->place, r, catalog) : 0;
+	if (r >= 0)
+		return 0;
+	/* No file: nothing to be waited for. */
+	errno = -r;
+	(void)policy_fail(parser->error, &word->place, "catalog '%s': %m", catalog);
+	return r;
 }
 
 static int parse_names(struct parser *parser, uint32_t set)

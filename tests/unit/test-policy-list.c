@@ -234,7 +234,8 @@ static void test_names(void **state)
 	policy_unref(policy);
 	policy = NULL;
 	assert_int_equal(policy_parse("p", "set x name broken:*", 19, &names, &policy, &error), -EIO);
-	assert_string_equal(error.message, "broken: Input/output error");
+	assert_string_equal(error.message, "catalog 'broken': Input/output error");
+	assert_string_equal(error.unread, "");
 	assert_null(policy);
 }
 
