@@ -15,7 +15,8 @@ from harness.actor import Actor, child_of, children_of
 from harness.mount import Mount, MountFailed
 from harness.paths import LONG, SANITIZER, SOON, WEIGHTFS
 
-STORM = os.path.join(os.path.dirname(WEIGHTFS), "tests", "tools", "storm")
+BUILT = os.path.join(os.path.dirname(WEIGHTFS), "tests", "tools")
+STORM, VIEWS = os.path.join(BUILT, "storm"), os.path.join(BUILT, "store-views")
 
 NOWHERE = "origin/none/hash"
 OBEYED_S = 0.1  # after a change, as it is promised
@@ -182,7 +183,7 @@ def test_explain_says_the_same(cgroups, server, mount, objects):
     mounted = mount(server, policy=policy_of(f"caller cgroup {a} is one\ncaller cgroup {b} is two", objects))
     for path, line in ((a, "one"), (b, "two")):
         said = process.run(["sh", "-c", 'echo 0 >"$1"; shift; exec "$@"', "sh", cgroups.procs(path), WEIGHTFS, "explain", "--json",
-                            "--store", mounted.store, objects[0].sha256], check=True).stdout
+                            "--store", mounted.store, objects[0].sha256]).stdout
         topics = {record["topic"]: record["text"] for record in map(json.loads, said.splitlines())}
         assert topics["origin"].startswith(line)
         assert topics["decision"].startswith("allow" if line == "one" else "deny")
@@ -323,6 +324,22 @@ def test_guessing(actor, server, mount, objects):
                for uid in (ALICE, BOB, 4711) for name in VALID + INVALID[:3] if (uid, name) != (BOB, "two")]
     assert all(answer == answers[0] for answer in answers)
     assert set(answers[0].values()) == {"ENOENT"}
+
+
+def test_a_broker_uses_up_its_views(actor, server, mount, objects):
+    """Not those of others. What it has stays; what is over is not there, and said once."""
+    mounted = mount(server, policy=brokered(objects))
+    broker, bob = actor(uid=ALICE), actor(uid=BOB)
+    mounted.stop()
+    process.run([VIEWS, mounted.store, ALICE, 65535], check=True)
+    mount(again=mounted)
+    assert broker.list(mounted.path(f"origin/{ALICE}/one")) == ["hash"]
+    for name in ("two", "three", "two", WEB_DIR):
+        assert broker.list(mounted.path(f"origin/{ALICE}", name)) == "ENOENT"
+    for name in ("one", "o0", "o65534"):
+        assert broker.list(mounted.path(f"origin/{ALICE}", name)) == ["hash"]
+    assert mounted.log().count(f"user {ALICE} has 65536 views") == 1
+    check_view(mounted, bob, BOB, "two", objects)
 
 
 def test_a_folder_kept_open(actor, server, mount, objects):
