@@ -15,13 +15,13 @@ from harness import cli, process, reader
 from harness.disk import LOSE_LOG, Disk
 from harness.models import unknown_digest
 from harness.mount import Booted
-from harness.paths import MIB, SANITIZER, WEIGHTFS
+from harness.paths import LONG, MIB, SANITIZER, WEIGHTFS
 from harness.poll import holds_for, wait_until
 from test_rebuild import DAMAGES
 
 WEB, WEB_DIR = "https://app.example.com", "https_app.example.com_0"
 OTHER, OTHER_DIR = "https://other.example.com", "https_other.example.com_0"
-COUNT = 100000 if os.environ.get("WEIGHTFS_LONG") else 20000
+COUNT = 100000 if LONG else 10000 if SANITIZER else 20000
 
 
 def asking(*rules):
