@@ -7,26 +7,33 @@
 
 /* ---- what its user answered ---- */
 
-static int say_answer(struct explaining *explaining, enum grants_answer answer)
+static int say_answer(struct explaining *explaining, const struct grants_said *said)
 {
 	struct operation *operation = explaining->operation;
+	bool granted = said->answer == GRANTS_YES;
+	char until[48] = "";
+	json_t *more;
 
-	if (answer == GRANTS_NONE)
+	if (said->answer == GRANTS_NONE)
 		return explain_say(operation, "grant", json_pack("{s:n}", "granted"),
 				   "uid %u has not answered", explaining->caller.uid);
-	if (answer == GRANTS_YES)
+	more = json_pack("{s:b}", "granted", granted);
+	if (granted)
 		explaining->decision.verdict = POLICY_ALLOW;
-	return explain_say(operation, "grant", json_pack("{s:b}", "granted", answer == GRANTS_YES),
-			   "uid %u said %s", explaining->caller.uid, answer == GRANTS_YES ? "yes" : "no");
+	if (granted && said->seconds) {
+		snprintf(until, sizeof(until), ", for %" PRId64 " s more", said->seconds);
+		json_object_set_new(more, "seconds", json_integer((json_int_t)said->seconds));
+	}
+	return explain_say(operation, "grant", more, "uid %u said %s%s", explaining->caller.uid,
+			   granted ? "yes" : "no", until);
 }
 
 int explain_answer(struct explaining *explaining, const struct digest_pair *digests)
 {
 	struct operation *operation = explaining->operation;
 	struct grants_time now = grants_now();
-	enum grants_answer answer = GRANTS_NONE;
+	struct grants_said said = { 0 };
 	struct grants *grants;
-	bool expired = false;
 	int r;
 
 	if (explaining->decision.verdict != POLICY_ASK)
@@ -36,10 +43,10 @@ int explain_answer(struct explaining *explaining, const struct digest_pair *dige
 		return r;
 	r = grants_load(grants, operation->store, explaining->caller.uid, explaining->origin, now);
 	if (r == 0)
-		answer = grants_answer(grants, operation->policy, digests, now, &expired);
+		said = grants_ask(grants, operation->policy, digests, now);
 	grants_free(grants);
 	return r < 0 ? operation_fail(operation, r, "what was granted cannot be read") :
-		       say_answer(explaining, answer);
+		       say_answer(explaining, &said);
 }
 
 /* ---- whose fetches it shares ---- */

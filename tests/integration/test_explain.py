@@ -128,6 +128,8 @@ def test_what_has_to_be_granted(small, mount, server):
     assert (status, told["grant"]["granted"], told["result"]["opens"]) == (0, True, True)
     assert told["decision"]["decision"] == "ask", "what the policy says stays to be seen"
     assert opens(mounted, small.sha256, 0)
+    cli.ok("grant", "--store", mounted.store, "--for", "1h", "local", small.sha256)
+    assert 3500 < explain(mounted, small.sha256)[1]["grant"]["seconds"] <= 3600
     # Of another user it is not.
     assert explain(mounted, "--uid", str(BOB), small.sha256)[1]["grant"]["granted"] is None
 
