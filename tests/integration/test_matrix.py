@@ -125,7 +125,6 @@ def prepare(objects, models, server, mount, folder):
     open_policy = "\n".join(callers()[:-1] + [f"caller uid {UIDS['preparing']} is preparing",
                                               "allow any to any with list"]) + "\n"
     mounted = mount(server, policy=open_policy)
-    os.chmod(mounted.store, 0o711)
     for one in objects:
         path = mounted.object(one.model.attested)
         if one.state == "partial":
@@ -147,7 +146,9 @@ def prepare(objects, models, server, mount, folder):
     mounted.stop()
     with open(mounted.policy, "w") as file:
         file.write(policy(objects, folder, 0))
-    return mounted.start()
+    mounted.start()
+    os.chmod(mounted.store, 0o711)  # its users reach the control socket
+    return mounted
 
 
 def stands(mounted, one):
@@ -408,13 +409,15 @@ def plan_round(mounted, objects, views, processes, rules, random_):
 
 
 def grant(mounted, objects, random_):
-    """Some objects for two of those who will have to ask; nobody else's view has anything of it."""
+    """Some objects for two of those who will have to ask; nobody else's view has anything of it. Root answers for a
+    user whose processes are a web origin; another one does so itself.
+    """
     granted = {}
-    for who in ("app", "desk"):
+    for who, uid, options in (("app", 0, ["--uid", UIDS["app"]]), ("desk", UIDS["desk"], [])):
         chosen = random_.sample(objects, 8)
         for one in chosen:
             for name in (f"sha256-{one.model.sha256}", one.model.attested):
-                cli.ok("grant", "--store", mounted.store, OWN[who], name, uid=UIDS[who])
+                cli.ok("grant", "--store", mounted.store, *options, OWN[who], name, uid=uid)
         granted[who] = [one.thing.name for one in chosen]
     return granted
 
