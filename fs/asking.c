@@ -75,21 +75,31 @@ static void serve(struct weightfs *fs, struct waiter *waiter)
 	ops_lookup_object(fs, waiter->parked.request, waiter->view->number, text);
 }
 
-/* With the lock held: who was answered goes. How many of the others are in VIEW (NULL: any)? */
-static unsigned int count(struct asking *asking, const struct view *view)
+/* With the lock held: who was answered goes. */
+static void clear_away(struct asking *asking)
 {
 	struct waiter *waiter, *next;
-	unsigned int n = 0;
 
 	DL_FOREACH_SAFE(asking->waiters, waiter, next) {
-		if (parked_waits(&waiter->parked)) {
-			n += !view || waiter->view == view;
+		if (parked_waits(&waiter->parked))
 			continue;
-		}
 		DL_DELETE(asking->waiters, waiter);
 		parked_unref(&waiter->parked);
 	}
-	return n;
+}
+
+/* With the lock held. */
+static bool may_wait(const struct asking *asking, const struct view *view)
+{
+	unsigned int all = 0, of_user = 0, of_view = 0;
+	const struct waiter *waiter;
+
+	DL_FOREACH(asking->waiters, waiter) {
+		all++;
+		of_user += waiter->view->uid == view->uid;
+		of_view += waiter->view == view;
+	}
+	return all < ASKING_MAX && of_user < ASKING_MAX_USER && of_view < ASKING_MAX_VIEW;
 }
 
 /* False: too many do. */
@@ -98,7 +108,8 @@ static bool enlist(struct asking *asking, struct waiter *waiter)
 	bool fits;
 
 	pthread_mutex_lock(&asking->lock);
-	fits = count(asking, NULL) < ASKING_MAX && count(asking, waiter->view) < ASKING_MAX_VIEW;
+	clear_away(asking);
+	fits = may_wait(asking, waiter->view);
 	if (fits) {
 		(void)parked_ref(&waiter->parked);
 		DL_APPEND(asking->waiters, waiter);
@@ -145,7 +156,7 @@ void asking_review(struct weightfs *fs)
 	size_t n = 0;
 
 	pthread_mutex_lock(&fs->asking->lock);
-	(void)count(fs->asking, NULL);
+	clear_away(fs->asking);
 	DL_FOREACH(fs->asking->waiters, waiter) {
 		waiters[n++] = waiter;
 		(void)parked_ref(&waiter->parked);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include "fs/explaining.h"
@@ -111,6 +110,26 @@ static int say_origin(struct explaining *explaining, const char *asked)
 	return explain_say(operation, "origin", json_pack("{s:s}", "origin", asked), "%s (its view)", asked);
 }
 
+/* What the view uses, without making one. -ENOMEM. */
+static int find_account(const struct explaining *explaining, struct store_account *out)
+{
+	struct store *store = explaining->operation->store;
+	_cleanup_free_ struct store_account *accounts = NULL;
+	size_t n = 0;
+	int r = store_accounts(store, &accounts, &n);
+
+	*out = (struct store_account){ 0 };
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		_cleanup_free_ char *origin = NULL;
+		uid_t uid;
+
+		if (store_view_get(store, accounts[i].view, &uid, &origin) == 0 &&
+		    uid == explaining->caller.uid && !strcmp(origin, explaining->origin))
+			*out = accounts[i];
+	}
+	return r;
+}
+
 int explain_caller(struct explaining *explaining)
 {
 	struct operation *operation = explaining->operation;
@@ -143,69 +162,10 @@ int explain_caller(struct explaining *explaining)
 		r = say_origin(explaining, json_string_value(origin));
 	if (r == 0)
 		r = say_broker(operation, &explaining->caller);
+	if (r == 0 && explaining->origin)
+		r = find_account(explaining, &explaining->account);
 	/* They live only here. */
 	explaining->caller.groups = NULL;
 	explaining->caller.n_groups = 0;
-	return r;
-}
-
-/* ---- what it uses, and may ---- */
-
-/* Of the view of the caller and origin; all 0 if it was never used. -ENOMEM. */
-static int find_account(const struct explaining *explaining, struct store_account *out)
-{
-	struct store *store = explaining->operation->store;
-	_cleanup_free_ struct store_account *accounts = NULL;
-	size_t n = 0;
-	int r = store_accounts(store, &accounts, &n);
-
-	*out = (struct store_account){ 0 };
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		_cleanup_free_ char *origin = NULL;
-		uid_t uid;
-
-		if (store_view_get(store, accounts[i].view, &uid, &origin) == 0 &&
-		    uid == explaining->caller.uid && !strcmp(origin, explaining->origin))
-			*out = accounts[i];
-	}
-	return r;
-}
-
-static int say_quota(struct explaining *explaining)
-{
-	struct operation *operation = explaining->operation;
-	uint64_t quota = policy_quota(operation->policy, explaining->origin);
-	struct store_account account;
-	char limit[32] = "none";
-	int r = find_account(explaining, &account);
-
-	/* An open has the quota of the line that decides. */
-	if (explaining->has_name && explaining->decision.verdict == POLICY_ALLOW)
-		quota = explaining->decision.quota;
-	if (r < 0)
-		return r;
-	if (quota)
-		snprintf(limit, sizeof(limit), "%" PRIu64 " bytes", quota);
-	return explain_say(operation, "quota",
-			   json_pack("{s:I, s:I, s:o}", "used", (json_int_t)account.used, "objects",
-				     (json_int_t)account.objects, "quota",
-				     quota ? json_integer((json_int_t)quota) : json_null()),
-			   "%s; %" PRIu64 " bytes in use", limit, account.used);
-}
-
-int explain_limits(struct explaining *explaining)
-{
-	struct operation *operation = explaining->operation;
-	struct policy_probes probes = policy_probes(operation->policy, explaining->origin);
-	int r = say_quota(explaining);
-
-	if (r == 0 && probes.count)
-		r = explain_say(operation, "probes",
-				json_pack("{s:i, s:I}", "probes", (int)probes.count, "window_ms",
-					  (json_int_t)probes.window_ms),
-				"%u in %.3g s", probes.count,
-				(double)probes.window_ms / 1000);
-	if (r == 0 && operation->fs && operation->fs->offline)
-		r = explain_say(operation, "offline", NULL, "nothing is fetched");
 	return r;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between the two halves of `explain`: explain-caller.c says who asks, operation-explain.c what for. */
+/* Between the parts of `explain`: explain-caller.c says who asks, explain-view.c what else its view has to do with it. */
 #ifndef FS_EXPLAINING_H
 #define FS_EXPLAINING_H
 
@@ -12,9 +12,11 @@ struct explaining {
 	/* As found out, in this order. */
 	struct policy_caller caller; /* whose opening is explained */
 	const char *origin;          /* NULL: none */
-	struct policy_decision decision;
+	struct store_account account; /* of the view; all 0 if it was never used */
+	struct policy_decision decision; /* with what was granted */
 	bool may_know;               /* what the store has */
 	bool known;
+	bool apart;                  /* the view has to fetch it itself, whether or not it is known */
 	struct store_info info;      /* if known */
 };
 
@@ -30,6 +32,10 @@ int explain_where(struct operation *operation, const char *topic, const char *wh
  * the policy without). -EPERM: it is not the caller's to know.
  */
 int must_check explain_caller(struct explaining *explaining);
+/* Where the policy asks: what the user answered about DIGESTS, folded into the decision. */
+int must_check explain_grants(struct explaining *explaining, const struct digest_pair *digests);
+/* Does it share what is known? (explain-view.c, as the next) */
+int must_check explain_sharing(struct explaining *explaining);
 /* What the origin uses and may use, what it may look for, and whether anything is fetched. */
 int must_check explain_limits(struct explaining *explaining);
 

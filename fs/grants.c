@@ -90,21 +90,25 @@ static void set_answer(struct answer *answer, const struct store_grant *grant, s
 	atomic_init(&answer->over, false);
 }
 
-/* Those of GRANTS, which are put in order, that are for ORIGIN. NULL: no memory. */
+/* Those of GRANTS, which is spoiled, that are for ORIGIN: there may be many views of a user. NULL: no memory. */
 static struct answers *make(struct store_grant *grants, size_t n, const char *origin,
 			    struct grants_time now)
 {
-	struct answers *answers = calloc(1, sizeof(*answers) + n * sizeof(answers->items[0]));
+	struct answers *answers;
+	size_t kept = 0;
 
+	for (size_t i = 0; i < n; i++) {
+		if (!strcmp(grants[i].origin, origin))
+			grants[kept++] = grants[i];
+	}
+	answers = calloc(1, sizeof(*answers) + kept * sizeof(answers->items[0]));
 	if (!answers)
 		return NULL;
 	/* An empty name of a set is the least: digests come first. */
-	qsort(grants, n, sizeof(*grants), compare_grants);
-	for (size_t i = 0; i < n; i++) {
-		if (strcmp(grants[i].origin, origin) != 0)
-			continue;
-		set_answer(&answers->items[answers->n++], &grants[i], now);
-		answers->n_digests += !*grants[i].about.set;
+	qsort(grants, kept, sizeof(*grants), compare_grants);
+	for (; answers->n < kept; answers->n++) {
+		set_answer(&answers->items[answers->n], &grants[answers->n], now);
+		answers->n_digests += !*grants[answers->n].about.set;
 	}
 	return answers;
 }

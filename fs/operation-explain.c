@@ -3,8 +3,8 @@
  * Why does a digest open, or not? A line for each thing that has a say in it, in the order in which they have it, as an
  * object with a topic, a text, and members for programs; the last one, "result", says what comes of it.
  *
- *	caller ─► origin, broker ─► every line of the policy looked at ─► decision ─► what the view uses, and may
- *	       ─► the object here ─► the sources ─► result
+ *	caller ─► origin, broker ─► every line of the policy looked at ─► decision ─► what was granted
+ *	       ─► what the view uses, and may ─► the object here, and whether it shares it ─► the sources ─► result
  *
  * Nobody is told more than the view itself would show: what the store has, and how the sources did, is for root, the owner
  * of the store, and whoever the policy lets open it in a view that hides nothing.
@@ -16,6 +16,7 @@
 #include "fs/object.h"
 #include "fs/explaining.h"
 #include "fs/probe.h"
+#include "fs/view.h"
 
 /* Takes over MORE, an object that the topic and the text go before; NULL: nothing more. */
 int explain_say(struct operation *operation, const char *topic, json_t *more, const char *format, ...)
@@ -137,8 +138,9 @@ static int say_decision(struct explaining *explaining, const struct digest_pair 
 	if (r != 0)
 		return r;
 	explaining->decision = policy_decide(operation->policy, explaining->origin, digests);
-	return explain_where(operation, "decision", verdict_name(&explaining->decision),
-			     &explaining->decision.where);
+	r = explain_where(operation, "decision", verdict_name(&explaining->decision),
+			  &explaining->decision.where);
+	return r == 0 && explaining->decision.verdict == POLICY_ASK ? explain_grants(explaining, digests) : r;
 }
 
 /* As LOOKUP does: by the name alone first, then by all that is known of what it names. */
@@ -189,6 +191,10 @@ static struct result result_here(const struct explaining *explaining)
 	const struct weightfs *fs = explaining->operation->fs;
 	bool offline = !fs || fs->offline;
 
+	if (explaining->apart && offline)
+		return (struct result){ "ENOENT", "the view does not have it, and nothing is fetched" };
+	if (explaining->apart)
+		return (struct result){ NULL, "it opens if a source has it" };
 	if (explaining->known && explaining->info.complete)
 		return (struct result){ NULL, "it opens" };
 	if (explaining->decision.cached)
@@ -217,7 +223,9 @@ static int say_result(const struct explaining *explaining)
 	else if (explaining->decision.verdict == POLICY_DENY)
 		result = (struct result){ "ENOENT", "denied: as if it did not exist" };
 	else if (explaining->decision.verdict == POLICY_ASK)
-		result = (struct result){ "EACCES", "somebody has to grant it first" };
+		result = (struct result){ "EACCES", explaining->decision.wait_ms == VIEW_REFUSED ?
+							    "the user said no" :
+							    "somebody has to grant it first" };
 	else if (explaining->may_know)
 		result = result_here(explaining);
 	return explain_say(explaining->operation, "result",
@@ -242,9 +250,10 @@ int operation_explain(struct operation *operation)
 	r = explain_caller(&explaining);
 	if (r == 0 && explaining.origin && explaining.has_name)
 		r = decide(&explaining);
-	/* What the user granted comes here: it has the next word where the policy asks. */
 	if (r == 0 && explaining.origin)
 		r = explain_limits(&explaining);
+	if (r == 0 && explaining.origin && explaining.has_name && explaining.may_know)
+		r = explain_sharing(&explaining);
 	if (r == 0 && explaining.origin && explaining.has_name && explaining.may_know)
 		r = say_state(&explaining);
 	return r == 0 ? say_result(&explaining) : r;

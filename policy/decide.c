@@ -4,7 +4,8 @@
  *
  * An origin matches few patterns: `any`, itself, a `*.` pattern for each domain above it, and its
  * site. An object is in few targets. For each such pattern the shorter of the two lists, the pattern's pairs
- * and the object's targets, is walked, and each item looked up in the longer one by bisection. So
+ * and the object's targets, is walked, and each item looked up in the longer one by bisection; if
+ * both are long, heavy.c has looked before. So
  * neither the size of the sets nor the number of rules is walked, and nothing is allocated, locked
  * or written.
  */
@@ -46,6 +47,7 @@ void policy_free(struct policy *policy)
 	free(policy->pairs);
 	free(policy->targets);
 	free(policy->entries);
+	free(policy->heavy);
 	free(policy);
 }
 
@@ -141,10 +143,15 @@ static uint32_t pair_rule(const struct pair *pairs, size_t n, uint32_t target)
 	return low < n && pairs[low].target == target ? pairs[low].rule : POLICY_NO_RULE;
 }
 
-static uint32_t first_common(const struct pair *pairs, size_t n, const struct run *run)
+static uint32_t first_common(const struct policy *policy, const struct pattern *pattern,
+			     const struct run *run)
 {
+	const struct pair *pairs = policy->pairs + pattern->first;
 	uint32_t best = POLICY_NO_RULE;
+	size_t n = pattern->n;
 
+	if (run->n && run->first->heavy != POLICY_NOT_HEAVY && pattern->heavy != POLICY_NOT_HEAVY)
+		return policy->heavy[run->first->heavy * policy->n_heavy + pattern->heavy];
 	if (n < run->n) {
 		for (size_t i = 0; i < n; i++) {
 			if (pairs[i].rule < best && run_has(run, pairs[i].target))
@@ -254,16 +261,14 @@ static void ask_rule(struct question *question, uint32_t rule)
 static void ask_pattern(void *arg, const struct pattern *pattern)
 {
 	struct question *question = arg;
-	const struct pair *pairs;
 
 	ask_rule(question, pattern->any_rule);
 	if (!question->has_sha256)
 		ask_rule(question, pattern->sha_deny);
 	if (pattern->n == 0)
 		return;
-	pairs = question->policy->pairs + pattern->first;
-	ask_rule(question, first_common(pairs, pattern->n, &question->sha256));
-	ask_rule(question, first_common(pairs, pattern->n, &question->fsverity));
+	ask_rule(question, first_common(question->policy, pattern, &question->sha256));
+	ask_rule(question, first_common(question->policy, pattern, &question->fsverity));
 }
 
 static struct question ask(const struct policy *policy, const char *origin,

@@ -270,6 +270,9 @@ int policy_draft_finish(struct draft *draft, struct policy **out, struct policy_
 	sort(policy->brokers.items, policy->brokers.n, sizeof(*policy->brokers.items),
 	     compare_callers);
 	sort_paths(policy);
+	r = policy_find_heavy(policy);
+	if (r < 0)
+		return r;
 	*out = steal_pointer(draft->policy);
 	return 0;
 }

@@ -6,7 +6,7 @@
  *	list.c          files of digests         │
  *	parser.c        statements               │
  *	parse-caller.c  … who is who             ├─► draft.c ─► finish.c ─► struct policy ─► decide.c, callers.c
- *	parse-set.c     … sets                   │   read so far  sorted                     print.c
+ *	parse-set.c     … sets                   │   read so far  heavy.c                    print.c
  *	option.c        … behind `with`          │
  *	lexer.c         lines, words, errors    ─┘
  *	origin.c, idn.c, site.c  the names of who asks; international ones; what is one site
@@ -95,7 +95,8 @@ int policy_fail(struct policy_error *error, const struct place *place, const cha
 
 /* ---- the policy ---- */
 
-#define POLICY_NO_RULE UINT32_MAX
+#define POLICY_NO_RULE	 UINT32_MAX
+#define POLICY_NOT_HEAVY UINT32_MAX
 
 enum caller_kind {
 	CALLER_ANY,
@@ -136,6 +137,7 @@ struct pattern {
 			      digests */
 	uint32_t quota_rule;  /* the first line that has this pattern and a quota */
 	uint32_t probes_rule; /* … and a budget of probes */
+	uint32_t heavy;	      /* its number among those with many pairs */
 };
 
 /* Line RULE, the first such, has this pattern and this target. */
@@ -147,7 +149,8 @@ struct pair {
 struct entry {
 	struct digest_name name;
 	uint32_t target;
-	bool shared; /* some target that holds this digest is a shared set */
+	uint32_t heavy; /* the digest's number among those in many targets */
+	bool shared;	/* some target that holds this digest is a shared set */
 };
 
 /* A set, or a digest that a line names by itself. */
@@ -193,6 +196,8 @@ struct policy {
 	size_t n_targets;
 	struct entry *entries; /* sorted, each once */
 	size_t n_entries;
+	uint32_t *heavy; /* for each heavy digest, one for each heavy pattern: their first line */
+	size_t n_heavy;	 /* heavy patterns */
 };
 
 /* Each pattern that ORIGIN matches. */
@@ -240,6 +245,8 @@ int must_check policy_draft_pair(struct draft *draft, uint32_t target);
 void policy_draft_pair_any(struct draft *draft);
 /* Also writes down which of its pattern's rules is the first to have one. */
 void policy_draft_options(struct draft *draft, const struct rule *options);
+/* The table of what is heavy (heavy.c); all else is sorted. 0 or -ENOMEM. */
+int must_check policy_find_heavy(struct policy *policy);
 /* All was read: is every set that is used defined (finish.c)? Sorts, and hands over the policy. */
 int must_check policy_draft_finish(struct draft *draft, struct policy **out,
 				   struct policy_error *error);

@@ -112,6 +112,14 @@ def test_what_has_to_be_granted(audited, folder, small):
     assert (line["decision"], line["line"]) == ("ask", 2)
 
 
+def test_who_looks_for_too_much(audited, folder):
+    mounted = audited(web_origins="yes", policy=f"caller any is {WEB}\nallow {WEB} to any with probes=1/1h\n")
+    for digest in ("01" * 32, "02" * 32):
+        assert "errno" in reader.part(mounted.object(digest), 0, 1)
+    line = wait_for_line(os.path.join(folder, "audit.log"), decision="probes")
+    assert (line["digest"], line["origin"]) == ("02" * 32, WEB) and "line" not in line
+
+
 def test_looking_into_others_views(audited, folder):
     mounted = audited(rate=1000)
     path = os.path.join(folder, "audit.log")

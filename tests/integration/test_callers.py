@@ -11,7 +11,7 @@ import pytest
 
 from conftest import ALICE, BOB
 from harness import cgroups as cgroups_module, cli, process, reader
-from harness.actor import Actor, child_of
+from harness.actor import Actor, child_of, children_of
 from harness.mount import Mount, MountFailed
 from harness.paths import LONG, SANITIZER, SOON, WEIGHTFS
 
@@ -206,8 +206,9 @@ class Enclosed(Mount):
     def mounted(self):
         if self.child.poll() is not None:
             raise MountFailed(f"weightfs ended with {self.child.returncode}:\n{self.log()}")
-        with open(f"/proc/{self.inner()}/mountinfo") as table:
-            return f" {self.point} " in table.read()
+        for inner in children_of(self.child.pid):
+            with open(f"/proc/{inner}/mountinfo") as table:
+                return f" {self.point} " in table.read()
 
     def enter(self):
         """A command before one that is to run where the daemon does."""

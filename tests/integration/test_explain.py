@@ -10,6 +10,7 @@ import pytest
 from conftest import ALICE, BOB, NOBODY
 from harness import cli, process, reader
 from harness.models import unknown_digest
+from harness.poll import wait_until
 
 WEB = "https://app.example.com"
 WEB_DIR = "https_app.example.com_0"
@@ -121,6 +122,34 @@ def test_what_has_to_be_granted(small, mount, server):
     mounted = mount(server, policy=f"caller any is local\nask local to {small.sha256}\nallow local to any\n")
     status, told = explain(mounted, small.sha256)
     assert (status, told["decision"]["decision"], told["result"]["errno"]) == (1, "ask", "EACCES")
+    assert told["grants"]["answer"] is None
+    cli.ok("grant", "--store", mounted.store, "--for", "1h", "local", small.sha256)
+    status, told = explain(mounted, small.sha256)
+    assert (status, told["grants"]["answer"], told["result"]["opens"]) == (0, "grant", True)
+    assert 3500 < told["grants"]["seconds"] <= 3600
+    cli.ok("deny", "--store", mounted.store, "local", small.sha256)
+    status, told = explain(mounted, small.sha256)
+    assert (status, told["grants"]["answer"], told["result"]["errno"]) == (1, "deny", "EACCES")
+    assert "said no" in told["result"]["text"]
+
+
+def test_a_web_origin_shares_what_is_shared(small, denied, mount, server):
+    mounted = mount(server, policy=f"caller uid {ALICE} is {WEB}\ncaller any is local\nset public {small.sha256} shared\n"
+                                   f"allow {WEB} to any with probes=1/1h\nallow local to any\n")
+    for model in (small, denied):
+        cli.ok("add", "--store", mounted.store, model.path)
+    told = explain(mounted, "--as", WEB, "--uid", str(ALICE), small.sha256)[1]
+    assert "sharing" not in told and told["result"]["text"] == "it opens"
+    told = explain(mounted, "--as", WEB, "--uid", str(ALICE), denied.sha256)[1]
+    assert told["sharing"]["apart"] is True and "if a source has it" in told["result"]["text"]
+    assert told["probes"]["probes"] == 1 and "used up" not in told["probes"]["text"]
+    assert reader.whole(mounted.object(denied.sha256), uid=ALICE)["sha256"] == denied.sha256
+    wait_until(lambda: explain(mounted, "--as", WEB, "--uid", str(ALICE), denied.sha256)[1]["sharing"]["apart"] is False,
+               "it has fetched it itself")
+    # Of all that the view itself is told nothing.
+    os.chmod(mounted.store, 0o711)
+    told = explain(mounted, denied.sha256, uid=ALICE)[1]
+    assert not {"sharing", "object", "also", "source"} & set(told)
 
 
 def test_brokers_ask_for_their_own_user(small, mount, server):

@@ -388,6 +388,23 @@ def test_included_files(stocked, two, folder):
     wait_for_policy(mounted, other, True, "the folder is back")
 
 
+def test_what_a_linked_policy_includes_is_beside_the_real_one(stocked, two, folder):
+    """Also once the link leads elsewhere."""
+    mounted = stocked()
+    for model, name in zip(two, ("first", "second")):
+        place = os.path.join(folder, name)
+        os.mkdir(place)
+        write(os.path.join(place, "policy"), "caller any is local\ninclude rules\n")
+        write(os.path.join(place, "rules"), f"allow local to {model.sha256}\n")
+    for model, name in zip(two, ("first", "second")):
+        os.symlink(os.path.join(folder, name, "policy"), mounted.policy + ".new")
+        os.rename(mounted.policy + ".new", mounted.policy)
+        wait_until(lambda: cli.weightfs("explain", "--store", mounted.store, model.sha256).returncode == 0
+                   and sum(opens(mounted.object(one.sha256)) for one in two) == 1, f"the {name} one is in force")
+    write(os.path.join(folder, "second", "rules"), f"allow local to {two[0].sha256}\n")
+    wait_for_policy(mounted, two[0], True, "what the real one includes was written")
+
+
 def test_an_included_file_that_was_broken_is_followed(stocked, two, folder):
     """It is in no policy in force yet."""
     model, other = two

@@ -11,6 +11,9 @@
 #include "tests/unit/policy-machine.h"
 
 #define CGROUP "a cgroup's path such as /system.slice expected"
+#define OPTIONS                                                                                    \
+	"'cached', 'list', 'quota=SIZE', 'probes=N/TIME' or 'wait=TIME' expected"
+#define PROBES "a number and a time such as 16/1m expected"
 #define NAMES  "CATALOG:PATTERN such as hub:Qwen/* expected"
 #define UNIT   "a unit's name such as app.service expected"
 
@@ -139,11 +142,11 @@ static const struct {
 	 "and stands for whole labels"},
 	{"deny any to any with list", "p:1:17: 'deny' takes no 'with'"},
 	{"deny any to any x", "p:1:17: the end of the line expected, not 'x'"},
-	{"allow any to any with", "p:1:22: 'cached', 'list', 'quota=SIZE', 'probes=N/TIME' or 'wait=TIME' expected"},
-	{"allow any to any with x", "p:1:23: 'cached', 'list', 'quota=SIZE', 'probes=N/TIME' or 'wait=TIME' expected, not 'x'"},
-	{"allow any to any with list,", "p:1:28: 'cached', 'list', 'quota=SIZE', 'probes=N/TIME' or 'wait=TIME' expected"},
+	{"allow any to any with", "p:1:22: " OPTIONS},
+	{"allow any to any with x", "p:1:23: " OPTIONS ", not 'x'"},
+	{"allow any to any with list,", "p:1:28: " OPTIONS},
 	{"allow any to any with list,list", "p:1:28: 'list' stands here twice"},
-	{"allow any to any with quota", "p:1:23: 'cached', 'list', 'quota=SIZE', 'probes=N/TIME' or 'wait=TIME' expected, not 'quota'"},
+	{"allow any to any with quota", "p:1:23: " OPTIONS ", not 'quota'"},
 	{"allow any to any with list,quota=", "p:1:34: a size such as 20G expected"},
 	{"allow any to any with quota=20X", "p:1:29: a size such as 20G expected, not '20X'"},
 	{"allow any to any with quota=5%", "p:1:29: a size such as 20G expected, not '5%'"},
@@ -156,6 +159,28 @@ static const struct {
 	 "p:1:29: '99999999999999999999' is too large"},
 	{"allow any to any with quota=1,list,quota=2", "p:1:36: 'quota' stands here twice"},
 	{"deny any to any with quota=1", "p:1:17: 'deny' takes no 'with'"},
+	{"allow any to any with wait=60s", "p:1:23: 'wait' is for 'ask' lines only"},
+	{"ask any to any with wait=1s,wait=1s", "p:1:29: 'wait' stands here twice"},
+	{"ask any to any with wait=", "p:1:26: a time such as 60s expected"},
+	{"ask any to any with wait=0", "p:1:26: a time such as 60s expected, not '0'"},
+	{"ask any to any with wait=60", "p:1:26: a time such as 60s expected, not '60'"},
+	{"ask any to any with wait=-1s", "p:1:26: a time such as 60s expected, not '-1s'"},
+	{"ask any to any with wait=25h", "p:1:26: '25h' is too large"},
+	{"ask any to any with wait", "p:1:21: " OPTIONS ", not 'wait'"},
+	{"ask any to any with probes", "p:1:21: " OPTIONS ", not 'probes'"},
+	{"ask any to any with probes=", "p:1:28: " PROBES},
+	{"ask any to any with probes=16", "p:1:28: " PROBES ", not '16'"},
+	{"ask any to any with probes=16/", "p:1:31: a time such as 60s expected"},
+	{"ask any to any with probes=/1m", "p:1:28: " PROBES ", not '/1m'"},
+	{"ask any to any with probes=0/1m", "p:1:28: " PROBES ", not '0/1m'"},
+	{"ask any to any with probes=x/1m", "p:1:28: " PROBES ", not 'x/1m'"},
+	{"ask any to any with probes=16/1m/2", "p:1:31: a time such as 60s expected, not '1m/2'"},
+	{"ask any to any with probes=16/0", "p:1:31: a time such as 60s expected, not '0'"},
+	{"ask any to any with probes=1000001/1m", "p:1:28: '1000001/1m' is too large"},
+	{"ask any to any with probes=99999999999999999999/1m",
+	 "p:1:28: '99999999999999999999/1m' is too large"},
+	{"ask any to any with probes=16/366d", "p:1:31: '366d' is too large"},
+	{"allow any to any with probes=1/1s,probes=1/1s", "p:1:35: 'probes' stands here twice"},
 	{"allow any to any with list cached", "p:1:28: the end of the line expected, not 'cached'"},
 };
 

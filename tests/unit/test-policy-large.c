@@ -22,6 +22,12 @@
 
 /* ---- who allocates: these stand in front of the C library's own, for libpsl too ---- */
 
+#ifdef __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+
 #if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define COUNTED true
 static _Thread_local unsigned long allocations;
@@ -171,6 +177,154 @@ static void test_large(void **state)
 	policy_unref(policy);
 }
 
+/*
+ * Where everything is in many sets that many lines name. Set S holds digest D if bit D of its number is set, and lines of
+ * each kind of pattern name the sets in a mixed order: the first that holds the digest decides.
+ */
+#define MANY_SETS 4096
+#define BITS	  12
+
+static void add_many(char **at, const char *pattern, unsigned int step)
+{
+	for (unsigned int i = 0; i < MANY_SETS; i++)
+		*at += sprintf(*at, "allow %s to s%u\n", pattern, i * step % MANY_SETS);
+}
+
+static unsigned int first_many(unsigned int step, unsigned int d)
+{
+	unsigned int i = 0;
+
+	while (i < MANY_SETS && !(i * step % MANY_SETS >> d & 1))
+		i++;
+	return i;
+}
+
+static void test_many_in_many(void **state)
+{
+	_cleanup_free_ char *text = malloc((size_t)MANY_SETS * (BITS * 65 + 200));
+	struct policy *policy;
+	unsigned int wrong = 0;
+	char *at = text;
+	double begin;
+
+	assert_non_null(text);
+	/* Not in the order of the sets' names. */
+	add_many(&at, "https://a.example.com", 1231);
+	add_many(&at, "https://*.example.com", 2017);
+	add_many(&at, "any", 1799);
+	for (unsigned int s = 0; s < MANY_SETS; s++) {
+		at += sprintf(at, "set s%u", s);
+		for (unsigned int d = 0; d < BITS; d++) {
+			struct digest digest = digest_of(d);
+
+			if (!(s >> d & 1))
+				continue;
+			*at++ = ' ';
+			digest_to_hex(&digest, at);
+			at += 64;
+		}
+		*at++ = '\n';
+	}
+	*at = '\0';
+	policy = policy_of(text);
+	for (unsigned int d = 0; d < BITS; d++) {
+		struct digest_pair digests = {.has_fsverity = true, .has_sha256 = true};
+
+		digests.sha256 = digests.fsverity = digest_of(d);
+		assert_int_equal(
+			policy_decide(policy, "https://a.example.com", &digests).where.line,
+			1 + first_many(1231, d));
+		assert_int_equal(
+			policy_decide(policy, "https://b.example.com", &digests).where.line,
+			MANY_SETS + 1 + first_many(2017, d));
+		assert_int_equal(policy_decide(policy, "local", &digests).where.line,
+				 2 * MANY_SETS + 1 + first_many(1799, d));
+	}
+	begin = now();
+	for (unsigned int i = 0; i < QUESTIONS; i++) {
+		struct digest_pair digests = {.has_sha256 = true, .sha256 = digest_of(i % BITS)};
+
+		wrong += policy_decide(policy, "https://a.example.com", &digests).verdict !=
+			 POLICY_ALLOW;
+	}
+	print_message("# a decision takes %.2f us\n", (now() - begin) * 1e6 / QUESTIONS);
+	assert_int_equal(wrong, 0);
+	policy_unref(policy);
+}
+
+/* The same at random, near to where many begins: lines of two patterns, each with one of 80 sets of 8 digests. */
+#define SOME_SETS  80
+#define SOME_LINES 120
+
+struct some {
+	bool holds[SOME_SETS][8];
+	struct {
+		bool any;
+		unsigned int set;
+	} lines[SOME_LINES];
+};
+
+static void make_some(struct some *some, char *text)
+{
+	uint32_t density = 1 + random_below(4);
+
+	for (unsigned int s = 0; s < SOME_SETS; s++) {
+		text += sprintf(text, "set s%u fsverity-", s);
+		/* One that nobody asks for, so that no set is empty. */
+		memset(text, '0', 64);
+		text += 64;
+		for (unsigned int d = 0; d < 8; d++) {
+			struct digest digest = digest_of(d);
+
+			some->holds[s][d] = d < 4 ? one_in(density) : one_in(2);
+			if (!some->holds[s][d])
+				continue;
+			text += sprintf(text, " fsverity-");
+			digest_to_hex(&digest, text);
+			text += 64;
+		}
+		*text++ = '\n';
+	}
+	for (unsigned int i = 0; i < SOME_LINES; i++) {
+		some->lines[i].any = one_in(3);
+		some->lines[i].set = random_below(SOME_SETS);
+		text += sprintf(text, "allow %s to s%u\n", some->lines[i].any ? "any" : "x",
+				some->lines[i].set);
+	}
+}
+
+static unsigned int first_some(const struct some *some, bool x, unsigned int d)
+{
+	for (unsigned int i = 0; i < SOME_LINES; i++) {
+		if ((x || some->lines[i].any) && some->holds[some->lines[i].set][d])
+			return SOME_SETS + 1 + i;
+	}
+	return 0;
+}
+
+static void test_some_in_some(void **state)
+{
+	static char text[SOME_SETS * 9 * 80 + SOME_LINES * 40];
+	static struct some some;
+
+	for (unsigned int round = 0; round < 300; round++) {
+		struct policy *policy;
+
+		make_some(&some, text);
+		policy = policy_of(text);
+		for (unsigned int d = 0; d < 8; d++) {
+			struct digest_pair digests = {.has_fsverity = true,
+						      .fsverity = digest_of(d)};
+
+			assert_int_equal(policy_decide(policy, "x", &digests).where.line,
+					 first_some(&some, true, d));
+			assert_int_equal(policy_decide(policy, "y", &digests).where.line,
+					 first_some(&some, false, d));
+		}
+		policy_unref(policy);
+	}
+}
+
 /* The count does count, or it says little. */
 static void test_count(void **state)
 {
@@ -186,6 +340,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_count),
 		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_many_in_many),
+		cmocka_unit_test(test_some_in_some),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,9 +50,11 @@ class Actor:
         self.child.stdout.close()
 
 
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(child) for child in file.read().split()]
+
+
 def child_of(pid):
     """The only child of PID, when there is one."""
-    def children():
-        with open(f"/proc/{pid}/task/{pid}/children") as file:
-            return file.read().split()
-    return int(wait_until(children, f"{pid} has a child")[0])
+    return wait_until(lambda: children_of(pid), f"{pid} has a child")[0]
