@@ -17,7 +17,8 @@ libcmocka-dev libfsverity-dev fsverity
 clang libclang-rt-dev
 nginx-light openssl curl python3 python3-pytest python3-pytest-xdist python3-prometheus-client
 mandoc shellcheck attr strace procps util-linux mount iproute2 e2fsprogs xfsprogs
-rclone nbdkit libnbd-bin'
+rclone nbdkit libnbd-bin
+bubblewrap systemd-container runc'
 
 case ${1-} in
 '') ;;

@@ -125,7 +125,6 @@ def prepare(objects, models, server, mount, folder):
     open_policy = "\n".join(callers()[:-1] + [f"caller uid {UIDS['preparing']} is preparing",
                                               "allow any to any with list"]) + "\n"
     mounted = mount(server, policy=open_policy)
-    os.chmod(mounted.store, 0o711)
     for one in objects:
         path = mounted.object(one.model.attested)
         if one.state == "partial":
@@ -147,7 +146,9 @@ def prepare(objects, models, server, mount, folder):
     mounted.stop()
     with open(mounted.policy, "w") as file:
         file.write(policy(objects, folder, 0))
-    return mounted.start()
+    mounted.start()
+    os.chmod(mounted.store, 0o711)  # its users reach the control socket
+    return mounted
 
 
 def stands(mounted, one):
@@ -245,13 +246,12 @@ class Planner:
         return "ok"
 
     def statfs(self, view):
-        if view.web:
-            return [0, 0, 0, 0]
+        """A local name that may have any object is told of the store; to others it is as good as empty."""
         stored = sum(thing.state != "absent" for thing in self.things)
-        denied = all(self.rules.decide(view.origin, thing.known()).verdict == "deny" for thing in self.things)
-        # To a local name that may not have anything the store is as good as empty; others see its objects.
-        return said("an empty store", lambda answer: answer[0] == answer[1] and answer[3] == 0) if denied else \
-            said("the store", lambda answer: answer[0] > answer[1] and answer[3] >= stored)
+        whatever = self.rules.decide(view.origin, Digests(unknown_digest(), unknown_digest()))
+        if view.web or whatever.verdict != "allow":
+            return [0, 0, 0, 0]
+        return said("the store", lambda answer: answer[0] > answer[1] and answer[3] >= stored)
 
     def directories(self, view, doors):
         names = view.listing(self.rules, self.things)
@@ -408,13 +408,15 @@ def plan_round(mounted, objects, views, processes, rules, random_):
 
 
 def grant(mounted, objects, random_):
-    """Some objects for two of those who will have to ask; nobody else's view has anything of it."""
+    """Some objects for two of those who will have to ask; nobody else's view has anything of it. Root answers for a
+    user whose processes are a web origin; another one does so itself.
+    """
     granted = {}
-    for who in ("app", "desk"):
+    for who, uid, options in (("app", 0, ["--uid", UIDS["app"]]), ("desk", UIDS["desk"], [])):
         chosen = random_.sample(objects, 8)
         for one in chosen:
             for name in (f"sha256-{one.model.sha256}", one.model.attested):
-                cli.ok("grant", "--store", mounted.store, OWN[who], name, uid=UIDS[who])
+                cli.ok("grant", "--store", mounted.store, *options, OWN[who], name, uid=uid)
         granted[who] = [one.thing.name for one in chosen]
     return granted
 
