@@ -27,10 +27,10 @@ static bool is_listed(const struct objects_listing *objects, const struct store_
 
 	if (view_refusal(&decision) < 0 || !decision.list)
 		return false;
-	if (!info->complete && (info->present == 0 || decision.cached))
+	/* Who has looked for too much finds what it has, and nothing else. */
+	if (budget_is_spent(objects->fs, objects->view) && !ops_has(objects->fs, objects->view, info))
 		return false;
-	return !budget_is_spent(objects->fs, objects->view) ||
-	       ops_has(objects->fs, objects->view, info);
+	return info->complete || (info->present > 0 && !decision.cached);
 }
 
 static bool list(const struct objects_listing *objects, const struct digest_name *name,

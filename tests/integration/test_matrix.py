@@ -77,9 +77,10 @@ def objects(models):
 
 # ---- the policy ------------------------------------------------------------------------------------
 
-def statement(verdict, origin, targets):
-    return {"allowed": f"allow {origin} to {targets} with list", "ask": f"ask {origin} to {targets} with list",
-            "cached": f"allow {origin} to {targets} with cached,list", "denied": f"deny {origin} to {targets}"}[verdict]
+def statement(verdict, origin, targets, listed=True):
+    options = ["cached"] * (verdict == "cached") + ["list"] * (listed and verdict != "denied")
+    verb = {"allowed": "allow", "cached": "allow", "ask": "ask", "denied": "deny"}[verdict]
+    return f"{verb} {origin} to {targets}" + (f" with {','.join(options)}" if options else "")
 
 
 def callers():
@@ -109,7 +110,7 @@ def policy(objects, folder, turn):
     """The verdicts have moved on by TURN."""
     lines = callers() + sets(objects, folder)
     for at, pattern in enumerate(PATTERNS):
-        lines.append(statement(VERDICTS[(at + turn) % 4], pattern, "any"))
+        lines.append(statement(VERDICTS[(at + turn) % 4], pattern, "any", (at + turn // 2) % 3 != 1))
     for origin, step in (("mixed", 1), (MIXED_WEB, 3)):
         for at, kind in enumerate(CLASSES):
             lines.append(statement(VERDICTS[(step * at + turn) % 4], origin, kind))
