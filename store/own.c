@@ -17,9 +17,7 @@ static struct schema_key own_key(uint32_t view, const struct digest_name *name)
 	struct schema_key key = schema_key(SCHEMA_OWN);
 
 	schema_key_u32(&key, view);
-	schema_key_u8(&key, (uint8_t)name->kind);
-	memcpy(key.bytes + key.len, name->digest.bytes, DIGEST_SIZE);
-	key.len += DIGEST_SIZE;
+	schema_key_name(&key, name);
 	return key;
 }
 

@@ -46,9 +46,14 @@ struct schema_key schema_key_digest(enum schema_type type, const struct digest_n
 {
 	struct schema_key key = schema_key(type);
 
-	schema_key_u8(&key, (uint8_t)name->kind);
-	append(&key, name->digest.bytes, DIGEST_SIZE);
+	schema_key_name(&key, name);
 	return key;
+}
+
+void schema_key_name(struct schema_key *key, const struct digest_name *name)
+{
+	schema_key_u8(key, (uint8_t)name->kind);
+	append(key, name->digest.bytes, DIGEST_SIZE);
 }
 
 void schema_key_u8(struct schema_key *key, uint8_t value)

@@ -74,6 +74,8 @@ struct schema_key {
 struct schema_key schema_key(enum schema_type type);
 struct schema_key schema_key_id(enum schema_type type, uint64_t id);
 struct schema_key schema_key_digest(enum schema_type type, const struct digest_name *name);
+/* Its kind and the digest. */
+void schema_key_name(struct schema_key *key, const struct digest_name *name);
 void schema_key_u8(struct schema_key *key, uint8_t value);
 void schema_key_u32(struct schema_key *key, uint32_t value);
 void schema_key_u64(struct schema_key *key, uint64_t value);
