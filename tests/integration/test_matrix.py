@@ -183,8 +183,9 @@ def said(says, predicate):
 class Planner:
     """The checks of one process in one round."""
 
-    def __init__(self, mounted, objects, rules, random_, kept):
+    def __init__(self, mounted, objects, rules, random_, kept, uid):
         self.mounted, self.objects, self.rules, self.random, self.kept = mounted, objects, rules, random_, kept
+        self.own = {f"origin/{uid}"}  # its user's folder is there
         self.things = [one.thing for one in objects]
         self.checks, self.first = [], []
 
@@ -280,8 +281,9 @@ class Planner:
             for argument in arguments:
                 self.add(call, self.mounted.path(place, "hash", self.name_of(thing)), argument, "ENOENT",
                          f"{thing.name} in somebody else's {place}")
-        for call in ("stat", "readdir", "lookup", "statfs"):
-            self.add(call, self.mounted.path(place), None, "ENOENT", f"somebody else's {place}")
+        for folder in (place, os.path.dirname(place)):
+            for call in ("stat", "readdir", "lookup", "statfs") if folder not in self.own else ():
+                self.add(call, self.mounted.path(folder), None, "ENOENT", f"somebody else's {folder}")
 
     def name_of(self, thing):
         return self.random.choice([thing.sha256, f"fsverity-{thing.fsverity}"])
@@ -388,7 +390,8 @@ def doors_of(mounted, view, own):
 
 
 def plan_round(mounted, objects, views, processes, rules, random_):
-    planners = {who: Planner(mounted, objects, rules, random_, caller.kept) for who, caller in processes.items()}
+    planners = {who: Planner(mounted, objects, rules, random_, caller.kept, UIDS.get(who, 0))
+                for who, caller in processes.items()}
     everywhere = [(who, view) for who, all_ in views.items() for view in all_]
     for who, view in everywhere:
         own = view is views[who][0]

@@ -232,6 +232,7 @@ def test_guessed_directories(scene, guest, server, mount, origin):
     guesses[ALICE] += [f"origin/{ALICE}/{name}" for name in spellings(origin) + [directory(origin)] if name != "."]
     guesses[BOB] += guesses[ALICE] + [f"origin/{name}/{directory(origin)}/{object_}" for name in [ALICE, *users_spelled(ALICE)]
                                       if name != str(BOB)]
+    guesses[BOB] += [f"origin/{ALICE}", f"origin/{ALICE}/.", f"origin/{BOB}/../{ALICE}"]
     # Up and down again leads nowhere else.
     guesses[BOB] += [f"{up}/{directory(origin)}/{object_}" for up in (
         f"origin/{BOB}/../{ALICE}", f"origin/{BOB}/{directory(WIKI)}/../../{ALICE}",
@@ -256,7 +257,7 @@ def test_guesses_from_within(scene, guest, server, mount, user_namespaces):
     guesses = [f"/all/origin/{ALICE}/{name}" for origin in (APP, WIKI) for name in spellings(origin) + [directory(origin)]
                if name != "."]
     guesses += [f"/all/origin/{BOB}/{name}" for name in spellings(APP) + [directory(APP), "local", "launcher"] if name != "."]
-    guesses += [f"/all/origin/{name}/{directory(APP)}" for name in users_spelled(ALICE) if name != str(BOB)]
+    guesses += [f"/all/origin/{ALICE}"] + [f"/all/origin/{name}/{directory(APP)}" for name in users_spelled(ALICE) if name != str(BOB)]
     for calls, guess in zip(one.now(*[["calls", guess] for guess in guesses]), guesses):
         assert set(calls.values()) <= {"ENOENT", "ENAMETOOLONG"}, guess
     own, users, link = one.now(["read", f"/all/hash/{scene.wiki.sha256}"], ["list", "/all/origin"], ["readlink", "/all/hash"])
