@@ -8,9 +8,9 @@ one of both directions (harness/auc.py); 0.55 at most is asked for.
 
 The statistics: with n present and n absent objects and nothing to be told, the area is 0.5 with a standard deviation of
 sqrt((2n + 1) / 12n²): 0.0105 for n = 1500. 0.55 is 4.7 of these, which chance exceeds in two of a million comparisons; there
-are about thirty. A leak with a true area of 0.58 is let pass in one of 400. Nothing is tried again: a comparison that fails has failed. Where an answer
-changes nothing (denied), each name is asked for five times and the median counts, which removes the machine's noise and
-keeps any difference; where it does (a first fetch), each object is used once.
+are about thirty. A leak with a true area of 0.58 is let pass in one of 400. Nothing is tried again: a comparison that
+fails has failed. Where an answer changes nothing (denied), each name is asked for five times and the median counts, which
+removes the machine's noise and keeps any difference; where it does (a first fetch), each object is used once.
 
 That it would find a leak is shown by the same measurement where there is one by intention: a local name and a
 shared set have from the store what is there, so present and absent differ by a fetch.
@@ -27,7 +27,7 @@ import pytest
 
 from conftest import ALICE, BOB
 from harness import auc, cli, process
-from harness.paths import BLOCK, CHUNK, KIB, LONG, SANITIZER, WEIGHTFS
+from harness.paths import BLOCK, CHUNK, KIB, LONG, WEIGHTFS
 from harness.policymodel import directory
 from harness.poll import wait_until
 
