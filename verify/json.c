@@ -139,7 +139,7 @@ int verify_json_string(struct verify_json *json, const char **string, size_t *le
 		}
 		if ((unsigned char)*from < 0x20)
 			return fail(json, "a control character in a string");
-		n = utf8_length(from, (size_t)(json->end - from));
+		n = (unsigned char)*from < 0x80 ? 1 : utf8_length(from, (size_t)(json->end - from));
 		if (n == 0)
 			return fail(json, "not UTF-8");
 		while (n-- > 0)
