@@ -131,6 +131,7 @@ int verify_json_string(struct verify_json *json, const char **string, size_t *le
 	while (from < json->end && *from != '"') {
 		size_t n;
 
+		json->at = from; /* where it is wrong, if so */
 		if (*from == '\\') {
 			r = escape(json, &from, &to);
 			if (r < 0)
