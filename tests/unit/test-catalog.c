@@ -275,6 +275,36 @@ static void test_urls(void **state)
 	assert_url_refused("\\u00fc", "??", bytes);
 }
 
+/* The example of the manual page is one. */
+static void test_manual(void **state)
+{
+	static const char begin[] = ".Bd -literal\n", end[] = "\n.Ed";
+	const char *const prefixes[] = {"Qwen/"};
+	const struct verify_catalog_rules rules = {"hub", prefixes, 1, 42};
+	struct verify_catalog *catalog;
+	struct verify_object object;
+	struct verify_place place;
+	_cleanup_free_ char *page = NULL;
+	size_t len;
+	char *at;
+
+	assert_int_equal(io_read_file(MANUAL, 65536, &page, &len), 0);
+	at = strstr(page, begin);
+	assert_non_null(at);
+	at += strlen(begin);
+	assert_non_null(strstr(at, end));
+	*strstr(at, end) = '\0';
+	assert_int_equal(load_text(at, &rules, &catalog, &problem), 0);
+	assert_int_equal(verify_catalog_info(catalog)->n_objects, 2);
+	verify_catalog_object(catalog, 0, &object);
+	assert_true(object.digests.has_fsverity && object.has_tree);
+	assert_url(catalog, &object, 1, "https://mirror.example/qwen3.safetensors");
+	assert_int_equal(
+		verify_catalog_lookup(catalog, "Qwen/Qwen3-0.6B@2f4a1c/config.json", &place), 0);
+	assert_int_equal(place.object.size, 726);
+	verify_catalog_unref(catalog);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -284,6 +314,7 @@ int main(void)
 		cmocka_unit_test(test_entries),
 		cmocka_unit_test(test_unknown_keys_are_passed_over),
 		cmocka_unit_test(test_urls),
+		cmocka_unit_test(test_manual),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
