@@ -27,6 +27,16 @@ struct key {
 	int (*take)(struct parse *parse, const char *key); /* the value */
 };
 
+static struct parse begin(char *line, size_t len, unsigned int number,
+			  const struct verify_catalog_rules *rules, struct verify_problem *problem)
+{
+	return (struct parse){.json = verify_json_of(line, len),
+			      .begin = line,
+			      .line = number,
+			      .problem = problem,
+			      .rules = rules};
+}
+
 static int bad_json(struct parse *parse)
 {
 	return verify_refuse(parse->problem, -EINVAL, parse->line, "byte %zu: %s",
@@ -186,13 +196,9 @@ int catalog_header_parse(char *line, size_t len, unsigned int number,
 		{"expires", true, take_expires},
 		{NULL},
 	};
-	struct parse parse = {.json = verify_json_of(line, len),
-			      .begin = line,
-			      .line = number,
-			      .problem = problem,
-			      .rules = rules,
-			      .info = info};
+	struct parse parse = begin(line, len, number, rules, problem);
 
+	parse.info = info;
 	return take_object(&parse, keys);
 }
 
@@ -304,14 +310,10 @@ int catalog_entry_parse(char *line, size_t len, unsigned int number,
 		{"names", false, take_names},
 		{NULL},
 	};
-	struct parse parse = {.json = verify_json_of(line, len),
-			      .begin = line,
-			      .line = number,
-			      .problem = problem,
-			      .rules = rules,
-			      .draft = out};
+	struct parse parse = begin(line, len, number, rules, problem);
 	int r;
 
+	parse.draft = out;
 	memset(&out->digests, 0, sizeof(out->digests));
 	out->has_tree = false;
 	out->n_names = out->n_urls = 0;

@@ -4,8 +4,8 @@
 #include <string.h>
 #include "verify/merkle.h"
 
-/* Some lines of the largest size; one byte more for the NUL of a line without newline. */
-#define BUFFER ((size_t)4 * VERIFY_CATALOG_LINE)
+/* A line of the largest size, and what is read at once; one byte more for the NUL of a line without newline. */
+#define BUFFER ((size_t)VERIFY_CATALOG_LINE + 32768)
 
 int catalog_lines_init(struct catalog_lines *lines, int fd, struct verify_problem *problem)
 {

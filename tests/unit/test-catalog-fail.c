@@ -20,10 +20,7 @@ static bool blown(void)
 	return fuse >= 0 && fuse-- == 0;
 }
 
-#define WRAPPED(type, name, parameters)                                                            \
-	type __real_##name parameters;                                                             \
-	type __wrap_##name parameters;                                                             \
-	type __wrap_##name parameters
+#include "tests/unit/verify-failing.h"
 
 WRAPPED(void *, malloc, (size_t size))
 {
@@ -43,26 +40,6 @@ WRAPPED(void *, reallocarray, (void *p, size_t n, size_t size))
 WRAPPED(char *, strdup, (const char *text))
 {
 	return blown() ? NULL : __real_strdup(text);
-}
-
-WRAPPED(EVP_MD_CTX *, EVP_MD_CTX_new, (void))
-{
-	return blown() ? NULL : __real_EVP_MD_CTX_new();
-}
-
-WRAPPED(int, EVP_DigestInit_ex2, (EVP_MD_CTX * ctx, const EVP_MD *md, const OSSL_PARAM *params))
-{
-	return blown() ? 0 : __real_EVP_DigestInit_ex2(ctx, md, params);
-}
-
-WRAPPED(int, EVP_DigestUpdate, (EVP_MD_CTX * ctx, const void *data, size_t len))
-{
-	return blown() ? 0 : __real_EVP_DigestUpdate(ctx, data, len);
-}
-
-WRAPPED(int, EVP_DigestFinal_ex, (EVP_MD_CTX * ctx, unsigned char *out, unsigned int *len))
-{
-	return blown() ? 0 : __real_EVP_DigestFinal_ex(ctx, out, len);
 }
 
 WRAPPED(EVP_PKEY *, EVP_PKEY_new_raw_public_key,
