@@ -55,6 +55,7 @@ struct catalog_lines {
 	uint64_t offset; /* of what is read next */
 	EVP_MD_CTX *md;
 	char *buffer;
+	size_t capacity;   /* of the buffer, and a byte for a NUL */
 	size_t begin, end; /* what of the buffer was read and not taken */
 	bool ended;
 	unsigned int line; /* the one that was taken last */

@@ -2,6 +2,7 @@
 #include "verify/catalog-internal.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include "verify/merkle.h"
 
 /* A line of the largest size, and what is read at once; one byte more for the NUL of a line without newline. */
@@ -9,11 +10,18 @@
 
 int catalog_lines_init(struct catalog_lines *lines, int fd, struct verify_problem *problem)
 {
+	struct stat st;
 	int r;
 
+	if (fstat(fd, &st) < 0)
+		return verify_refuse_errno(problem, -errno, "the catalog");
+	if (!S_ISREG(st.st_mode))
+		return verify_refuse(problem, -EINVAL, 0, "not a regular file");
 	lines->fd = fd;
 	lines->problem = problem;
-	lines->buffer = malloc(BUFFER + 1);
+	/* One byte more than there is, to see the end. What somebody appends now is not read. */
+	lines->capacity = (uint64_t)st.st_size < BUFFER ? (size_t)st.st_size + 1 : BUFFER;
+	lines->buffer = malloc(lines->capacity + 1);
 	r = lines->buffer ? verify_blake2b_new(&lines->md) : -ENOMEM;
 	return r < 0 ? verify_refuse_errno(problem, r, "the catalog") : 0;
 }
@@ -34,7 +42,7 @@ static int fill(struct catalog_lines *lines)
 	lines->end -= lines->begin;
 	lines->begin = 0;
 	do {
-		n = pread(lines->fd, lines->buffer + lines->end, BUFFER - lines->end,
+		n = pread(lines->fd, lines->buffer + lines->end, lines->capacity - lines->end,
 			  (off_t)lines->offset);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)

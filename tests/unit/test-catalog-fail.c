@@ -169,14 +169,18 @@ static void test_signing(void **state)
 /* ---- whoever writes to the file while it is read ---- */
 
 static unsigned int reads, meddle_at;
+static bool append;
 
-static void change_a_byte(int fd)
+static void change_it(int fd)
 {
+	static const char more[] = "{\"size\":1,\"sha256\":\"" HEX("f", "ffff") "\"}\n";
 	void (*again)(int) = meddle;
 
 	meddle = NULL;
-	if (reads++ == meddle_at)
-		/* A digit of the last object's size, far behind: a good catalog, but not the signed one. */
+	if (reads++ == meddle_at && append)
+		assert_int_equal(io_pwrite(fd, more, strlen(more), strlen(text)), 0);
+	else if (reads == meddle_at + 1)
+		/* The size of the first object: a good catalog, but not the signed one. */
 		assert_int_equal(
 			io_pwrite(fd, "2", 1, (uint64_t)(strstr(text, "\"size\":1") - text) + 7),
 			0);
@@ -187,6 +191,7 @@ static void test_another_file_between_the_two_readings(void **state)
 {
 	unsigned int refused = 0;
 
+	append = *(bool *)*state;
 	for (meddle_at = 0; meddle_at < 10; meddle_at++) {
 		_cleanup_close_ int fd = file_of(text, strlen(text));
 		_cleanup_free_ char *signature = signature_of(fd, "x");
@@ -194,12 +199,13 @@ static void test_another_file_between_the_two_readings(void **state)
 		int r;
 
 		reads = 0;
-		meddle = change_a_byte;
+		meddle = change_it;
 		r = load_with(fd, signature, &catalog);
 		meddle = NULL;
 		if (r == 0) {
 			struct verify_object object;
 
+			assert_int_equal(verify_catalog_info(catalog)->n_objects, LINES_MAX);
 			verify_catalog_object(catalog, 0, &object);
 			assert_int_equal(object.size, 1);
 			verify_catalog_unref(catalog);
@@ -216,10 +222,12 @@ static void test_another_file_between_the_two_readings(void **state)
 
 int main(void)
 {
+	bool change = false, longer = true;
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_loading),
 		cmocka_unit_test(test_signing),
-		cmocka_unit_test(test_another_file_between_the_two_readings),
+		cmocka_unit_test_prestate(test_another_file_between_the_two_readings, &change),
+		cmocka_unit_test_prestate(test_another_file_between_the_two_readings, &longer),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
