@@ -127,7 +127,7 @@ static int find_path(const struct verify_catalog *catalog, const char *path,
 	}
 	first = bound(catalog, 0, all.end, path, len, false);
 	name = first < all.end ? name_at(catalog, first) : "";
-	if (first == all.end || side_of(name, path, len) != 0 || path[len - 1] == '/')
+	if (first == all.end || side_of(name, path, len) != 0)
 		return -ENOENT;
 	slash = strrchr(path, '/');
 	parent = (struct span){first, all.end, slash ? (size_t)(slash - path) + 1 : 0};

@@ -86,7 +86,7 @@ static int load_names(const char *const *names, size_t n, struct verify_catalog 
 
 static void assert_pair_refused(const char *a, const char *b, unsigned int line, const char *said)
 {
-	const char *const names[] = {"x", a, "y", b, "z"};
+	const char *const names[] = {"x", a, "z", b, "y"};
 	struct verify_catalog *catalog = NULL;
 
 	assert_int_equal(load_names(names, ARRAY_SIZE(names), &catalog), -EINVAL);

@@ -273,6 +273,7 @@ static void test_urls(void **state)
 	assert_url_refused("a\\u0001b", "a?b", bytes);
 	assert_url_refused("a\\u000d\\u000aHost: x", "a??Host: x", bytes);
 	assert_url_refused("\\u00fc", "??", bytes);
+	assert_url_refused("a\\u007f", "a?", bytes);
 }
 
 /* The example of the manual page is one. */
