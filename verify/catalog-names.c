@@ -217,9 +217,9 @@ static int match_in(const struct matching *matching, struct span span, const cha
 static int match_child(const struct matching *matching, const struct span *child, bool folder,
 		       const char *rest)
 {
-	if (!rest)
-		return match_all(matching, child);
-	return folder ? match_in(matching, *child, rest) : 0;
+	if (folder)
+		return rest ? match_in(matching, *child, rest) : 0;
+	return rest ? 0 : match_all(matching, child);
 }
 
 static int match_in(const struct matching *matching, struct span span, const char *pattern)
@@ -230,6 +230,8 @@ static int match_in(const struct matching *matching, struct span span, const cha
 	struct span child;
 	int r = 0;
 
+	if (strcmp(pattern, "*") == 0)
+		return match_all(matching, &span);
 	memcpy(component, pattern, len);
 	component[len] = '\0';
 	narrow(matching->catalog, component, len, &span);

@@ -139,9 +139,9 @@ int must_check verify_catalog_list(const struct verify_catalog *catalog, const c
 				   void *arg);
 /*
  * Call FOUND for each name that PATTERN matches, by the bytes of its components, until it returns other than 0, which is passed on.
- * A pattern is components with "/" between them, each a glob(7) for one component of a name; a pattern that matches a folder
- * matches all that is in it, so that "Qwen" and "Q*" cover each name in Qwen. -EINVAL for a pattern with an empty component
- * (a "/" at its begin or end makes one), or of more than VERIFY_NAME_MAX bytes.
+ * A pattern is components with "/" between them, each a glob(7) for one component of a name. A last one that is "*" alone
+ * covers everything below: it is what `set NAME name CATALOG:PATTERN` means in a policy. -EINVAL for a pattern with an
+ * empty component (a "/" at its begin or end makes one), or of more than VERIFY_NAME_MAX bytes.
  */
 int must_check verify_catalog_match(const struct verify_catalog *catalog, const char *pattern,
 				    int (*found)(void *arg, const char *name,

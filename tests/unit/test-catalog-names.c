@@ -101,6 +101,7 @@ static void test_names_that_clash(void **state)
 	static const char *const near[] = {"a/b", "a/b-c", "a/b.c/d", "a/b0", "a-/b", "a!/b"};
 
 	assert_pair_refused("a/b", "a/b", 5, "the name \"a/b\" is one of line 3, too");
+	assert_pair_refused("seven/7", "seven/7", 5, "the name \"seven/7\" is one of line 3, too");
 	assert_pair_refused("a/b", "a/\\u0062", 5, "the name \"a/b\" is one of line 3, too");
 	assert_pair_refused("a/b", "a/b/c", 5, "\"a/b\" is a folder here, and a file in line 3");
 	assert_pair_refused("a/b/c", "a/b", 3, "\"a/b\" is a folder here, and a file in line 5");
@@ -229,16 +230,19 @@ static void test_patterns(void **state)
 
 	assert_int_equal(load_names(names, ARRAY_SIZE(names), &catalog), 0);
 	assert_match(catalog, "Qwen/*", "Qwen/Q3/a.bin Qwen/Q3/b.txt Qwen/Q3-x/a.bin Qwen/R ");
-	assert_match(catalog, "Qwen", "Qwen/Q3/a.bin Qwen/Q3/b.txt Qwen/Q3-x/a.bin Qwen/R ");
-	assert_match(catalog, "Q*n/Q3*", "Qwen/Q3/a.bin Qwen/Q3/b.txt Qwen/Q3-x/a.bin ");
-	assert_match(catalog, "Qwen/Q3", "Qwen/Q3/a.bin Qwen/Q3/b.txt ");
-	assert_match(catalog, "Qwen/Q?", "Qwen/Q3/a.bin Qwen/Q3/b.txt ");
+	assert_match(catalog, "Q*n/Q3*/*", "Qwen/Q3/a.bin Qwen/Q3/b.txt Qwen/Q3-x/a.bin ");
+	assert_match(catalog, "Qwen/Q3*", "");
+	assert_match(catalog, "Qwen/Q3", "");
+	assert_match(catalog, "Qwen/Q3/*", "Qwen/Q3/a.bin Qwen/Q3/b.txt ");
+	assert_match(catalog, "Qwen/?*", "Qwen/R ");
+	assert_match(catalog, "Qwen/Q?/?.bin", "Qwen/Q3/a.bin ");
 	assert_match(catalog, "*/*/a.bin", "Meta/L/a.bin Qwen/Q3/a.bin Qwen/Q3-x/a.bin ");
-	assert_match(catalog, "*/[!Q]", "Meta/L/a.bin Qwen/R ");
+	assert_match(catalog, "*/[!Q]", "Qwen/R ");
 	assert_match(catalog, "*.bin", "a.bin ");
 	assert_match(catalog, "Qwen/R/*", "");
 	assert_match(catalog, "Qwen/R/x", "");
 	assert_match(catalog, "Qwe", "");
+	assert_match(catalog, "Qwen", "");
 	assert_match(catalog, "Qwen/[", "");
 	assert_match(catalog, "Qwen/\\R", "Qwen/R ");
 	assert_match(catalog, "Zzz/*", "");
@@ -384,15 +388,17 @@ static int mark(void *arg, const char *name, const struct verify_object *object)
 	return 0;
 }
 
-/* FNM_LEADING_DIR is what a pattern is to cover. */
+/* Only a "*" that is all of the last component covers what is further below. */
 static void check_pattern(const struct forest *forest, const char *pattern)
 {
+	const char *last = strrchr(pattern, '/');
+	bool below = !strcmp(last ? last + 1 : pattern, "*");
+	int flags = FNM_PATHNAME | (below ? FNM_LEADING_DIR : 0);
 	struct marks marks = {.forest = forest};
 
 	assert_int_equal(verify_catalog_match(forest->catalog, pattern, mark, &marks), 0);
 	for (size_t i = 0; i < forest->n; i++)
-		assert_int_equal(marks.seen[i], fnmatch(pattern, forest->names[i],
-							FNM_PATHNAME | FNM_LEADING_DIR) == 0);
+		assert_int_equal(marks.seen[i], fnmatch(pattern, forest->names[i], flags) == 0);
 }
 
 static void test_against_looking_at_all(void **state)

@@ -207,6 +207,16 @@ static void test_entries(void **state)
 	assert_refused(SIZED("\"tree\":\"t\""), 3, "\"tree\" without \"fsverity\"");
 	assert_refused(SIZED("\"names\":\"a\""), 3, "byte 95: an array is expected");
 	assert_refused(SIZED("\"names\":[\"a\",]"), 3, "byte 100: a string is expected");
+	assert_refused(SIZED("\"x\":\"\\udc00\\udc00\""), 3, "byte 92: half a surrogate pair");
+	assert_refused(SIZED("\"x\":\"\\ud800\\u0041\""), 3, "byte 92: half a surrogate pair");
+	assert_refused(SIZED("\"x\":\"\\ud800"), 3, "byte 92: half a surrogate pair");
+	assert_refused(SIZED("\"x\":\"\\u00g0\""), 3, "byte 92: bad \\u escape");
+	assert_refused(SIZED("\"x\":\"\\x\""), 3, "byte 92: bad escape in a string");
+	assert_refused(SIZED("\"x\":tru"), 3, "byte 91: a value is expected");
+	assert_refused(SIZED("\"x\":-"), 3, "byte 92: bad number");
+	assert_refused(SIZED("\"x\":1.e"), 3, "byte 93: bad number");
+	assert_refused(SIZED("\"x\":[1 2]"), 3, "byte 94: \",\" or \"]\" is expected");
+	assert_refused(SIZED("\"x\":{1:2}"), 3, "byte 92: a string is expected");
 	assert_refused(
 		SIZED("\"critical-encryption\":null"), 3,
 		"key: \"critical-encryption\" has to be understood, and is not known to this "
