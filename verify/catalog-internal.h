@@ -52,7 +52,8 @@ struct verify_catalog {
 
 struct catalog_lines {
 	int fd;
-	uint64_t offset; /* of what is read next */
+	const atomic_bool *stop; /* may be NULL */
+	uint64_t offset;	 /* of what is read next */
 	EVP_MD_CTX *md;
 	char *buffer;
 	size_t capacity;   /* of the buffer, and a byte for a NUL */
@@ -62,7 +63,7 @@ struct catalog_lines {
 	struct verify_problem *problem;
 };
 
-/* LINES is all zero before; released in any case. */
+/* LINES is all zero before, but for `stop`; released in any case. */
 int must_check catalog_lines_init(struct catalog_lines *lines, int fd,
 				  struct verify_problem *problem);
 void catalog_lines_release(struct catalog_lines *lines);

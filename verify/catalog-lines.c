@@ -38,6 +38,8 @@ static int fill(struct catalog_lines *lines)
 	ssize_t n;
 	int r;
 
+	if (lines->stop && atomic_load(lines->stop))
+		return verify_refuse(lines->problem, -ECANCELED, 0, "stopped");
 	memmove(lines->buffer, lines->buffer + lines->begin, lines->end - lines->begin);
 	lines->end -= lines->begin;
 	lines->begin = 0;

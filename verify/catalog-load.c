@@ -46,7 +46,7 @@ static int read_entries(struct catalog_lines *lines, const struct verify_catalog
 static int read_all(int fd, const struct verify_catalog_rules *rules,
 		    struct verify_catalog *catalog, struct verify_problem *problem)
 {
-	struct catalog_lines lines = {0};
+	struct catalog_lines lines = {.stop = rules->stop};
 	uint64_t size;
 	int r = catalog_lines_init(&lines, fd, problem);
 

@@ -12,6 +12,7 @@
 #ifndef VERIFY_CATALOG_H
 #define VERIFY_CATALOG_H
 
+#include <stdatomic.h>
 #include "common/digest.h"
 #include "verify/minisign.h"
 
@@ -38,8 +39,9 @@ struct verify_catalog_rules {
 	 */
 	const char *const *prefixes;
 	size_t n_prefixes;
-	uint64_t
-		min_serial; /* the highest that was seen: lower ones are refused, the same is not */
+	/* The highest that was seen: a catalog with a lower one is refused, with the same one it is not. */
+	uint64_t min_serial;
+	const atomic_bool *stop; /* when it is set, loading ends early; NULL: never */
 };
 
 /*
@@ -49,6 +51,7 @@ struct verify_catalog_rules {
  *	-EINVAL, -ENOKEY, -EBADMSG, -EFBIG, …   as in minisign.h; what is wrong in the catalog is -EINVAL
  *	-ESTALE   its serial is lower than RULES->min_serial
  *	-EAGAIN   somebody wrote to the file while it was read
+ *	-ECANCELED   RULES->stop
  * That it has expired is no error: see verify_catalog_info().
  */
 int must_check verify_catalog_load(int fd, const char *signature, size_t len,

@@ -28,20 +28,20 @@
 
 /* Printable text: what is quoted in it is cut, and other bytes than ASCII's printable ones are "?". */
 struct verify_problem {
-	unsigned int
-		line; /* of the file that is read, from 1; 0: the file as a whole, or its signature */
+	/* Of the file that is read, from 1; 0: the file as a whole, or its signature. */
+	unsigned int line;
 	char text[240];
 };
 
-#define VERIFY_KEY_TEXT_SIZE 57 /* base64 of a public key, and NUL */
-#define VERIFY_KEY_ID_SIZE   17 /* a key id as minisign prints it, 16 uppercase hex digits, and NUL */
-#define VERIFY_COMMENT_MAX   8192 /* bytes of a comment, without NUL */
-#define VERIFY_SIGNATURE_MAX                                                                       \
-	((size_t)32 * 1024)		      /* bytes of a signature file: what to read at most */
-#define VERIFY_SIGNED_MAX ((uint64_t)1 << 30) /* bytes of a signed file */
-#define VERIFY_SIGNED_OLD_MAX                                                                      \
-	((uint64_t)64 << 20) /* the same for "Ed", which has to be in memory as a whole */
+#define VERIFY_KEY_TEXT_SIZE	57   /* base64 of a public key, and NUL */
+#define VERIFY_KEY_ID_SIZE	17   /* 16 uppercase hex digits, as minisign prints it, and NUL */
+#define VERIFY_COMMENT_MAX	8192 /* bytes of a comment, without NUL */
 #define VERIFY_SIGNED_HASH_SIZE 64
+/* Bytes of a signature file: what to read at most. */
+#define VERIFY_SIGNATURE_MAX ((size_t)32 * 1024)
+/* Bytes of a signed file; and of one that is signed with "Ed", which has to be in memory as a whole. */
+#define VERIFY_SIGNED_MAX     ((uint64_t)1 << 30)
+#define VERIFY_SIGNED_OLD_MAX ((uint64_t)64 << 20)
 
 /* ---- keys ---- */
 

@@ -124,6 +124,21 @@ static void test_which_catalog(void **state)
 	verify_catalog_unref(catalog);
 }
 
+static void test_stopping(void **state)
+{
+	_cleanup_free_ char *signature = sign_text(GOOD);
+	struct verify_catalog_rules rules = any_rules;
+	struct verify_catalog *catalog = NULL;
+	atomic_bool stop = true;
+
+	rules.stop = &stop;
+	assert_int_equal(load_signed(GOOD, strlen(GOOD), signature, &rules, &catalog), -ECANCELED);
+	assert_null(catalog);
+	stop = false;
+	assert_int_equal(load_signed(GOOD, strlen(GOOD), signature, &rules, &catalog), 0);
+	verify_catalog_unref(catalog);
+}
+
 static void test_prefixes(void **state)
 {
 	static const char *const prefixes[] = {"Qwen/b/", "Qwen/a"};
@@ -295,6 +310,7 @@ int main(void)
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_serials),
 		cmocka_unit_test(test_which_catalog),
+		cmocka_unit_test(test_stopping),
 		cmocka_unit_test(test_prefixes),
 		cmocka_unit_test(test_bounds_of_an_entry),
 		cmocka_unit_test(test_bounds_of_a_line),

@@ -291,7 +291,7 @@ static void test_manual(void **state)
 {
 	static const char begin[] = ".Bd -literal\n", end[] = "\n.Ed";
 	const char *const prefixes[] = {"Qwen/"};
-	const struct verify_catalog_rules rules = {"hub", prefixes, 1, 42};
+	const struct verify_catalog_rules rules = {"hub", prefixes, 1, 42, NULL};
 	struct verify_catalog *catalog;
 	struct verify_object object;
 	struct verify_place place;
