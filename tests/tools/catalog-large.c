@@ -174,7 +174,7 @@ static void measure_names(const struct verify_catalog *catalog)
 		       clock_us() - start, r);
 	}
 	start = clock_us();
-	if (verify_catalog_match(catalog, "org-5*/model-*", count_match, &matched) == 0)
+	if (verify_catalog_match(catalog, "org-5*/*", count_match, &matched) == 0)
 		printf("match: %zu names, %" PRId64 " us\n", matched, clock_us() - start);
 }
 
