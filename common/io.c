@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 int io_pread(int fd, void *buf, size_t len, uint64_t offset)
@@ -125,4 +126,14 @@ int io_read_file(const char *path, size_t limit, char **out, size_t *len)
 	*out = steal_pointer(text);
 	*len = used;
 	return 0;
+}
+
+int io_reopen(int fd, int flags)
+{
+	char path[32];
+	int reopened;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	reopened = open(path, flags | O_CLOEXEC);
+	return reopened < 0 ? -errno : reopened;
 }

@@ -24,5 +24,10 @@ ssize_t must_check io_read(int fd, void *buf, size_t len);
  * -EFBIG when it is longer than LIMIT.
  */
 int must_check io_read_file(const char *path, size_t limit, char **out, size_t *len);
+/*
+ * Another open file description of the file that FD has open, with an offset and FLAGS (open(2)) of its own, also if the
+ * file has no name any more. The descriptor, or -errno.
+ */
+int must_check io_reopen(int fd, int flags);
 
 #endif

@@ -2,6 +2,8 @@
 #include "common/number.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 /* strtoull() is not used: it takes a sign and leading blanks, and turns "-1" into a huge number. */
@@ -40,16 +42,64 @@ int number_scaled(const char *text, const struct number_unit *units, uint64_t ma
 	return -EINVAL;
 }
 
+/* Ascending, for number_scaled() and format() alike. */
+static const struct number_unit sizes[] = {
+	{"", 1},
+	{"K", (uint64_t)1 << 10},
+	{"M", (uint64_t)1 << 20},
+	{"G", (uint64_t)1 << 30},
+	{"T", (uint64_t)1 << 40},
+	{NULL, 0},
+};
+
+static const struct number_unit times[] = {
+	{"ms", 1},
+	{"s", 1000},
+	{"m", 60 * 1000},
+	{"h", 60 * 60 * 1000},
+	{"d", 24 * 60 * 60 * 1000},
+	{NULL, 0},
+};
+
 int number_size(const char *text, uint64_t *out)
 {
-	static const struct number_unit units[] = {
-		{"", 1},
-		{"K", (uint64_t)1 << 10},
-		{"M", (uint64_t)1 << 20},
-		{"G", (uint64_t)1 << 30},
-		{"T", (uint64_t)1 << 40},
-		{NULL, 0},
-	};
+	return number_scaled(text, sizes, NUMBER_SIZE_MAX, out);
+}
 
-	return number_scaled(text, units, NUMBER_SIZE_MAX, out);
+int number_time(const char *text, int64_t *out)
+{
+	uint64_t value = 0;
+	int r = 0;
+
+	if (strcmp(text, "0") != 0)
+		r = number_scaled(text, times, INT64_MAX, &value);
+	if (r < 0)
+		return r;
+	*out = (int64_t)value;
+	return 0;
+}
+
+static void format(uint64_t value, const struct number_unit *units, char out[NUMBER_TEXT_SIZE])
+{
+	const struct number_unit *best = units;
+
+	if (value == 0) {
+		strcpy(out, "0");
+		return;
+	}
+	for (; units->name; units++) {
+		if (value % units->factor == 0)
+			best = units;
+	}
+	snprintf(out, NUMBER_TEXT_SIZE, "%" PRIu64 "%s", value / best->factor, best->name);
+}
+
+void number_size_format(uint64_t size, char out[NUMBER_TEXT_SIZE])
+{
+	format(size, sizes, out);
+}
+
+void number_time_format(int64_t ms, char out[NUMBER_TEXT_SIZE])
+{
+	format((uint64_t)ms, times, out);
 }

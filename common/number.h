@@ -24,5 +24,12 @@ int must_check number_scaled(const char *text, const struct number_unit *units, 
 			     uint64_t *out);
 /* "65536", "64M": K, M, G and T are powers of 1024. */
 int must_check number_size(const char *text, uint64_t *out);
+/* "500ms", "30s", "5m", "1h", "3d", or "0": a time in milliseconds. */
+int must_check number_time(const char *text, int64_t *out);
+
+#define NUMBER_TEXT_SIZE 24 /* the longest number with its unit, and NUL */
+/* The shortest spelling, in the largest unit that leaves no fraction: what the two above read back. */
+void number_size_format(uint64_t size, char out[NUMBER_TEXT_SIZE]);
+void number_time_format(int64_t ms, char out[NUMBER_TEXT_SIZE]);
 
 #endif

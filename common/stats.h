@@ -40,6 +40,10 @@ enum stats_what {
 	/* Policies put into force, and those that could not be. */
 	STAT_RELOADS,
 	STAT_RELOADS_FAILED,
+	/* Lines of the audit; refusals that were left out because there were too many, and lines that could not be written. */
+	STAT_AUDIT_WRITTEN,
+	STAT_AUDIT_SUPPRESSED,
+	STAT_AUDIT_LOST,
 
 	STAT_COUNT
 };

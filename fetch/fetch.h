@@ -178,7 +178,7 @@ struct fetch_source_state {
 	unsigned int limit;        /* how many transfers at once it is thought to be worth now */
 	uint64_t rate;             /* bytes a second, when it was last in use; 0: never was */
 	int64_t rtt_us;            /* from a request to its answer, about the shortest; 0: none yet */
-	char last_error[FETCH_MESSAGE_SIZE]; /* "" if none */
+	char last_error[FETCH_MESSAGE_SIZE]; /* "" if none, or if it answered as it should since; a lie stays */
 };
 size_t fetch_source_count(const struct fetch *fetch);
 void fetch_source_state(struct fetch *fetch, unsigned int source, struct fetch_source_state *out);

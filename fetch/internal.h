@@ -243,6 +243,7 @@ struct source {
 	uint64_t rate;
 	int64_t rtt;
 	char last_error[FETCH_MESSAGE_SIZE];
+	bool error_passes; /* it is over with the next success */
 };
 
 /* CONNECTIONS: of all sources together. */

@@ -146,6 +146,17 @@ static void put_on_record(struct fetch *fetch, struct source *source, const char
 	pthread_mutex_lock(&fetch->lock);
 	source->errors++;
 	snprintf(source->last_error, sizeof(source->last_error), "%s", message);
+	source->error_passes = true;
+	pthread_mutex_unlock(&fetch->lock);
+}
+
+/* It answered as it should: what failed before is over. Lies are not: bytes are found wrong after they came. */
+static void take_off_record(struct fetch *fetch, struct source *source)
+{
+	source_progress(source);
+	pthread_mutex_lock(&fetch->lock);
+	if (source->error_passes)
+		source->last_error[0] = '\0';
 	pthread_mutex_unlock(&fetch->lock);
 }
 
@@ -169,7 +180,7 @@ static bool stumble(struct job *job, struct source *source, struct attempt *atte
 	return false;
 }
 
-static void rule_out(struct job *job, struct source *source, uint64_t bit,
+static void rule_out(struct fetch *fetch, struct job *job, struct source *source, uint64_t bit,
 		     const struct outcome *outcome)
 {
 	char digest[DIGEST_NAME_SIZE];
@@ -177,7 +188,7 @@ static void rule_out(struct job *job, struct source *source, uint64_t bit,
 	describe(job->request, digest);
 	job->out |= bit;
 	if (outcome->kind == OUTCOME_MISSING) {
-		source_progress(source);
+		take_off_record(fetch, source);
 		log_debug("source %s: %s: %s", source->name, digest, outcome->message);
 		return;
 	}
@@ -194,7 +205,7 @@ bool job_book(struct fetch *fetch, struct job *job, unsigned int number, bool pr
 	uint64_t bit = (uint64_t)1 << number;
 
 	if (outcome->kind == OUTCOME_DONE) {
-		source_progress(source);
+		take_off_record(fetch, source);
 		if (outcome->flawed)
 			put_on_record(fetch, source, outcome->message);
 		*error = 0;
@@ -210,6 +221,6 @@ bool job_book(struct fetch *fetch, struct job *job, unsigned int number, bool pr
 		put_on_record(fetch, source, outcome->message);
 	if (outcome->kind == OUTCOME_TRANSIENT && !stumble(job, source, attempt, progress, outcome))
 		return false;
-	rule_out(job, source, bit, outcome);
+	rule_out(fetch, job, source, bit, outcome);
 	return false;
 }

@@ -156,6 +156,7 @@ void fetch_blame(struct fetch *fetch, unsigned int number, const char *what)
 	source_lied(source, clock_ms());
 	lies = source->lies;
 	snprintf(source->last_error, sizeof(source->last_error), "wrong bytes: %s", what);
+	source->error_passes = false;
 	fetch->blamed = true;
 	pthread_mutex_unlock(&fetch->lock);
 	log_warning("source %s: wrong bytes: %s%s", source->name, what,

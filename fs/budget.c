@@ -48,6 +48,8 @@ static void forget(struct budget *budget, int64_t before_ms)
 
 	while (old < budget->n && budget->names[old].when_ms < before_ms)
 		old++;
+	if (old == 0)
+		return; /* there may be no array yet */
 	budget->n -= old;
 	memmove(budget->names, budget->names + old, budget->n * sizeof(*budget->names));
 }

@@ -4,41 +4,27 @@
 #include "fs/commands.h"
 #include "fs/control.h"
 
-struct printing {
-	bool json;
-	void (*print)(const json_t *line);
-};
-
-static int line(void *arg, json_t *json)
-{
-	const struct printing *printing = arg;
-
-	if (printing->json)
-		command_print_json(json);
-	else
-		printing->print(json);
-	return 0;
-}
-
 /* Of the daemon that has the store; with a FOLDER, of the one whose mount that is in. */
 static int ask(struct settings *settings, struct config *config, const char *operation,
-	       const char *folder, struct printing *printing)
+	       const char *folder, struct command_printing *printing)
 {
-	_cleanup_free_ char *path = NULL, *origin = NULL;
+	struct settings_view view = { 0 };
+	_cleanup_free_ char *path = NULL;
 	int r = 0;
 
 	if (folder && asprintf(&path, "%s/", folder) < 0)
 		return -ENOMEM;
 	if (folder)
-		r = settings_follow(settings, path, &origin);
+		r = settings_follow(settings, path, &view);
+	free(view.origin);
 	return r < 0 ? r : control_call(settings, config, json_pack("{s:s}", "op", operation), -1,
-					line, printing);
+					command_print_line, printing);
 }
 
 int command_ask(const struct command *command, int argc, char **argv,
 		void (*print)(const json_t *line))
 {
-	struct printing printing = {.print = print};
+	struct command_printing printing = {.print = print};
 	struct settings settings = {0};
 	struct config config;
 	int status;

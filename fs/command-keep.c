@@ -7,39 +7,23 @@
 #include "fs/config-value.h"
 #include "fs/control.h"
 
-struct printing {
-	bool json;
-	void (*print)(json_t *json);
-};
-
-static int line(void *arg, json_t *json)
-{
-	struct printing *printing = arg;
-
-	if (printing->json)
-		command_print_json(json);
-	else
-		printing->print(json);
-	return 0;
-}
-
 /* Takes over REQUEST. */
 static int call(const struct settings *settings, struct config *config, json_t *request,
-		struct printing *printing)
+		struct command_printing *printing)
 {
-	int r = control_call(settings, config, request, -1, line, printing);
+	int r = control_call(settings, config, request, -1, command_print_line, printing);
 
 	return fflush(stdout) == EOF || r < 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
-static void print_name(json_t *json)
+static void print_name(const json_t *json)
 {
 	printf("%s\n", json_string_value(json_object_get(json, "name")));
 }
 
 int command_keep(const struct command *command, int argc, char **argv)
 {
-	struct printing printing = {.print = print_name};
+	struct command_printing printing = {.print = print_name};
 	struct settings settings = {0};
 	struct config config;
 	int status;
@@ -59,7 +43,7 @@ int command_keep(const struct command *command, int argc, char **argv)
 	return status;
 }
 
-static void print_sums(json_t *json)
+static void print_sums(const json_t *json)
 {
 	printf("%" JSON_INTEGER_FORMAT " objects removed, %" JSON_INTEGER_FORMAT
 	       " bytes; %" JSON_INTEGER_FORMAT " objects stay, %" JSON_INTEGER_FORMAT " bytes\n",
@@ -72,7 +56,7 @@ static void print_sums(json_t *json)
 int command_gc(const struct command *command, int argc, char **argv)
 {
 	json_t *request = json_pack("{s:s}", "op", "gc");
-	struct printing printing = {.print = print_sums};
+	struct command_printing printing = {.print = print_sums};
 	struct settings settings = {0};
 	struct config config;
 	uint64_t to;

@@ -121,6 +121,17 @@ void command_print_json(const json_t *json)
 	printf("\n");
 }
 
+int command_print_line(void *arg, json_t *line)
+{
+	const struct command_printing *printing = arg;
+
+	if (printing->json)
+		command_print_json(line);
+	else
+		printing->print(line);
+	return 0;
+}
+
 json_t *command_digests(int argc, char **argv)
 {
 	json_t *digests = json_array();

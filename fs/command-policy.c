@@ -3,31 +3,79 @@
 #include <stdio.h>
 #include <string.h>
 #include "common/log.h"
-#include "fs/access.h"
+#include "common/number.h"
 #include "fs/commands.h"
+#include "policy/policy.h"
+
+#define MESSAGE_SIZE (sizeof(struct policy_error) + 32)
+
+/* What was taken as empty is said, but no error. */
+static int load(const char *file, struct policy **out)
+{
+	char message[MESSAGE_SIZE];
+	const struct policy_error *warning;
+	struct policy_error error;
+	int r;
+
+	r = policy_load(file, NULL, out, &error);
+	if (r < 0) {
+		policy_error_format(&error, message, sizeof(message));
+		log_error("%s", message);
+		return r;
+	}
+	for (size_t i = 0; (warning = policy_warning(*out, i)); i++) {
+		policy_error_format(warning, message, sizeof(message));
+		log_warning("%s; the set is taken as empty", message);
+	}
+	return 0;
+}
 
 static int check(const char *file)
 {
 	struct policy *policy;
 
-	if (policy_load_or_builtin(file, &policy) < 0)
+	if (load(file, &policy) < 0)
 		return EXIT_FAILED;
 	policy_unref(policy);
 	printf("%s: good\n", file);
 	return EXIT_DONE;
 }
 
-static void print_decision(const struct policy_decision *decision)
+static int print(const char *file)
 {
-	const char *before = " with ";
+	_cleanup_free_ char *text = NULL;
+	struct policy *policy;
+	int r;
 
-	printf("%s ", decision->verdict == POLICY_ALLOW ? "allow" :
-	       decision->verdict == POLICY_ASK	 ? "ask" :
-						   "deny");
+	if (load(file, &policy) < 0)
+		return EXIT_FAILED;
+	r = policy_print(policy, &text);
+	policy_unref(policy);
+	if (r < 0) {
+		log_error_errno(r, "%s", file);
+		return EXIT_FAILED;
+	}
+	fputs(text, stdout);
+	return EXIT_DONE;
+}
+
+static void print_decision(const struct policy_decision *decision,
+			   const struct policy_probes *probes)
+{
+	static const char *const verdicts[] = {"deny", "allow", "ask"};
+	const char *before = " with ";
+	char time[NUMBER_TEXT_SIZE];
+
+	printf("%s ", verdicts[decision->verdict]);
 	if (decision->where.file)
 		printf("%s:%u", decision->where.file, decision->where.line);
 	else
 		printf("(no rule matches)");
+	if (decision->wait_ms) {
+		number_time_format(decision->wait_ms, time);
+		printf("%swait=%s", before, time);
+		before = ",";
+	}
 	if (decision->cached) {
 		printf("%scached", before);
 		before = ",";
@@ -36,15 +84,22 @@ static void print_decision(const struct policy_decision *decision)
 		printf("%slist", before);
 		before = ",";
 	}
-	if (decision->quota)
+	if (decision->quota) {
 		printf("%squota=%" PRIu64, before, decision->quota);
-	printf("\n");
+		before = ",";
+	}
+	if (decision->verdict != POLICY_DENY && probes->count) {
+		number_time_format(probes->window_ms, time);
+		printf("%sprobes=%u/%s", before, probes->count, time);
+	}
+	printf("%s\n", decision->shared ? ", shared" : "");
 }
 
 static int test(const char *file, const char *origin_text, const char *digest_text)
 {
 	char origin[POLICY_ORIGIN_SIZE];
 	struct policy_decision decision;
+	struct policy_probes probes;
 	struct digest_name name;
 	struct digest_pair pair;
 	struct policy *policy;
@@ -57,11 +112,12 @@ static int test(const char *file, const char *origin_text, const char *digest_te
 		log_error("not a digest: %s", digest_text);
 		return EXIT_USAGE;
 	}
-	if (policy_load_or_builtin(file, &policy) < 0)
+	if (load(file, &policy) < 0)
 		return EXIT_FAILED;
 	pair = digest_pair_of(&name);
 	decision = policy_decide(policy, origin, &pair);
-	print_decision(&decision);
+	probes = policy_probes(policy, origin);
+	print_decision(&decision, &probes);
 	policy_unref(policy);
 	return decision.verdict == POLICY_ALLOW ? EXIT_DONE : EXIT_FAILED;
 }
@@ -70,6 +126,8 @@ int command_policy(const struct command *command, int argc, char **argv)
 {
 	if (argc == 3 && !strcmp(argv[1], "check"))
 		return check(argv[2]);
+	if (argc == 3 && !strcmp(argv[1], "print"))
+		return print(argv[2]);
 	if (argc == 5 && !strcmp(argv[1], "test"))
 		return test(argv[2], argv[3], argv[4]);
 	return command_usage(command);

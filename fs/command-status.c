@@ -128,6 +128,19 @@ static void print_view(const json_t *view)
 	printf(" in %" JSON_INTEGER_FORMAT " objects\n", number(view, "objects"));
 }
 
+static void print_policy(const json_t *policy)
+{
+	const char *file = text(policy, "file"), *failed = text(policy, "failed");
+	const json_t *warning;
+	size_t index;
+
+	printf("policy       %s\n", file ? file : "built-in");
+	if (failed)
+		printf("  not loaded %s; the old one stays in force\n", failed);
+	json_array_foreach(json_object_get(policy, "warnings"), index, warning)
+		printf("  warning    %s\n", json_string_value(warning));
+}
+
 static void print(const json_t *json)
 {
 	const json_t *passthrough = json_object_get(json, "passthrough");
@@ -144,6 +157,8 @@ static void print(const json_t *json)
 	printf("mounted on   %s\n", mountpoint ? mountpoint : "-");
 	if (store)
 		print_store(store);
+	if (json_is_object(json_object_get(json, "policy")))
+		print_policy(json_object_get(json, "policy"));
 	json_array_foreach(json_object_get(json, "views"), index, view) print_view(view);
 	printf("passthrough  %s%s\n", reason ? "off: " : "on", reason ? reason : "");
 	if (store)

@@ -37,6 +37,11 @@ int command_explain(const struct command *command, int argc, char **argv);
 int command_pull(const struct command *command, int argc, char **argv);
 int command_reload(const struct command *command, int argc, char **argv);
 int command_metrics(const struct command *command, int argc, char **argv);
+int command_pending(const struct command *command, int argc, char **argv);
+int command_agent(const struct command *command, int argc, char **argv);
+int command_answer(const struct command *command, int argc, char **argv);
+int command_revoke(const struct command *command, int argc, char **argv);
+int command_grants(const struct command *command, int argc, char **argv);
 int command_status(const struct command *command, int argc, char **argv);
 
 /* "usage: weightfs NAME ARGUMENTS" on stderr; returns EXIT_USAGE. */
@@ -71,6 +76,20 @@ int command_ask(const struct command *command, int argc, char **argv,
 
 /* A line of --json. */
 void command_print_json(const json_t *json);
+/* For control_call(), which gives it ARG, a struct command_printing: each line as JSON, if that is wanted, or by PRINT. */
+struct command_printing {
+	bool json;
+	void (*print)(const json_t *line);
+};
+int command_print_line(void *arg, json_t *line);
+
+/* TEXT, a user's number for --uid (NULL: none), into REQUEST. 0, or -EINVAL, logged. */
+int must_check command_put_uid(json_t *request, const char *text);
+/* The same of the time of --for, which becomes seconds, one at least. */
+int must_check command_put_for(json_t *request, const char *text);
+/* "2026-11-25 07:15" in local time; "?" for what is no time. */
+#define COMMAND_DATE_SIZE 32
+void command_date(json_int_t seconds, char out[COMMAND_DATE_SIZE]);
 
 /* The names in ARGV as a JSON array, for a request; of a path in a mount the last part. */
 json_t *command_digests(int argc, char **argv);

@@ -102,10 +102,21 @@ static int set_path(struct config_parser *p, const struct config_key *key, const
 	return 0;
 }
 
+/* A path, or one of two words. */
+static int set_audit_file(struct config_parser *p, const struct config_key *key, const char *value,
+			  void *field)
+{
+	p->config.audit.none = strcmp(value, "none") == 0;
+	if (p->config.audit.none || strcmp(value, "log") == 0)
+		return 0;
+	return set_path(p, key, value, field);
+}
+
 /* ---- sections ---- */
 
 #define STORE(member)  offsetof(struct config, store.member)
 #define FETCH(member)  offsetof(struct config, fetch.member)
+#define AUDIT(member)  offsetof(struct config, audit.member)
 #define SOURCE(member) offsetof(struct fetch_source, member)
 
 #define A_PATH	  "a path without \"~\""
@@ -136,6 +147,13 @@ static const struct config_key fetch_keys[] = {
 	{"connect-timeout", set_time, FETCH(connect_timeout_ms), 1, TIME_MAX_MS, A_TIME},
 	{"stall-timeout", set_time, FETCH(stall_timeout_ms), 1, TIME_MAX_MS, A_TIME},
 	{"offline", set_bool, FETCH(offline), 0, 0, YES_OR_NO},
+	{NULL},
+};
+
+static const struct config_key audit_keys[] = {
+	{"file", set_audit_file, AUDIT(file), 0, 0, "a path without \"~\", log or none"},
+	{"web-origins", set_bool, AUDIT(web_origins), 0, 0, YES_OR_NO},
+	{"rate", set_int, AUDIT(rate), 1, 10000, "a whole number from 1 to 10000"},
 	{NULL},
 };
 
@@ -199,6 +217,7 @@ const struct config_section config_sections[CONFIG_SECTIONS] = {
 	{"store", false, store_keys, NULL},
 	{"fetch", false, fetch_keys, finish_fetch},
 	{"source", true, source_keys, finish_source},
+	{"audit", false, audit_keys, NULL},
 	{"catalog"},
 	{"control"},
 };

@@ -10,7 +10,7 @@
 
 #define CONFIG_NAME_MAX 64
 #define CONFIG_KEYS_MAX 16
-#define CONFIG_SECTIONS 5
+#define CONFIG_SECTIONS 6
 
 struct config_parser;
 

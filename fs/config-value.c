@@ -33,23 +33,7 @@ int config_value_amount(const char *text, struct config_amount *out)
 
 int config_value_time(const char *text, int64_t *out)
 {
-	static const struct number_unit units[] = {
-		{"ms", 1},
-		{"s", 1000},
-		{"m", 60 * 1000},
-		{"h", 60 * 60 * 1000},
-		{"d", 24 * 60 * 60 * 1000},
-		{NULL, 0},
-	};
-	uint64_t value = 0;
-	int r = 0;
-
-	if (strcmp(text, "0") != 0)
-		r = number_scaled(text, units, INT64_MAX, &value);
-	if (r < 0)
-		return r;
-	*out = (int64_t)value;
-	return 0;
+	return number_time(text, out);
 }
 
 int config_value_bool(const char *text, bool *out)

@@ -15,6 +15,7 @@ void config_defaults(struct config *out)
 		.fetch.read_deadline_ms = 5 * 60 * 1000,
 		.fetch.connect_timeout_ms = 10 * 1000,
 		.fetch.stall_timeout_ms = 30 * 1000,
+		.audit.rate = 10,
 	};
 }
 
@@ -31,6 +32,7 @@ void config_free(struct config *config)
 	}
 	free(config->sources);
 	free((void *)config->store.path);
+	free((void *)config->audit.file);
 	config_defaults(config);
 }
 

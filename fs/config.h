@@ -41,6 +41,12 @@ struct config {
 		int64_t stall_timeout_ms;
 		bool offline;
 	} fetch;
+	struct {
+		const char *file; /* absolute; NULL: the log */
+		bool none;
+		bool web_origins;
+		unsigned int rate; /* lines a second, above 0 */
+	} audit;
 	/* Ready for fetch_new(), in the order of the file; at most FETCH_SOURCES_MAX. */
 	struct fetch_source *sources;
 	size_t n_sources;

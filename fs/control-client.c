@@ -6,6 +6,7 @@
 #include <string.h>
 #include "common/clock.h"
 #include "common/log.h"
+#include "fs/caller.h"
 #include "fs/control-protocol.h"
 #include "fs/control.h"
 #include "fs/daemon.h"
@@ -44,11 +45,14 @@ static int run_on_store(const struct settings *settings, const struct config *co
 			enum operation_need need, struct operation *operation)
 {
 	struct store_options options;
+	struct caller caller;
 	int r;
 
 	r = policy_load_or_builtin(settings->policy, &operation->policy);
 	if (r < 0)
 		return r;
+	caller_of_self(operation->policy, &caller);
+	operation->caller = caller.who;
 	r = settings_store_options(settings, config, &options);
 	options.keep_all = need == NEEDS_STORE;
 	if (r == 0)
@@ -70,6 +74,7 @@ static int run_as_daemon(const struct settings *settings, struct config *config,
 			 struct operation *operation)
 {
 	struct policy_slot *policy;
+	struct caller caller;
 	struct weightfs fs;
 	sigset_t pipes;
 	int r;
@@ -86,6 +91,8 @@ static int run_as_daemon(const struct settings *settings, struct config *config,
 		operation->fs = &fs;
 		operation->store = fs.store;
 		operation->policy = policy_slot_get(policy);
+		caller_of_self(operation->policy, &caller);
+		operation->caller = caller.who;
 		r = operation_run(operation);
 		if (r < 0)
 			log_error("%s", operation->message[0] ? operation->message : strerror(-r));
@@ -103,13 +110,11 @@ static int run_here(const struct settings *settings, struct config *config, json
 		.request = request,
 		.fd = fd,
 		.privileged = true,
-		.caller = { .identified = true, .uid = getuid(), .gid = getgid() },
+		.pid = getpid(),
 		.emit = emit_here,
 		.arg = call,
 	};
-	gid_t groups[ACCESS_GROUPS_MAX];
 	enum operation_need need = operation_needs(name);
-	int n;
 
 	/* Only what brings something makes a store; a misspelt one is not an empty one. */
 	if (fd < 0 && need != NEEDS_SOURCES && access(settings->store, F_OK) < 0)
@@ -117,9 +122,6 @@ static int run_here(const struct settings *settings, struct config *config, json
 				       settings->store);
 	if (need == NEEDS_DAEMON)
 		return log_error_errno(-ENOTCONN, "no daemon has the store %s", settings->store);
-	n = getgroups(ARRAY_SIZE(groups), groups);
-	operation.caller.groups = groups;
-	operation.caller.n_groups = n < 0 ? 0 : (size_t)n;
 	return need == NEEDS_SOURCES ? run_as_daemon(settings, config, &operation) :
 			 run_on_store(settings, config, need, &operation);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include "common/clock.h"
+#include "fs/caller.h"
 #include "fs/operations.h"
 
 /* ---- requests ---- */
@@ -147,24 +148,22 @@ static int emit(struct operation *operation, json_t *line)
 	return r;
 }
 
-/* GROUPS has room for ACCESS_GROUPS_MAX. */
-static void identify(int fd, struct operation *operation, gid_t *groups)
+static pid_t peer_pid(int fd)
 {
 	struct ucred peer;
-	socklen_t len = sizeof(peer), groups_size = ACCESS_GROUPS_MAX * sizeof(gid_t);
+	socklen_t len = sizeof(peer);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
-		return;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &groups_size) < 0)
-		groups_size = 0;
-	operation->caller = (struct policy_caller){
-		.identified = peer.pid != 0,
-		.uid = peer.uid,
-		.gid = peer.gid,
-		.groups = groups,
-		.n_groups = groups_size / sizeof(gid_t),
-	};
-	operation->privileged = operation_is_privileged(peer.uid);
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ? 0 : peer.pid;
+}
+
+/* Who will send nothing more is not waited with. */
+static bool listens(struct operation *operation)
+{
+	struct conversation *conversation = operation->arg;
+	struct pollfd peer = { .fd = conversation->fd, .events = POLLRDHUP };
+
+	return !atomic_load(&conversation->fs->stopping) && !conversation->broken &&
+	       poll(&peer, 1, 0) == 0;
 }
 
 static json_t *last_line(const struct operation *operation, int r)
@@ -187,14 +186,19 @@ void conversation_serve(struct conversation *conversation, const char *line, siz
 		.store = fs->store,
 		.fs = fs,
 		.fd = passed,
+		.pid = peer_pid(conversation->fd),
 		.emit = emit,
+		.listens = listens,
 		.arg = conversation,
 	};
-	gid_t groups[ACCESS_GROUPS_MAX];
+	struct caller caller;
 	int r;
 
-	identify(conversation->fd, &operation, groups);
 	operation.policy = policy_slot_get(fs->policy);
+	caller_of_peer(fs->callers, operation.policy, conversation->fd, conversation->accepted,
+		       &caller);
+	operation.caller = caller.who;
+	operation.privileged = operation_is_privileged(caller.who.uid);
 	operation.request = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
 	if (json_is_object(operation.request))
 		r = operation_run(&operation);

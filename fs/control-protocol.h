@@ -14,6 +14,7 @@
 
 struct conversation {
 	struct weightfs *fs;
+	uint64_t accepted;         /* caller_now() when it began: fs/caller.h */
 	int fd;                    /* borrowed; receiving and sending time out after CONVERSATION_SECONDS */
 	bool broken;               /* a line was not taken, or not as a whole: there are no more */
 	int64_t next_progress_ms;  /* lines about progress that come earlier are left out */

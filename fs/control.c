@@ -13,10 +13,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include "common/log.h"
+#include "fs/caller.h"
 #include "fs/control-protocol.h"
 #include "fs/operations.h"
 
-#define CLIENTS_MAX     16
+#define CLIENTS_MAX     48
 #define CLIENTS_PER_UID 4 /* of users who are not root and do not own the store */
 #define BUSY_MS         100 /* before accepting again when there are no descriptors */
 
@@ -120,6 +121,7 @@ static void begin(struct control *control, int fd)
 	client->slot = slot;
 	client->conversation.fs = control->fs;
 	client->conversation.fd = fd;
+	client->conversation.accepted = caller_now();
 	if (pthread_create(&thread, NULL, converse, client) == 0)
 		pthread_detach(thread);
 	else

@@ -6,13 +6,18 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "fs/access.h"
+#include "fs/asking.h"
 #include "fs/budget.h"
+#include "fs/caller.h"
+#include "fs/audit.h"
 #include "fs/control.h"
 #include "fs/handle.h"
 #include "fs/kept.h"
+#include "fs/node.h"
 #include "fs/object.h"
 #include "fs/parking.h"
 #include "fs/passthrough.h"
+#include "fs/pending.h"
 #include "fs/probe.h"
 #include "fs/rebuild.h"
 #include "fs/separate.h"
@@ -104,6 +109,23 @@ static int start_view(struct weightfs *fs, const char *origin)
 	return r;
 }
 
+static int start_audit(struct weightfs *fs)
+{
+	struct audit_options options = {
+		.file = fs->config.audit.file,
+		.web_origins = fs->config.audit.web_origins,
+		.rate = fs->config.audit.rate,
+	};
+
+	return fs->config.audit.none ? 0 : audit_new(&options, &fs->audit);
+}
+
+/* A policy came into force: the kernel shall ask again for what it knows. */
+static void policy_loaded(void *arg)
+{
+	session_forget_names(arg);
+}
+
 int daemon_start(struct weightfs *fs, const struct settings *settings, struct config *config,
 		 struct policy_slot *policy)
 {
@@ -117,6 +139,9 @@ int daemon_start(struct weightfs *fs, const struct settings *settings, struct co
 		.started_ms = clock_ms(),
 	};
 	config_defaults(config); /* it is ours now */
+	r = node_make_key();
+	if (r < 0)
+		return log_error_errno(r, "no random numbers");
 	raise_descriptor_limit();
 	fs->offline = settings->offline || fs->config.fetch.offline;
 	r = settings_store_options(settings, &fs->config, &options);
@@ -127,6 +152,8 @@ int daemon_start(struct weightfs *fs, const struct settings *settings, struct co
 	if (r < 0)
 		return r;
 	r = start_fetch(fs);
+	if (r == 0)
+		r = start_audit(fs);
 	if (r < 0)
 		return r;
 	if ((r = workqueue_new(verifier_count(), "verify", &fs->verifiers)) < 0 ||
@@ -134,9 +161,11 @@ int daemon_start(struct weightfs *fs, const struct settings *settings, struct co
 	    (r = workqueue_new(RECORDERS, "record", &fs->records)) < 0 ||
 	    (r = kept_new(fs->pool, fs_spare(fs), &fs->kept)) < 0 ||
 	    (r = workqueue_new(2, "background", &fs->background)) < 0 ||
+	    (r = callers_new("/proc", "/sys/fs/cgroup", 0, &fs->callers)) < 0 ||
 	    (r = parking_new(&fs->parking)) < 0 || (r = views_new(fs->store, &fs->views)) < 0 ||
 	    (r = objects_new(&fs->objects)) < 0 || (r = probes_new(&fs->probes)) < 0 ||
 	    (r = separates_new(&fs->separates)) < 0 ||
+	    (r = pendings_new(&fs->pendings)) < 0 || (r = asking_new(&fs->asking)) < 0 ||
 	    (r = passthrough_new(!settings->nopassthrough, &fs->passthrough)) < 0)
 		return log_error_errno(r, "the daemon cannot be set up");
 	if (settings->origin) {
@@ -144,6 +173,9 @@ int daemon_start(struct weightfs *fs, const struct settings *settings, struct co
 		if (r < 0)
 			return log_error_errno(r, "origin %s", settings->origin);
 	}
+	r = policy_slot_follow(fs->policy, policy_loaded, fs);
+	if (r < 0)
+		return log_error_errno(r, "the policy cannot be followed");
 	return control_new(fs, settings->socket, &fs->control);
 }
 
@@ -151,6 +183,7 @@ void daemon_stop(struct weightfs *fs)
 {
 	atomic_store(&fs->stopping, true);
 	control_free(fs->control);
+	policy_slot_unfollow(fs->policy);
 	/* Ends every transfer; what has come already is verified, stored and answered. */
 	fetch_stop(fs->fetch);
 	workqueue_free(fs->verifiers);
@@ -164,12 +197,16 @@ void daemon_stop(struct weightfs *fs)
 	kept_free(fs->kept);
 	passthrough_free(fs->passthrough);
 	probes_free(fs->probes);
+	asking_free(fs->asking);
+	pendings_free(fs->pendings);
 	separates_free(fs->separates);
 	budgets_free();
 	objects_free(fs->objects);
 	views_free(fs->views);
+	callers_free(fs->callers);
 	pool_free(fs->pool);
 	store_close(fs->store);
+	audit_free(fs->audit); /* whoever answered requests has ended */
 	policy_slot_free(fs->policy);
 	config_free(&fs->config);
 }

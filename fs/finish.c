@@ -4,7 +4,7 @@
  * SHA-256 of an object that was known by its fs-verity digest only, so that it is found under both.
  */
 #include <fcntl.h>
-#include <stdio.h>
+#include "common/io.h"
 #include "common/log.h"
 #include "fs/object.h"
 #include "fs/opening.h"
@@ -80,17 +80,14 @@ static int withdraw(struct object *object, const char *name)
 /* Read the whole file once more. Its chunks were verified: another tree means the disk lies. */
 static int audit(struct object *object, const struct digest_pair *digests, const char *name)
 {
-	char path[64];
-	_cleanup_close_ int fd = -1;
+	/* verify_fd() moves the offset. */
+	_cleanup_close_ int fd = io_reopen(store_object_fd(object->store), O_RDONLY);
 	struct verify_result result;
 	bool same;
 	int r;
 
-	/* A descriptor of its own: verify_fd() moves the offset. */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", store_object_fd(object->store));
-	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	r = verify_fd(fd, -1, stop_when_asked, object->fs, &result);
 	/* The pages that this brought are for those who read past us; copies are made from the disk. */
 	if (!passthrough_active(object->fs->passthrough))

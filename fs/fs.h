@@ -22,11 +22,15 @@
 #include "policy/policy.h"
 #include "store/store.h"
 
+struct asking;
+struct callers;
+struct audit;
 struct control;
 struct kept;
 struct objects;
 struct parking;
 struct passthrough;
+struct pendings;
 struct policy_slot;
 struct probes;
 struct separates;
@@ -44,11 +48,15 @@ struct weightfs {
 	struct workqueue *background; /* syncs, audits, whole-file hashing: may take seconds */
 	struct parking *parking;
 	struct passthrough *passthrough;
+	struct callers *callers;
 	struct views *views;
 	struct objects *objects;
 	struct probes *probes;
 	struct separates *separates;
+	struct pendings *pendings; /* what users are asked about */
+	struct asking *asking;
 	struct control *control;
+	struct audit *audit; /* NULL: none */
 	struct fuse_session *session;
 	uint32_t single_view; /* -o origin=: the view that the mount is; 0: every caller has its own */
 	bool offline;

@@ -9,12 +9,16 @@
  * FUSE_ROOT_ID (1) is NODE_FIXED with number 1. View and object ids come from the store, which gives none out twice.
  * An object has two nodes in a view, slots: 0 while it is partial, 1 when it is complete, because the
  * kernel does not mix cached and passthrough opens on one inode. Both serve any state.
+ *
+ * What the kernel gets is this number enciphered: name_to_handle_at(2) shows it to everybody, and the numbers of views
+ * and objects would tell how many others there are. Only the root's is as it is.
  */
 #ifndef FS_NODE_H
 #define FS_NODE_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "common/cleanup.h"
 
 enum node_kind {
 	NODE_FIXED,  /* one of the numbers below */
@@ -44,24 +48,30 @@ struct node {
 #define NODE_VIEW_MAX   ((1U << 20) - 1)
 #define NODE_OBJECT_MAX (((uint64_t)1 << 40) - 1)
 
-static inline uint64_t node_id(struct node node)
+/* A key of this process's own: before the mount, once. 0 or -errno. Until then the key is zero. */
+int must_check node_make_key(void);
+/* NODE's id, and back. Any thread. */
+uint64_t node_id(struct node node);
+struct node node_from_id(uint64_t id);
+
+static inline uint64_t node_pack(struct node node)
 {
 	if (node.kind == NODE_FIXED)
 		return node.object;
 	return (uint64_t)node.kind << 61 | (uint64_t)node.view << 41 | node.object << 1 | node.slot;
 }
 
-static inline struct node node_from_id(uint64_t id)
+static inline struct node node_unpack(uint64_t number)
 {
-	struct node node = { .kind = (enum node_kind)(id >> 61) };
+	struct node node = { .kind = (enum node_kind)(number >> 61) };
 
 	if (node.kind == NODE_FIXED) {
-		node.object = id;
+		node.object = number;
 		return node;
 	}
-	node.view = (uint32_t)(id >> 41) & NODE_VIEW_MAX;
-	node.object = (id >> 1) & NODE_OBJECT_MAX;
-	node.slot = (unsigned int)(id & 1);
+	node.view = (uint32_t)(number >> 41) & NODE_VIEW_MAX;
+	node.object = (number >> 1) & NODE_OBJECT_MAX;
+	node.slot = (unsigned int)(number & 1);
 	return node;
 }
 

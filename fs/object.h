@@ -103,6 +103,9 @@ void object_news(struct object *object, int error);
  */
 void pipeline_read(struct object *object, fuse_req_t request, uint64_t offset, size_t length,
 		   const struct chunk_run *runs, size_t n);
+/* The same for one that cannot be answered at once, as reading_try() has said. */
+void pipeline_wait(struct object *object, fuse_req_t request, uint64_t offset, size_t length,
+		   const struct chunk_run *runs, size_t n);
 /* How many chunks may be fetched ahead of one reader. */
 uint64_t pipeline_ahead_max(const struct object *object);
 /* Fetch RUN, what is absent of it, for nobody in particular. Without the object's lock, any thread. */

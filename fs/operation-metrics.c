@@ -45,6 +45,8 @@ static const struct counter {
 	  { { NULL, STAT_EVICTED_BYTES } }, 1 },
 	{ "weightfs_policy_reloads_total", "Times that the policy was read again.", "result",
 	  { { "success", STAT_RELOADS }, { "failure", STAT_RELOADS_FAILED } }, 2 },
+	{ "weightfs_audit_refusals_total", "Refusals, by what became of their line in the audit: written, left out because there were too many, or lost.",
+	  "result", { { "written", STAT_AUDIT_WRITTEN }, { "suppressed", STAT_AUDIT_SUPPRESSED }, { "lost", STAT_AUDIT_LOST } }, 3 },
 };
 
 /* Adds a sample to SAMPLES; VALUE is taken over. LABEL NULL: none. */

@@ -33,11 +33,16 @@ static int tell_progress(void *arg, uint64_t present, uint64_t size)
 /* May it be fetched for the caller, as far as DIGESTS tell? COMPLETE: it is here. */
 static bool may_pull(const struct pulling *pulling, const struct digest_pair *digests, bool complete)
 {
+	struct operation *operation = pulling->operation;
 	struct policy_decision decision;
+	const struct view *view;
 
 	if (pulling->trusted)
 		return true;
-	decision = policy_decide(pulling->operation->policy, pulling->origin, digests);
+	decision = policy_decide(operation->policy, pulling->origin, digests);
+	if (decision.verdict == POLICY_ASK &&
+	    view_of(operation->fs->views, operation->caller.uid, pulling->origin, &view) == 0)
+		decision = view_decide(operation->fs, view, digests);
 	return decision.verdict == POLICY_ALLOW && (complete || !decision.cached);
 }
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/operations.h"
-#include "fs/session.h"
 
 /* The policy, as on SIGHUP. */
 int operation_reload(struct operation *operation)
 {
 	struct weightfs *fs = operation->fs;
-	char reason[ACCESS_REASON_SIZE] = "";
+	char reason[POLICY_REASON_SIZE] = "";
+	struct policy *policy;
+	json_t *line, *warnings;
 	int r;
 
 	if (!fs)
@@ -16,7 +17,12 @@ int operation_reload(struct operation *operation)
 	r = policy_slot_reload(fs->policy, reason);
 	if (r < 0)
 		return operation_fail(operation, r, "%s; the old policy stays in force", reason);
-	session_forget_names(fs);
-	return operation->emit(operation,
-			       json_pack("{s:s?}", "policy", policy_slot_file(fs->policy)));
+	policy = policy_slot_get(fs->policy);
+	line = json_pack("{s:s?}", "policy", policy_slot_file(fs->policy));
+	warnings = policy_slot_warnings(policy);
+	policy_unref(policy);
+	if (json_array_size(warnings) > 0)
+		json_object_set(line, "warnings", warnings);
+	json_decref(warnings);
+	return operation->emit(operation, line);
 }

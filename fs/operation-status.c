@@ -96,6 +96,19 @@ static json_t *sources_value(struct weightfs *fs)
 	return sources;
 }
 
+/* What is in force, and what is wrong with the file: that of the last load, if it failed. */
+static json_t *policy_value(struct weightfs *fs)
+{
+	struct policy *policy = policy_slot_get(fs->policy);
+	char reason[POLICY_REASON_SIZE];
+	bool failed = policy_slot_failed(fs->policy, reason);
+	json_t *value = json_pack("{s:s?, s:s?, s:o}", "file", policy_slot_file(fs->policy), "failed",
+				  failed ? reason : NULL, "warnings", policy_slot_warnings(policy));
+
+	policy_unref(policy);
+	return value;
+}
+
 int operation_status(struct operation *operation)
 {
 	struct weightfs *fs = operation->fs;
@@ -110,6 +123,7 @@ int operation_status(struct operation *operation)
 			 passthrough_value(fs));
 	if (line && operation->privileged) {
 		json_object_set_new(line, "store", store_value(operation->store));
+		json_object_set_new(line, "policy", policy_value(fs));
 		json_object_set_new(line, "views", operation_views(fs));
 		json_object_set_new(line, "open", opens_value(fs));
 		json_object_set_new(line, "hits", hits_value());

@@ -25,6 +25,11 @@ static const struct entry {
 	{ "status", operation_status, false, NEEDS_DAEMON },
 	{ "reload", operation_reload, true, NEEDS_DAEMON },
 	{ "metrics", operation_metrics, true, NEEDS_DAEMON },
+	{ "pending", operation_pending, false, NEEDS_DAEMON },
+	{ "grant", operation_grant, false, NEEDS_STORE },
+	{ "deny", operation_deny, false, NEEDS_STORE },
+	{ "revoke", operation_revoke, false, NEEDS_STORE },
+	{ "grants", operation_grants, false, NEEDS_STORE },
 };
 
 bool operation_is_privileged(uid_t uid)

@@ -21,16 +21,19 @@ struct operation {
 	json_t *request;       /* arguments */
 	int fd;                /* passed along; -1: none */
 	struct policy_caller caller;
+	pid_t pid;             /* the caller's, to be told; 0: not known */
 	bool privileged;       /* root, or who owns the store */
 	/* Sends one line to the caller. Other than 0: it is gone, stop. Takes over LINE. */
 	int (*emit)(struct operation *operation, json_t *line);
+	/* NULL: always. Does the caller still wait? Asked where there may be nothing to send for long. */
+	bool (*listens)(struct operation *operation);
 	void *arg;
 	char message[512];     /* the reason of an error, if there is more to say than its errno */
 };
 
 /*
  * Run the operation that the request's "op" names: ls, add, pin, unpin, rm, gc, verify, explain, status, pull,
- * reload, metrics. 0 or -errno; message may say more.
+ * reload, metrics, pending, grant, deny, revoke, grants. 0 or -errno; message may say more.
  */
 int must_check operation_run(struct operation *operation);
 
@@ -56,6 +59,11 @@ int operation_pull(struct operation *operation);
 int operation_reload(struct operation *operation);
 int operation_metrics(struct operation *operation);
 int operation_status(struct operation *operation);
+int operation_pending(struct operation *operation);
+int operation_grant(struct operation *operation);
+int operation_deny(struct operation *operation);
+int operation_revoke(struct operation *operation);
+int operation_grants(struct operation *operation);
 
 /* ---- shared ---- */
 

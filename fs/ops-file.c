@@ -8,6 +8,7 @@
 #include "fs/quota.h"
 #include "fs/reading.h"
 #include "fs/separate.h"
+#include "fs/refused.h"
 
 /* May it be opened at all, as things are? */
 static int may_open(const struct weightfs *fs, const struct ops_object *object)
@@ -48,6 +49,8 @@ void ops_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 	int r;
 
 	r = node.kind == NODE_OBJECT ? ops_find_object(fs, node, &found) : -ENOENT;
+	if (node.kind == NODE_OBJECT && (r == -ENOENT || r == -EACCES))
+		audit_refused(fs, request, found.view, &found.info.digests, &found.decision, "open");
 	if (r == 0)
 		r = may_open(fs, &found);
 	/* What it was before may have been released, or is not shared any more: the kernel looks it up anew. */
@@ -99,7 +102,7 @@ static void read_complete(struct object *object, fuse_req_t request, uint64_t of
 	object_ref(object); /* once replied, the handle may be gone */
 	/* A complete object lacks nothing, but some of it may have to be verified again. */
 	if (reading_try(object, request, offset, size) == -EAGAIN)
-		pipeline_read(object, request, offset, size, NULL, 0);
+		pipeline_wait(object, request, offset, size, NULL, 0);
 	else if (!passthrough_active(object->fs->passthrough))
 		drop_stored(object, offset, size);
 	object_put(object);

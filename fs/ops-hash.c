@@ -6,10 +6,24 @@
 #include <string.h>
 #include "common/log.h"
 #include "common/stats.h"
+#include "fs/asking.h"
 #include "fs/budget.h"
 #include "fs/ops.h"
 #include "fs/probe.h"
+#include "fs/refused.h"
 #include "fs/separate.h"
+
+/* VIEW looks for NAME, which it does not have. */
+static bool may_look(struct weightfs *fs, fuse_req_t request, const struct view *view,
+		     const struct digest_name *name)
+{
+	struct digest_pair pair = digest_pair_of(name);
+
+	if (budget_spend(fs, view, name))
+		return true;
+	audit_refused(fs, request, view, &pair, NULL, "lookup");
+	return false;
+}
 
 static void reply_error(fuse_req_t request, int error)
 {
@@ -26,7 +40,7 @@ static void lookup_shared(struct weightfs *fs, fuse_req_t request, const struct 
 	int r;
 
 	r = store_lookup(fs->store, name, &info);
-	if ((r < 0 || !ops_has(fs, view, &info)) && !budget_spend(fs, view, name)) {
+	if ((r < 0 || !ops_has(fs, view, &info)) && !may_look(fs, request, view, name)) {
 		reply_error(request, -ENOENT);
 		return;
 	}
@@ -70,7 +84,7 @@ static void lookup_apart(struct weightfs *fs, fuse_req_t request, const struct v
 	r = ops_find_apart(fs, view, name, &info);
 	if (r == 0)
 		ops_reply_object(fs, request, view->number, &info);
-	else if (r == -ENOENT && budget_spend(fs, view, name) && !decision->cached && !fs->offline)
+	else if (r == -ENOENT && may_look(fs, request, view, name) && !decision->cached && !fs->offline)
 		probe_lookup(fs, view->number, true, name, request);
 	else
 		reply_error(request, r);
@@ -93,7 +107,11 @@ void ops_lookup_object(struct weightfs *fs, fuse_req_t request, uint32_t number,
 	r = view_refusal(&decision);
 	if (r < 0) {
 		stats_add(STAT_DENIED, 1);
-		reply_error(request, r);
+		audit_refused(fs, request, view, &pair, &decision, "lookup");
+		if (r == -EACCES)
+			asking_lookup(fs, request, view, &name, &decision);
+		else
+			reply_error(request, r);
 	} else if (view_is_apart(view, &decision)) {
 		lookup_apart(fs, request, view, &decision, &name);
 	} else {

@@ -10,6 +10,7 @@
 #include <string.h>
 #include "common/log.h"
 #include "fs/access.h"
+#include "fs/budget.h"
 #include "fs/ops.h"
 #include "fs/separate.h"
 
@@ -24,8 +25,12 @@ static bool is_listed(const struct objects_listing *objects, const struct store_
 {
 	struct policy_decision decision = view_decide(objects->fs, objects->view, &info->digests);
 
-	return view_refusal(&decision) == 0 && decision.list &&
-	       (info->complete || (info->present > 0 && !decision.cached));
+	if (view_refusal(&decision) < 0 || !decision.list)
+		return false;
+	if (!info->complete && (info->present == 0 || decision.cached))
+		return false;
+	return !budget_is_spent(objects->fs, objects->view) ||
+	       ops_has(objects->fs, objects->view, info);
 }
 
 static bool list(const struct objects_listing *objects, const struct digest_name *name,

@@ -31,7 +31,7 @@ void ops_getattr(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	ops_fill_object(&object.info, &st);
-	fuse_reply_attr(request, &st, object.info.complete ? fs_timeout(fs) : 0);
+	fuse_reply_attr(request, &st, object.info.complete ? ops_timeout(fs, &object.decision) : 0);
 }
 
 void ops_access(fuse_req_t request, fuse_ino_t ino, int mask)
@@ -120,6 +120,8 @@ static int say_of_directory(struct weightfs *fs, fuse_req_t request, struct node
 		len = snprintf(out, size, "%s", control_path(fs->control));
 	else if (!strcmp(name, "user.weightfs.origin") && view)
 		len = snprintf(out, size, "%s", view->origin);
+	else if (!strcmp(name, "user.weightfs.uid") && view)
+		len = snprintf(out, size, "%u", view->uid);
 	return len < (int)size ? len : -ENODATA;
 }
 
@@ -223,6 +225,18 @@ void ops_ioctl(fuse_req_t request, fuse_ino_t ino, unsigned int command, void *a
 
 /* ---- STATFS ---- */
 
+/*
+ * May ORIGIN be told what is stored by whomever? A web origin may not; nor may one to which an object in no set is denied:
+ * to it the store is as good as empty.
+ */
+static bool sees_store(const struct policy *policy, const char *origin)
+{
+	static const struct digest_pair in_no_set = { .has_sha256 = true, .has_fsverity = true };
+
+	return !policy_origin_is_web(origin) &&
+	       policy_decide(policy, origin, &in_no_set).verdict == POLICY_ALLOW;
+}
+
 /* What UID's ORIGIN is told. VIEW is its view, or NULL: it is looked for where it matters. */
 static struct store_usage visible_usage(struct weightfs *fs, const struct policy *policy,
 					const struct view *view, uid_t uid, const char *origin)
@@ -231,8 +245,8 @@ static struct store_usage visible_usage(struct weightfs *fs, const struct policy
 	struct store_usage usage = { 0 };
 	struct store_account account;
 
-	/* To a web origin without one, an empty store of no size: what others fetched does not show. */
-	if (!quota && !policy_origin_is_web(origin))
+	/* Without one, and where the store's own does not show, an empty store of no size. */
+	if (!quota && sees_store(policy, origin))
 		store_usage(fs->store, &usage);
 	if (!quota || (!view && view_of(fs->views, uid, origin, &view) < 0))
 		return usage;

@@ -14,6 +14,7 @@
 #include "fs/access.h"
 #include "fs/ops.h"
 #include "fs/probe.h"
+#include "fs/refused.h"
 
 #define NOBODY_DIR "none" /* no local name: policy_origin_parse() refuses it */
 
@@ -47,7 +48,7 @@ static void lookup_root(struct weightfs *fs, fuse_req_t request, const char *nam
 		fuse_reply_err(request, ENOENT);
 }
 
-/* origin/<uid>: there for that uid and root alone. */
+/* origin/<uid>: there for that uid and root alone, if it is known who they are. */
 static void lookup_user(struct weightfs *fs, fuse_req_t request, const char *name)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(request);
@@ -61,37 +62,43 @@ static void lookup_user(struct weightfs *fs, fuse_req_t request, const char *nam
 	}
 	uid = strtoul(name, &end, 10);
 	snprintf(canonical, sizeof(canonical), "%lu", uid);
-	if (*end || strcmp(name, canonical) || uid >= (uid_t)-1 ||
-	    (ctx->uid != uid && ctx->uid != 0)) {
+	if (*end || strcmp(name, canonical) || uid >= (uid_t)-1) {
+		fuse_reply_err(request, ENOENT);
+		return;
+	}
+	if ((ctx->uid != uid && ctx->uid != 0) || ctx->pid == 0) {
+		audit_refused_view(fs, request, (uid_t)uid, NULL);
 		fuse_reply_err(request, ENOENT);
 		return;
 	}
 	reply_fixed(request, (struct node){ .kind = NODE_USER, .object = uid }, 0);
 }
 
-/* origin/<uid>/<dir>: the caller's own origin; root is a broker for everybody and finds any. */
+/*
+ * origin/<uid>/<dir>: the caller's own origin; a broker of that user, and root, finds any. Nothing of the store is looked
+ * at before that is clear: whether a view has been used shows neither in the answer nor by its time.
+ */
 static void lookup_view(struct weightfs *fs, fuse_req_t request, uid_t uid, const char *name)
 {
-	const struct fuse_ctx *ctx = fuse_req_ctx(request);
 	char origin[POLICY_ORIGIN_SIZE];
 	const struct view *view;
-	bool found = ctx->uid == 0;
+	struct policy *policy;
+	bool found;
 	int r;
 
 	if (policy_origin_from_dir(name, origin) < 0) {
 		fuse_reply_err(request, ENOENT);
 		return;
 	}
-	if (!found && ctx->uid == uid) {
-		struct policy *policy = policy_slot_get(fs->policy);
-		const char *own = access_origin(policy, request);
-
-		found = own && !strcmp(own, origin);
-		policy_unref(policy);
-	}
+	policy = policy_slot_get(fs->policy);
+	found = access_finds_view(policy, request, uid, origin);
+	policy_unref(policy);
+	if (!found)
+		audit_refused_view(fs, request, uid, name);
 	r = found ? view_of(fs->views, uid, origin, &view) : -ENOENT;
+	/* -ENOSPC: this user has used up its views. */
 	if (r < 0)
-		fuse_reply_err(request, r == -ENOENT ? ENOENT : EIO);
+		fuse_reply_err(request, r == -ENOENT || r == -ENOSPC ? ENOENT : EIO);
 	else
 		reply_fixed(request, (struct node){ .kind = NODE_VIEW, .view = view->number }, 0);
 }

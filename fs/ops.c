@@ -5,6 +5,7 @@
 #include "fs/budget.h"
 #include "fs/object.h"
 #include "fs/separate.h"
+#include "fs/refused.h"
 #include "fs/session.h"
 
 /* Constants of an object: nothing about it changes, so nothing tells when it was fetched, or by whom. */
@@ -15,6 +16,13 @@ double fs_timeout(const struct weightfs *fs)
 {
 	/* A reload makes the kernel drop all names at once, or it is noticed within a second. */
 	return atomic_load(&fs->epochs) ? 3600 : 1;
+}
+
+double ops_timeout(const struct weightfs *fs, const struct policy_decision *decision)
+{
+	double timeout = fs_timeout(fs), held = (double)decision->wait_ms / 1000;
+
+	return held > 0 && held < timeout ? held : timeout;
 }
 
 static int find(struct weightfs *fs, uint64_t id, struct store_info *out)
@@ -99,6 +107,8 @@ void ops_reply_object(struct weightfs *fs, fuse_req_t request, uint32_t view,
 	if (of)
 		decision = view_decide(fs, of, &info->digests);
 	r = view_refusal(&decision);
+	if (r < 0 && of)
+		audit_refused(fs, request, of, &info->digests, &decision, "lookup");
 	if (r == 0 && decision.cached && !info->complete)
 		r = -ENOENT;
 	if (r < 0) {
@@ -110,7 +120,7 @@ void ops_reply_object(struct weightfs *fs, fuse_req_t request, uint32_t view,
 	 * budget names are to be asked for.
 	 */
 	if (info->complete && !info->separate && !budget_is_kept(fs, of))
-		entry.entry_timeout = entry.attr_timeout = fs_timeout(fs);
+		entry.entry_timeout = entry.attr_timeout = ops_timeout(fs, &decision);
 	ops_fill_object(info, &entry.attr);
 	fuse_reply_entry(request, &entry);
 }

@@ -38,6 +38,9 @@ int must_check ops_find_object(struct weightfs *fs, struct node node, struct ops
  */
 bool ops_has(struct weightfs *fs, const struct view *view, const struct store_info *info);
 
+/* How long the kernel may keep what DECISION allows: no longer than a grant holds. */
+double ops_timeout(const struct weightfs *fs, const struct policy_decision *decision);
+
 /* Attributes of a directory or symlink. */
 void ops_fill_fixed(struct node node, struct stat *st);
 void ops_fill_object(const struct store_info *info, struct stat *st);

@@ -334,7 +334,7 @@ static void *sweep(void *arg)
 
 		if (expired) {
 			pthread_mutex_unlock(&parking->lock);
-			answer(expired, ETIMEDOUT);
+			answer(expired, expired->late ? expired->late : ETIMEDOUT);
 			pthread_mutex_lock(&parking->lock);
 			continue;
 		}

@@ -30,6 +30,7 @@ struct parked {
 	void (*answer)(struct parked *parked, int error); /* 0 or -errno */
 	enum parked_kind kind;
 	struct parked *next; /* others that wait for the same */
+	int late; /* an errno: what it is answered when its time is over; 0: ETIMEDOUT */
 	void (*destroy)(struct parked *parked); /* the last reference went */
 
 	/* The lot's. */
@@ -57,7 +58,7 @@ struct parked *parked_ref(struct parked *parked);
 void parked_unref(struct parked *parked);
 
 /*
- * Put PARKED in the lot until DEADLINE_MS (clock_ms(); 0: none), then ETIMEDOUT. It may be answered before this
+ * Put PARKED in the lot until DEADLINE_MS (clock_ms(); 0: none), then ETIMEDOUT or what `late` says. It may be answered before this
  * returns: the request must not be touched again but after unpark().
  */
 void park(struct parking *parking, struct parked *parked, int64_t deadline_ms);

@@ -190,31 +190,39 @@ int pipeline_pull(struct object *object, struct chunk_run run)
 	return r;
 }
 
-void pipeline_read(struct object *object, fuse_req_t request, uint64_t offset, size_t length,
+void pipeline_wait(struct object *object, fuse_req_t request, uint64_t offset, size_t length,
 		   const struct chunk_run *runs, size_t n)
 {
-	struct weightfs *fs = object->fs;
 	const struct verify_tree *tree;
-	struct reading *reading = NULL;
+	struct reading *reading;
 	int r;
 
-	/* Nothing to be done ahead: the rule, where the reader goes through what is here. */
-	if (n == 0 && reading_try(object, request, offset, length) == 0)
-		return;
-	if (object_tree(object, &tree) < 0) {
-		reading_fail(request, EIO);
+	r = object_tree(object, &tree) < 0 ? -EIO : reading_new(object, request, offset, length, &reading);
+	if (r < 0) {
+		reading_fail(request, -r);
 		return;
 	}
 	object_ref(object); /* once replied, the handle may be gone */
-	if (n == 0 || reading_try(object, request, offset, length) == -EAGAIN) {
-		r = reading_new(object, request, offset, length, &reading);
-		if (r < 0) {
-			reading_fail(request, -r);
-			object_put(object);
-			return;
-		}
-		park(fs->parking, reading_parked(reading), fs_deadline(fs));
-	}
+	park(object->fs->parking, reading_parked(reading), fs_deadline(object->fs));
 	want(object, reading, runs, n);
+	object_put(object);
+}
+
+void pipeline_read(struct object *object, fuse_req_t request, uint64_t offset, size_t length,
+		   const struct chunk_run *runs, size_t n)
+{
+	const struct verify_tree *tree;
+
+	/* Nothing to be done ahead: the rule, where the reader goes through what is here. */
+	if (n == 0) {
+		if (reading_try(object, request, offset, length) == -EAGAIN)
+			pipeline_wait(object, request, offset, length, NULL, 0);
+		return;
+	}
+	object_ref(object);
+	if (reading_try(object, request, offset, length) == -EAGAIN)
+		pipeline_wait(object, request, offset, length, runs, n);
+	else if (object_tree(object, &tree) == 0)
+		want(object, NULL, runs, n);
 	object_put(object);
 }

@@ -13,9 +13,9 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include "common/clock.h"
+#include "common/io.h"
 #include "common/log.h"
 #include "verify/verify.h"
 
@@ -72,15 +72,12 @@ static uint64_t allocated(int fd)
 
 static int hash(struct rebuild *rebuild, struct store_object *object, struct verify_result *result)
 {
-	_cleanup_close_ int fd = -1;
-	char path[64];
+	/* verify_fd() moves the offset. */
+	_cleanup_close_ int fd = io_reopen(store_object_fd(object), O_RDONLY);
 	int r;
 
-	/* A descriptor of its own: verify_fd() moves the offset. */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", store_object_fd(object));
-	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	r = verify_fd(fd, -1, heard, rebuild, result);
 	/* All that is stored comes by; whose pages will be wanted is not known. */

@@ -12,6 +12,8 @@
 #include <sys/uio.h>
 #include "common/log.h"
 #include "fs/access.h"
+#include "fs/asking.h"
+#include "fs/audit.h"
 #include "fs/ops.h"
 #include "fs/passthrough.h"
 #include "fs/wire.h"
@@ -249,6 +251,7 @@ void session_forget_names(struct weightfs *fs)
 {
 	struct fuse_out_header notify = { .len = sizeof(notify), .error = NOTIFY_INC_EPOCH };
 
+	asking_review(fs);
 	if (!atomic_load(&fs->epochs))
 		return; /* the timeouts are short */
 	if (write(fuse_session_fd(fs->session), &notify, sizeof(notify)) < 0)
@@ -322,8 +325,8 @@ static void *wait_for_signals(void *arg)
 			break;
 		if (!atomic_load(&session.looping))
 			return NULL; /* session_run() is done with us */
-		if (policy_slot_reload(fs->policy, NULL) == 0)
-			session_forget_names(fs);
+		audit_reopen(fs->audit);
+		(void)policy_slot_reload(fs->policy, NULL);
 	}
 	stop_loop(fs);
 	return NULL;

@@ -27,7 +27,8 @@ bool session_asked_to_stop(void);
 /* Mount FS, which has everything but a session. 0 or -errno, logged. */
 int must_check session_mount(struct weightfs *fs, const struct session_options *options);
 /*
- * Serve until unmounted, or until SIGTERM or SIGINT; SIGHUP reloads the policy. On the main thread.
+ * Serve until unmounted, or until SIGTERM or SIGINT; SIGHUP reloads the policy and opens the audit's file
+ * again. On the main thread.
  * 0 or -errno.
  */
 int must_check session_run(struct weightfs *fs);
@@ -44,8 +45,8 @@ const char *session_mountpoint(void);
 void session_init(void *userdata, struct fuse_conn_info *conn);
 
 /*
- * A new policy is in force, or an object left the store because it is damaged: the kernel must not answer from what it
- * learned before. Any thread.
+ * A new policy is in force, an answer of a user is another, or an object left the store because it is damaged: the kernel
+ * must not answer from what it learned before, and who waits for an answer may have one. Any thread.
  */
 void session_forget_names(struct weightfs *fs);
 

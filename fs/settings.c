@@ -216,10 +216,10 @@ static int get_attribute(const char *path, const char *name, char **out)
 	return *out ? 0 : -ENOMEM;
 }
 
-int settings_follow(struct settings *settings, const char *path, char **origin)
+int settings_follow(struct settings *settings, const char *path, struct settings_view *view)
 {
-	_cleanup_free_ char *folder = strdup(path);
-	char *socket, *view = NULL;
+	_cleanup_free_ char *folder = strdup(path), *uid = NULL;
+	char *socket, *origin = NULL;
 	int r;
 
 	if (!folder)
@@ -229,15 +229,18 @@ int settings_follow(struct settings *settings, const char *path, char **origin)
 	if (r < 0)
 		return log_error_errno(r, "%s: is not on a weightfs mount, or not yours to ask about",
 				       path);
-	r = get_attribute(folder, "user.weightfs.origin", &view);
+	r = get_attribute(folder, "user.weightfs.origin", &origin);
+	if (r == 0)
+		r = get_attribute(folder, "user.weightfs.uid", &uid);
 	if (r == -ENOMEM) {
+		free(origin);
 		free(socket);
 		return r;
 	}
 	free(settings->socket);
 	settings->socket = socket;
 	settings->daemon_only = true;
-	*origin = view;
+	*view = (struct settings_view){ .origin = origin, .uid = uid ? strtoll(uid, NULL, 10) : -1 };
 	return 0;
 }
 

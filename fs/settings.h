@@ -6,6 +6,7 @@
 #define FS_SETTINGS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include "common/cleanup.h"
 #include "fs/config.h"
 #include "store/store.h"
@@ -35,11 +36,13 @@ int must_check settings_set(struct settings *settings, const char *name, const c
  * the user's default. Paths become absolute. 0 or -errno, logged.
  */
 int must_check settings_resolve(struct settings *settings, struct config *config);
-/*
- * Mean the daemon whose mount PATH is on; ORIGIN, to be freed, is that of the view, NULL if it is none's. 0 or
- * -errno, logged.
- */
-int must_check settings_follow(struct settings *settings, const char *path, char **origin);
+/* Whose view a path is in. */
+struct settings_view {
+	char *origin; /* to be freed; NULL: nobody's in particular */
+	int64_t uid;  /* -1 then */
+};
+/* Mean the daemon whose mount PATH is on; VIEW is set. 0 or -errno, logged. */
+int must_check settings_follow(struct settings *settings, const char *path, struct settings_view *view);
 /* The configuration that commands use when none is named: the system's, for root, if it is there. */
 int must_check settings_use_default_conf(struct settings *settings);
 

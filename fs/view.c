@@ -3,11 +3,16 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 #include <uthash.h>
+#include "common/log.h"
 #include "fs/access.h"
+#include "fs/grants.h"
+#include "fs/session.h"
 
 struct entry {
 	struct view view;
+	struct grants *grants;
 	UT_hash_handle by_number;
 };
 
@@ -15,6 +20,7 @@ struct views {
 	struct store *store;
 	pthread_rwlock_t lock;
 	struct entry *entries; /* protected by lock; entries themselves are constant */
+	uint64_t answered;     /* protected by lock: how often somebody did */
 };
 
 int views_new(struct store *store, struct views **out)
@@ -29,6 +35,14 @@ int views_new(struct store *store, struct views **out)
 	return 0;
 }
 
+static void free_entry(struct entry *entry)
+{
+	if (!entry)
+		return;
+	grants_free(entry->grants);
+	free(entry);
+}
+
 void views_free(struct views *views)
 {
 	struct entry *entry, *next;
@@ -37,7 +51,7 @@ void views_free(struct views *views)
 		return;
 	HASH_ITER(by_number, views->entries, entry, next) {
 		HASH_DELETE(by_number, views->entries, entry);
-		free(entry);
+		free_entry(entry);
 	}
 	pthread_rwlock_destroy(&views->lock);
 	free(views);
@@ -53,27 +67,85 @@ static const struct view *find(struct views *views, uint32_t number)
 	return entry ? &entry->view : NULL;
 }
 
-/* Two threads may come with the same view: the first entry stays. NULL: no memory. */
-static const struct view *insert(struct views *views, uint32_t number, uid_t uid,
-				 const char *origin)
+static int make(uint32_t number, uid_t uid, const char *origin, struct entry **out)
 {
-	struct entry *made = calloc(1, sizeof(*made)), *entry;
+	struct entry *made = calloc(1, sizeof(*made));
+	int r = made ? grants_new(&made->grants) : -ENOMEM;
 
-	if (!made)
-		return NULL;
+	if (r < 0) {
+		free(made);
+		return r;
+	}
 	made->view.number = number;
 	made->view.uid = uid;
 	made->view.web = policy_origin_is_web(origin);
 	snprintf(made->view.origin, sizeof(made->view.origin), "%s", origin);
+	*out = made;
+	return 0;
+}
+
+/*
+ * MADE, or what another thread came with first. NULL: somebody answered since there were ANSWERED, so what MADE has may
+ * be old.
+ */
+static struct entry *insert_made(struct views *views, struct entry *made, uint64_t answered)
+{
+	struct entry *entry;
+
 	pthread_rwlock_wrlock(&views->lock);
-	HASH_FIND(by_number, views->entries, &number, sizeof(number), entry);
-	if (!entry) {
-		HASH_ADD(by_number, views->entries, view.number, sizeof(number), made);
-		entry = steal_pointer(made);
+	HASH_FIND(by_number, views->entries, &made->view.number, sizeof(made->view.number), entry);
+	if (!entry && views->answered == answered) {
+		HASH_ADD(by_number, views->entries, view.number, sizeof(made->view.number), made);
+		entry = made;
 	}
 	pthread_rwlock_unlock(&views->lock);
-	free(made);
+	return entry;
+}
+
+static uint64_t count_answered(struct views *views)
+{
+	uint64_t answered;
+
+	pthread_rwlock_rdlock(&views->lock);
+	answered = views->answered;
+	pthread_rwlock_unlock(&views->lock);
+	return answered;
+}
+
+/* NULL: no memory. */
+static const struct view *insert(struct views *views, uint32_t number, uid_t uid,
+				 const char *origin)
+{
+	struct entry *made, *entry = NULL;
+
+	if (make(number, uid, origin, &made) < 0)
+		return NULL;
+	while (!entry) {
+		uint64_t answered = count_answered(views);
+
+		/* Where it cannot be read, nothing is granted. */
+		if (grants_load(made->grants, views->store, uid, origin, grants_now()) < 0)
+			log_warning("what uid %u answered for %s does not count", uid, origin);
+		entry = insert_made(views, made, answered);
+	}
+	if (entry != made)
+		free_entry(made);
 	return &entry->view;
+}
+
+int views_answered(struct views *views, uid_t uid, const char *origin)
+{
+	struct entry *entry, *next, *found = NULL;
+
+	pthread_rwlock_wrlock(&views->lock);
+	views->answered++;
+	HASH_ITER(by_number, views->entries, entry, next) {
+		if (entry->view.uid == uid && !strcmp(entry->view.origin, origin))
+			found = entry;
+	}
+	pthread_rwlock_unlock(&views->lock);
+	/* Entries stay; a view has one number. */
+	return found ? grants_load(found->grants, views->store, uid, origin, grants_now()) : 0;
 }
 
 int view_of(struct views *views, uid_t uid, const char *origin, const struct view **out)
@@ -107,12 +179,62 @@ const struct view *view_get(struct views *views, uint32_t number)
 	return insert(views, number, uid, origin);
 }
 
+/* What is over leaves the disk: it shall not hold again, should the clock be set back before the next start. */
+struct ending {
+	struct work work;
+	struct weightfs *fs;
+	struct store_grant grant;
+};
+
+static void end(struct work *work)
+{
+	struct ending *ending = container_of(work, struct ending, work);
+
+	if (store_grant_end(ending->fs->store, &ending->grant) < 0)
+		log_warning("an answer of uid %u that is over stays on the disk", ending->grant.uid);
+	session_forget_names(ending->fs);
+	free(ending);
+}
+
+static void end_later(struct weightfs *fs, const struct view *view, const struct store_grant *expired)
+{
+	struct ending *ending = calloc(1, sizeof(*ending));
+
+	if (!ending)
+		return;
+	ending->work.run = end;
+	ending->fs = fs;
+	ending->grant = *expired;
+	ending->grant.uid = view->uid;
+	snprintf(ending->grant.origin, sizeof(ending->grant.origin), "%s", view->origin);
+	workqueue_submit(fs->records, &ending->work);
+}
+
+/* DECISION is to ask: what was answered? */
+static void fold_in(struct weightfs *fs, const struct view *view, const struct policy *policy,
+		    const struct digest_pair *digests, struct policy_decision *decision)
+{
+	const struct entry *entry = container_of(view, struct entry, view);
+	struct grants_said said = grants_ask(entry->grants, policy, digests, grants_now());
+
+	if (said.answer == GRANTS_YES) {
+		decision->verdict = POLICY_ALLOW;
+		decision->wait_ms = said.seconds * 1000;
+	} else if (said.answer == GRANTS_NO) {
+		decision->wait_ms = VIEW_REFUSED;
+	}
+	if (said.expired.until)
+		end_later(fs, view, &said.expired);
+}
+
 struct policy_decision view_decide(struct weightfs *fs, const struct view *view,
 				   const struct digest_pair *digests)
 {
 	struct policy *policy = policy_slot_get(fs->policy);
 	struct policy_decision decision = policy_decide(policy, view->origin, digests);
 
+	if (decision.verdict == POLICY_ASK)
+		fold_in(fs, view, policy, digests, &decision);
 	/* The line it names lives with a policy that may be gone in a moment. */
 	decision.where = (struct policy_where){ 0 };
 	policy_unref(policy);

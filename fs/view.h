@@ -24,7 +24,19 @@ int must_check view_of(struct views *views, uid_t uid, const char *origin,
 /* By number; NULL if there is none. Any thread. */
 const struct view *view_get(struct views *views, uint32_t number);
 
-/* What the policy and the user's grants say of DIGESTS in VIEW, now. */
+/*
+ * What UID answered for ORIGIN was written down or taken back: from now on that holds. 0 or -errno, then nothing that was
+ * answered does.
+ */
+int must_check views_answered(struct views *views, uid_t uid, const char *origin);
+
+/*
+ * In the wait_ms of what view_decide() says: with POLICY_ASK, that the user said no, and is not to be asked. With
+ * POLICY_ALLOW it is how long a grant holds at most; 0: for ever.
+ */
+#define VIEW_REFUSED (-1)
+
+/* What the policy and the user's grants say of DIGESTS in VIEW, now: POLICY_ASK where nobody said yes. */
 struct policy_decision view_decide(struct weightfs *fs, const struct view *view,
 				   const struct digest_pair *digests);
 

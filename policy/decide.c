@@ -2,9 +2,10 @@
 /*
  * The decision: the lowest rule among those that the policy's index finds.
  *
- * An origin matches few patterns: `any`, itself, and a `*.` pattern for each domain above it. An
- * object is in few targets. For each such pattern the shorter of the two lists, the pattern's pairs
- * and the object's targets, is walked, and each item looked up in the longer one by bisection. So
+ * An origin matches few patterns: `any`, itself, a `*.` pattern for each domain above it, and its
+ * site. An object is in few targets. For each such pattern the shorter of the two lists, the pattern's pairs
+ * and the object's targets, is walked, and each item looked up in the longer one by bisection; if
+ * both are long, heavy.c has looked before. So
  * neither the size of the sets nor the number of rules is walked, and nothing is allocated, locked
  * or written.
  */
@@ -14,22 +15,39 @@
 
 /* ---- the policy's life ---- */
 
+static void free_callers(struct callers *list)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		free(list->items[i].text);
+		free(list->items[i].origin);
+	}
+	free(list->items);
+}
+
 void policy_free(struct policy *policy)
 {
 	if (!policy)
 		return;
 	for (size_t i = 0; i < policy->n_files; i++)
 		free(policy->files[i]);
-	for (size_t i = 0; i < policy->n_callers; i++)
-		free(policy->callers[i].origin);
+	for (size_t i = 0; i < policy->n_paths; i++)
+		free(policy->paths[i]);
 	for (size_t i = 0; i < policy->n_patterns; i++)
 		free(policy->patterns[i].key);
+	for (size_t i = 0; i < policy->n_targets; i++)
+		free(policy->targets[i].name);
+	free_callers(&policy->callers);
+	free_callers(&policy->brokers);
 	free(policy->files);
-	free(policy->callers);
+	free(policy->paths);
+	free(policy->warnings);
 	free(policy->rules);
+	free(policy->rule_targets);
 	free(policy->patterns);
 	free(policy->pairs);
+	free(policy->targets);
 	free(policy->entries);
+	free(policy->heavy);
 	free(policy);
 }
 
@@ -45,58 +63,14 @@ void policy_unref(struct policy *policy)
 		policy_free(policy);
 }
 
-/* ---- callers ---- */
-
-bool policy_needs_groups(const struct policy *policy)
+const struct policy_error *policy_warning(const struct policy *policy, size_t i)
 {
-	return policy->needs_groups;
+	return i < policy->n_warnings ? &policy->warnings[i] : NULL;
 }
 
-/* The first line of KIND and ID if it comes before BEST (NULL: none yet). */
-static const struct caller *earlier_caller(const struct policy *policy, enum caller_kind kind,
-					   uint32_t id, const struct caller *best)
+const char *policy_path(const struct policy *policy, size_t i)
 {
-	size_t low = 0, high = policy->n_callers;
-	const struct caller *found;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		found = &policy->callers[middle];
-		if (found->kind < kind || (found->kind == kind && found->id < id))
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (low == policy->n_callers)
-		return best;
-	found = &policy->callers[low];
-	if (found->kind != kind || found->id != id || (best && best->order < found->order))
-		return best;
-	return found;
-}
-
-const char *policy_origin_of(const struct policy *policy, const struct policy_caller *caller,
-			     struct policy_where *where)
-{
-	const struct caller *best = NULL;
-
-	if (where)
-		*where = (struct policy_where){0};
-	if (!caller->identified)
-		return NULL;
-	best = earlier_caller(policy, CALLER_ANY, 0, best);
-	best = earlier_caller(policy, CALLER_UID, caller->uid, best);
-	if (policy->needs_groups) {
-		best = earlier_caller(policy, CALLER_GID, caller->gid, best);
-		for (size_t i = 0; caller->groups && i < caller->n_groups; i++)
-			best = earlier_caller(policy, CALLER_GID, caller->groups[i], best);
-	}
-	if (!best)
-		return NULL;
-	if (where)
-		*where = best->where;
-	return best->origin;
+	return i < policy->n_paths ? policy->paths[i] : NULL;
 }
 
 /* ---- the index ---- */
@@ -169,10 +143,15 @@ static uint32_t pair_rule(const struct pair *pairs, size_t n, uint32_t target)
 	return low < n && pairs[low].target == target ? pairs[low].rule : POLICY_NO_RULE;
 }
 
-static uint32_t first_common(const struct pair *pairs, size_t n, const struct run *run)
+static uint32_t first_common(const struct policy *policy, const struct pattern *pattern,
+			     const struct run *run)
 {
+	const struct pair *pairs = policy->pairs + pattern->first;
 	uint32_t best = POLICY_NO_RULE;
+	size_t n = pattern->n;
 
+	if (run->n && run->first->heavy != POLICY_NOT_HEAVY && pattern->heavy != POLICY_NOT_HEAVY)
+		return policy->heavy[run->first->heavy * policy->n_heavy + pattern->heavy];
 	if (n < run->n) {
 		for (size_t i = 0; i < n; i++) {
 			if (pairs[i].rule < best && run_has(run, pairs[i].target))
@@ -214,22 +193,50 @@ static const struct pattern *find_pattern(const struct pattern *patterns, size_t
 	return NULL;
 }
 
-/* Each pattern that ORIGIN matches. */
-static void each_pattern(const struct policy *policy, const char *origin,
+/* Only if a site is a part of the host, which few are, is the list of suffixes looked at: that is the slower one. */
+static void visit_site(const struct policy *policy, const char *origin, size_t scheme,
+		       void (*visit)(void *arg, const struct pattern *pattern), void *arg)
+{
+	const struct pattern *sites = policy->patterns + policy->n_patterns - policy->n_site;
+	const struct pattern *found = NULL;
+	char host[POLICY_HOST_SIZE];
+	const char *domain = host, *dot;
+
+	if (!policy_host(origin, host))
+		return;
+	found = find_pattern(sites, policy->n_site, origin, scheme, host);
+	while (!found && (dot = strchr(domain, '.'))) {
+		domain = dot + 1;
+		found = find_pattern(sites, policy->n_site, origin, scheme, domain);
+	}
+	domain = found ? policy_registrable(host) : NULL;
+	if (!domain)
+		return;
+	found = find_pattern(sites, policy->n_site, origin, scheme, domain);
+	if (found)
+		visit(arg, found);
+}
+
+void policy_each_pattern(const struct policy *policy, const char *origin,
 			 void (*visit)(void *arg, const struct pattern *pattern), void *arg)
 {
 	const struct pattern *below = policy->patterns + 1;
 	const struct pattern *exact = below + policy->n_below, *found;
-	const char *host = policy->n_below ? strstr(origin, "://") : NULL;
+	const char *host = policy->n_below || policy->n_site ? strstr(origin, "://") : NULL;
 	size_t scheme = host ? (size_t)(host + 3 - origin) : 0;
 
 	visit(arg, &policy->patterns[0]);
-	found = find_pattern(exact, policy->n_patterns - 1 - policy->n_below, "", 0, origin);
+	found = find_pattern(exact, policy->n_patterns - 1 - policy->n_below - policy->n_site, "",
+			     0, origin);
 	if (found)
 		visit(arg, found);
+	if (!host)
+		return;
+	if (policy->n_site)
+		visit_site(policy, origin, scheme, visit, arg);
 	/* A dot in a canonical web origin stands between two labels, or in an IPv4 address,
 	 * which no pattern covers. */
-	for (const char *dot = host ? strchr(host, '.') : NULL; dot; dot = strchr(dot + 1, '.')) {
+	for (const char *dot = strchr(host, '.'); dot; dot = strchr(dot + 1, '.')) {
 		found = find_pattern(below, policy->n_below, origin, scheme, dot + 1);
 		if (found)
 			visit(arg, found);
@@ -254,20 +261,18 @@ static void ask_rule(struct question *question, uint32_t rule)
 static void ask_pattern(void *arg, const struct pattern *pattern)
 {
 	struct question *question = arg;
-	const struct pair *pairs;
 
 	ask_rule(question, pattern->any_rule);
 	if (!question->has_sha256)
 		ask_rule(question, pattern->sha_deny);
 	if (pattern->n == 0)
 		return;
-	pairs = question->policy->pairs + pattern->first;
-	ask_rule(question, first_common(pairs, pattern->n, &question->sha256));
-	ask_rule(question, first_common(pairs, pattern->n, &question->fsverity));
+	ask_rule(question, first_common(question->policy, pattern, &question->sha256));
+	ask_rule(question, first_common(question->policy, pattern, &question->fsverity));
 }
 
-struct policy_decision policy_decide(const struct policy *policy, const char *origin,
-				     const struct digest_pair *digests)
+static struct question ask(const struct policy *policy, const char *origin,
+			   const struct digest_pair *digests)
 {
 	struct question question = {
 		.policy = policy,
@@ -277,30 +282,135 @@ struct policy_decision policy_decide(const struct policy *policy, const char *or
 
 	/* Whoever has no origin matches nothing, not even `any`. */
 	if (!origin)
-		return (struct policy_decision){0};
+		return question;
 	if (digests->has_sha256)
 		question.sha256 = find_run(policy, DIGEST_SHA256, &digests->sha256);
 	if (digests->has_fsverity)
 		question.fsverity = find_run(policy, DIGEST_FSVERITY, &digests->fsverity);
-	each_pattern(policy, origin, ask_pattern, &question);
-	if (question.best == POLICY_NO_RULE)
-		return (struct policy_decision){0};
-	return policy->rules[question.best];
+	policy_each_pattern(policy, origin, ask_pattern, &question);
+	return question;
 }
 
-static void ask_quota(void *arg, const struct pattern *pattern)
+uint32_t policy_find_rule(const struct policy *policy, const char *origin,
+			  const struct digest_pair *digests)
 {
-	uint32_t *first = arg;
+	return ask(policy, origin, digests).best;
+}
 
-	if (pattern->quota_rule < *first)
-		*first = pattern->quota_rule;
+static bool is_shared(const struct run *run)
+{
+	return run->n && run->first->shared;
+}
+
+struct policy_decision policy_decide(const struct policy *policy, const char *origin,
+				     const struct digest_pair *digests)
+{
+	struct question question = ask(policy, origin, digests);
+	struct policy_decision decision = {0};
+
+	if (question.best != POLICY_NO_RULE)
+		decision = policy->rules[question.best].decision;
+	decision.shared = is_shared(&question.sha256) || is_shared(&question.fsverity);
+	return decision;
+}
+
+/* ---- origins as a whole ---- */
+
+struct firsts {
+	uint32_t quota, probes;
+};
+
+static void keep_firsts(void *arg, const struct pattern *pattern)
+{
+	struct firsts *firsts = arg;
+
+	if (pattern->quota_rule < firsts->quota)
+		firsts->quota = pattern->quota_rule;
+	if (pattern->probes_rule < firsts->probes)
+		firsts->probes = pattern->probes_rule;
+}
+
+static struct firsts find_firsts(const struct policy *policy, const char *origin)
+{
+	struct firsts firsts = {POLICY_NO_RULE, POLICY_NO_RULE};
+
+	if (origin)
+		policy_each_pattern(policy, origin, keep_firsts, &firsts);
+	return firsts;
 }
 
 uint64_t policy_quota(const struct policy *policy, const char *origin)
 {
-	uint32_t first = POLICY_NO_RULE;
+	uint32_t rule = find_firsts(policy, origin).quota;
 
-	if (origin)
-		each_pattern(policy, origin, ask_quota, &first);
-	return first == POLICY_NO_RULE ? 0 : policy->rules[first].quota;
+	return rule == POLICY_NO_RULE ? 0 : policy->rules[rule].decision.quota;
+}
+
+struct policy_probes policy_probes(const struct policy *policy, const char *origin)
+{
+	uint32_t rule = find_firsts(policy, origin).probes;
+
+	return rule == POLICY_NO_RULE ? (struct policy_probes){0} : policy->rules[rule].probes;
+}
+
+/* ---- sets ---- */
+
+/* The number of the set, or UINT32_MAX. */
+static uint32_t find_set(const struct policy *policy, const char *set)
+{
+	size_t low = 0, high = policy->n_targets;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(policy->targets[middle].name, set) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == policy->n_targets || policy->targets[low].literal ||
+	    strcmp(policy->targets[low].name, set) != 0)
+		return UINT32_MAX;
+	return (uint32_t)low;
+}
+
+bool policy_has_set(const struct policy *policy, const char *set)
+{
+	return find_set(policy, set) != UINT32_MAX;
+}
+
+static bool holds(const struct policy *policy, uint32_t target, enum digest_kind kind,
+		  const struct digest *digest)
+{
+	struct run run = find_run(policy, kind, digest);
+
+	return run.n && run_has(&run, target);
+}
+
+bool policy_set_holds(const struct policy *policy, const char *set,
+		      const struct digest_pair *digests)
+{
+	uint32_t target = find_set(policy, set);
+
+	if (target == UINT32_MAX)
+		return false;
+	return (digests->has_sha256 && holds(policy, target, DIGEST_SHA256, &digests->sha256)) ||
+	       (digests->has_fsverity &&
+		holds(policy, target, DIGEST_FSVERITY, &digests->fsverity));
+}
+
+int policy_each_shared(const struct policy *policy, const struct digest_name *after,
+		       int (*found)(void *arg, const struct digest_name *name), void *arg)
+{
+	size_t at = entry_bound(policy->entries, policy->n_entries, after, (uint64_t)UINT32_MAX + 1);
+	int r = 0;
+
+	while (at < policy->n_entries && r == 0) {
+		const struct entry *first = &policy->entries[at];
+
+		r = first->shared ? found(arg, &first->name) : 0;
+		while (at < policy->n_entries && compare_names(&policy->entries[at].name, &first->name) == 0)
+			at++;
+	}
+	return r;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What was read so far, and how it becomes a policy.
+ * What was read so far.
  *
- * While reading, the policy's arrays grow in the order of the lines; patterns and targets are
- * numbered at their first mention, and a pair says that a line has both. A set may be used before
- * it is defined: so only policy_draft_finish() knows which targets hold SHA-256 digests, and sorts.
+ * The policy's arrays grow in the order of the lines; patterns and targets are numbered at their
+ * first mention, and a pair says that a line has both. A set may be used before it is defined: so
+ * only finish.c knows which targets hold SHA-256 digests, and sorts.
  */
 #include "policy/internal.h"
 
@@ -98,9 +98,6 @@ int policy_draft_init(struct draft *draft)
 
 void policy_draft_clear(struct draft *draft)
 {
-	for (size_t i = 0; i < draft->n_targets; i++)
-		free(draft->targets[i].name);
-	free(draft->targets);
 	intern_clear(&draft->pattern_ids);
 	intern_clear(&draft->target_ids);
 	policy_free(draft->policy);
@@ -109,34 +106,53 @@ void policy_draft_clear(struct draft *draft)
 
 /* ---- reading ---- */
 
-static int add_file(struct policy *policy, const char *name)
+static int add_string(char ***strings, size_t *n, const char *text)
 {
-	char **file = APPEND(policy->files, policy->n_files);
+	char **string = APPEND(*strings, *n);
 
-	*file = strdup(name);
-	return *file ? 0 : -ENOMEM;
+	*string = strdup(text);
+	return *string ? 0 : -ENOMEM;
 }
 
 const char *policy_draft_file(struct draft *draft, const char *name)
 {
 	struct policy *policy = draft->policy;
 
-	return add_file(policy, name) < 0 ? NULL : policy->files[policy->n_files - 1];
+	return add_string(&policy->files, &policy->n_files, name) < 0
+		       ? NULL
+		       : policy->files[policy->n_files - 1];
 }
 
-int policy_draft_caller(struct draft *draft, enum caller_kind kind, uint32_t id, const char *origin,
-			const struct place *place)
+int policy_draft_path(struct draft *draft, const char *path)
+{
+	return add_string(&draft->policy->paths, &draft->policy->n_paths, path);
+}
+
+int policy_draft_warning(struct draft *draft, const struct policy_error *warning)
+{
+	struct policy_error *added = APPEND(draft->policy->warnings, draft->policy->n_warnings);
+
+	*added = *warning;
+	return 0;
+}
+
+int policy_draft_caller(struct draft *draft, const struct caller *caller, const struct place *place)
 {
 	struct policy *policy = draft->policy;
-	struct caller *caller = APPEND(policy->callers, policy->n_callers);
+	struct callers *list = caller->origin ? &policy->callers : &policy->brokers;
+	struct caller *added = APPEND(list->items, list->n);
 
-	caller->kind = kind;
-	caller->id = id;
-	caller->order = (uint32_t)(policy->n_callers - 1);
-	caller->where = (struct policy_where){place->file, place->line};
-	caller->origin = strdup(origin);
-	policy->needs_groups |= kind == CALLER_GID;
-	return caller->origin ? 0 : -ENOMEM;
+	added->kind = caller->kind;
+	added->id = caller->id;
+	added->order = (uint32_t)(list->n - 1);
+	added->where = (struct policy_where){place->file, place->line};
+	policy->needs_groups |= caller->kind == CALLER_GID;
+	policy->needs_cgroup |= caller->kind == CALLER_CGROUP || caller->kind == CALLER_UNIT;
+	if (caller->text && !(added->text = strdup(caller->text)))
+		return -ENOMEM;
+	if (caller->origin && !(added->origin = strdup(caller->origin)))
+		return -ENOMEM;
+	return 0;
 }
 
 int policy_draft_target(struct draft *draft, const char *name, const struct place *place,
@@ -148,7 +164,7 @@ int policy_draft_target(struct draft *draft, const char *name, const struct plac
 	r = intern(&draft->target_ids, name, id);
 	if (r <= 0)
 		return r;
-	target = APPEND(draft->targets, draft->n_targets);
+	target = APPEND(draft->policy->targets, draft->policy->n_targets);
 	target->place = *place;
 	target->name = strdup(name);
 	return target->name ? 0 : -ENOMEM;
@@ -160,8 +176,14 @@ int policy_draft_entry(struct draft *draft, uint32_t target, const struct digest
 
 	entry->name = *name;
 	entry->target = target;
-	draft->targets[target].has_sha256 |= name->kind == DIGEST_SHA256;
+	draft->policy->targets[target].has_sha256 |= name->kind == DIGEST_SHA256;
 	return 0;
+}
+
+void policy_draft_cut(struct draft *draft, uint32_t target, size_t n)
+{
+	draft->policy->n_entries = n;
+	draft->policy->targets[target].has_sha256 = false;
 }
 
 int policy_draft_pattern(struct draft *draft, char kind, const char *origin, uint32_t *id)
@@ -176,166 +198,73 @@ int policy_draft_pattern(struct draft *draft, char kind, const char *origin, uin
 	if (r <= 0)
 		return r;
 	pattern = APPEND(policy->patterns, policy->n_patterns);
+	pattern->id = *id;
 	pattern->any_rule = POLICY_NO_RULE;
 	pattern->sha_deny = POLICY_NO_RULE;
 	pattern->quota_rule = POLICY_NO_RULE;
+	pattern->probes_rule = POLICY_NO_RULE;
 	pattern->key = strdup(key);
 	return pattern->key ? 0 : -ENOMEM;
 }
 
-int policy_draft_rule(struct draft *draft, struct policy_decision rule, const struct place *place)
+int policy_draft_rule(struct draft *draft, enum policy_verdict verdict, uint32_t pattern,
+		      const struct place *place)
 {
-	struct policy_decision *added = APPEND(draft->policy->rules, draft->policy->n_rules);
+	struct policy *policy = draft->policy;
+	struct rule *rule = APPEND(policy->rules, policy->n_rules);
 
-	*added = rule;
-	added->where = (struct policy_where){place->file, place->line};
+	rule->decision.verdict = verdict;
+	rule->decision.where = (struct policy_where){place->file, place->line};
+	rule->pattern = pattern;
+	rule->first = policy->n_rule_targets;
 	return 0;
 }
 
-int policy_draft_pair(struct draft *draft, uint32_t pattern, uint32_t target)
+static struct rule *last_rule(struct draft *draft)
+{
+	return &draft->policy->rules[draft->policy->n_rules - 1];
+}
+
+int policy_draft_pair(struct draft *draft, uint32_t target)
 {
 	struct policy *policy = draft->policy;
 	struct pair *pair = APPEND(policy->pairs, policy->n_pairs);
+	uint32_t *added;
 
-	*pair = (struct pair){pattern, target, (uint32_t)(policy->n_rules - 1)};
+	*pair = (struct pair){last_rule(draft)->pattern, target, (uint32_t)(policy->n_rules - 1)};
+	added = APPEND(policy->rule_targets, policy->n_rule_targets);
+	*added = target;
+	last_rule(draft)->n++;
 	return 0;
 }
 
-void policy_draft_pair_any(struct draft *draft, uint32_t pattern)
+/* RULE is in the order of the lines, so that the first one stays. */
+static void first_rule(const struct draft *draft, uint32_t *rule)
 {
-	struct pattern *found = &draft->policy->patterns[pattern];
-
-	if (found->any_rule == POLICY_NO_RULE)
-		found->any_rule = (uint32_t)(draft->policy->n_rules - 1);
+	if (*rule == POLICY_NO_RULE)
+		*rule = (uint32_t)(draft->policy->n_rules - 1);
 }
 
-void policy_draft_options(struct draft *draft, uint32_t pattern, const struct policy_decision *rule)
+void policy_draft_pair_any(struct draft *draft)
 {
-	struct policy *policy = draft->policy;
-	struct policy_decision *last = &policy->rules[policy->n_rules - 1];
-	struct pattern *found = &policy->patterns[pattern];
+	struct rule *rule = last_rule(draft);
 
-	last->cached = rule->cached;
-	last->list = rule->list;
-	last->quota = rule->quota;
-	if (rule->quota && found->quota_rule == POLICY_NO_RULE)
-		found->quota_rule = (uint32_t)(policy->n_rules - 1);
+	rule->any = true;
+	first_rule(draft, &draft->policy->patterns[rule->pattern].any_rule);
 }
 
-/* ---- sorting ---- */
-
-#define COMPARE(a, b) (((a) > (b)) - ((a) < (b)))
-
-static int compare_callers(const void *a, const void *b)
+void policy_draft_options(struct draft *draft, const struct rule *options)
 {
-	const struct caller *x = a, *y = b;
+	struct rule *rule = last_rule(draft);
+	struct pattern *pattern = &draft->policy->patterns[rule->pattern];
 
-	if (x->kind != y->kind)
-		return COMPARE(x->kind, y->kind);
-	if (x->id != y->id)
-		return COMPARE(x->id, y->id);
-	return COMPARE(x->order, y->order);
-}
-
-static int compare_patterns(const void *a, const void *b)
-{
-	return strcmp(((const struct pattern *)a)->key, ((const struct pattern *)b)->key);
-}
-
-static int compare_pairs(const void *a, const void *b)
-{
-	const struct pair *x = a, *y = b;
-
-	if (x->pattern != y->pattern)
-		return COMPARE(x->pattern, y->pattern);
-	if (x->target != y->target)
-		return COMPARE(x->target, y->target);
-	return COMPARE(x->rule, y->rule);
-}
-
-static int compare_entries(const void *a, const void *b)
-{
-	const struct entry *x = a, *y = b;
-	int bytes;
-
-	if (x->name.kind != y->name.kind)
-		return COMPARE(x->name.kind, y->name.kind);
-	bytes = memcmp(x->name.digest.bytes, y->name.digest.bytes, DIGEST_SIZE);
-	return bytes ? bytes : COMPARE(x->target, y->target);
-}
-
-static void sort(void *items, size_t n, size_t size, int (*compare)(const void *, const void *))
-{
-	if (n > 1)
-		qsort(items, n, size, compare);
-}
-
-/* Each digest once in a target. */
-static void sort_entries(struct policy *policy)
-{
-	struct entry *entries = policy->entries;
-	size_t kept = 0;
-
-	sort(entries, policy->n_entries, sizeof(*entries), compare_entries);
-	for (size_t i = 0; i < policy->n_entries; i++) {
-		if (kept == 0 || compare_entries(&entries[kept - 1], &entries[i]) != 0)
-			entries[kept++] = entries[i];
-	}
-	policy->n_entries = kept;
-}
-
-/*
- * Each pattern's pairs together, of each target only the first line. A later line with the same
- * pattern and target never decides: what it would match, the first one has matched. That holds for
- * objects with an unknown SHA-256 too, because the deny lines that match all of them are kept
- * apart.
- */
-static void sort_pairs(struct draft *draft)
-{
-	struct policy *policy = draft->policy;
-	struct pair *pairs = policy->pairs;
-	size_t kept = 0;
-
-	for (size_t i = 0; i < policy->n_pairs; i++) {
-		struct pattern *pattern = &policy->patterns[pairs[i].pattern];
-
-		if (policy->rules[pairs[i].rule].verdict == POLICY_DENY &&
-		    draft->targets[pairs[i].target].has_sha256 && pairs[i].rule < pattern->sha_deny)
-			pattern->sha_deny = pairs[i].rule;
-	}
-	sort(pairs, policy->n_pairs, sizeof(*pairs), compare_pairs);
-	for (size_t i = 0; i < policy->n_pairs; i++) {
-		struct pattern *pattern = &policy->patterns[pairs[i].pattern];
-
-		if (kept && pairs[kept - 1].pattern == pairs[i].pattern &&
-		    pairs[kept - 1].target == pairs[i].target)
-			continue;
-		if (pattern->n++ == 0)
-			pattern->first = kept;
-		pairs[kept++] = pairs[i];
-	}
-	policy->n_pairs = kept;
-}
-
-int policy_draft_finish(struct draft *draft, struct policy **out, struct policy_error *error)
-{
-	struct policy *policy = draft->policy;
-
-	for (size_t i = 0; i < draft->n_targets; i++) {
-		const struct target *target = &draft->targets[i];
-
-		if (!target->defined)
-			return policy_fail(error, &target->place, "no set is called '%s'",
-					   target->name);
-	}
-	sort_entries(policy);
-	sort_pairs(draft);
-	/* Last: pairs name a pattern by where it stands. */
-	sort(policy->patterns + 1, policy->n_patterns - 1, sizeof(*policy->patterns),
-	     compare_patterns);
-	for (size_t i = 1; i < policy->n_patterns; i++)
-		policy->n_below += policy->patterns[i].key[0] == PATTERN_BELOW;
-	sort(policy->callers, policy->n_callers, sizeof(*policy->callers), compare_callers);
-	*out = steal_pointer(draft->policy);
-	return 0;
+	rule->decision.cached = options->decision.cached;
+	rule->decision.list = options->decision.list;
+	rule->decision.quota = options->decision.quota;
+	rule->decision.wait_ms = options->decision.wait_ms;
+	rule->probes = options->probes;
+	if (rule->decision.quota)
+		first_rule(draft, &pattern->quota_rule);
+	if (rule->probes.count)
+		first_rule(draft, &pattern->probes_rule);
 }

@@ -2,10 +2,14 @@
 /*
  * What the files of policy/ share.
  *
- *	load.c    files and includes      ─┐
- *	parser.c  statements               ├─► draft.c  what was read so far ─► struct policy ─► decide.c
- *	lexer.c   lines, words, errors    ─┘
- *	origin.c  the names of who asks
+ *	load.c          files and includes      ─┐
+ *	list.c          files of digests         │
+ *	parser.c        statements               │
+ *	parse-caller.c  … who is who             ├─► draft.c ─► finish.c ─► struct policy ─► decide.c, callers.c
+ *	parse-set.c     … sets                   │   read so far  heavy.c                    print.c
+ *	option.c        … behind `with`          │
+ *	lexer.c         lines, words, errors    ─┘
+ *	origin.c, idn.c, site.c  the names of who asks; international ones; what is one site
  *
  * Everything before `struct policy` belongs to the thread that loads; the policy itself is never
  * written again.
@@ -14,12 +18,13 @@
 #define POLICY_INTERNAL_H
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include "policy/policy.h"
 
 #define POLICY_NAME_MAX	     64			 /* bytes of a local name or a set's name */
-#define POLICY_LINE_MAX	     ((size_t)64 << 10)	 /* bytes, without the newline */
-#define POLICY_FILE_MAX	     ((size_t)16 << 20)	 /* a file of statements */
-#define POLICY_SET_FILE_MAX  ((size_t)256 << 20) /* a file of digests: 3.5 million of them */
+#define POLICY_ORIGIN_TEXT_SIZE 1280 /* an origin as somebody writes it, in UTF-8, and NUL */
+#define POLICY_HOST_SIZE     254		 /* the longest host (RFC 1035 section 2.3.4), and NUL */
+#define POLICY_FILE_MAX	     ((size_t)256 << 20) /* of statements or digests: 4 million of these */
 #define POLICY_INCLUDE_DEPTH 8
 #define POLICY_INCLUDE_FILES 10000 /* in one load: a doubling chain of includes ends here */
 
@@ -32,6 +37,23 @@ int must_check policy_origin_explain(const char *text, char out[POLICY_ORIGIN_SI
 int must_check policy_origin_below(const char *text, char out[POLICY_ORIGIN_SIZE],
 				   const char **reason);
 bool policy_name_valid(const char *name);
+
+/*
+ * The host in front of a `:` or the end of TEXT, which is not all ASCII, as ASCII; REST is what follows. Of what the
+ * mapping may bring, only what a host name has is let through: TEXT cannot smuggle in a path or a port. As
+ * policy_origin_explain().
+ */
+int must_check policy_idn(const char *text, char out[POLICY_HOST_SIZE], const char **rest,
+			  const char **reason);
+
+/* ---- sites (site.c); the list of public suffixes is part of libpsl, no file is read ---- */
+
+/* The host of a canonical web ORIGIN; false if that is an address. */
+bool policy_host(const char *origin, char out[POLICY_HOST_SIZE]);
+/* The registrable domain of HOST: a part of it, or NULL. */
+const char *policy_registrable(const char *host);
+/* Is HOST on the list itself? A name of which the list knows nothing is not. */
+bool policy_is_suffix(const char *host);
 
 /* ---- lines, words, errors (lexer.c) ---- */
 
@@ -73,35 +95,49 @@ int policy_fail(struct policy_error *error, const struct place *place, const cha
 
 /* ---- the policy ---- */
 
-#define POLICY_NO_RULE UINT32_MAX
+#define POLICY_NO_RULE	 UINT32_MAX
+#define POLICY_NOT_HEAVY UINT32_MAX
 
 enum caller_kind {
 	CALLER_ANY,
 	CALLER_UID,
 	CALLER_GID,
+	CALLER_CGROUP,
+	CALLER_UNIT,
 };
 
 struct caller {
 	enum caller_kind kind;
-	uint32_t id;	/* 0 for CALLER_ANY */
-	uint32_t order; /* of the line among the caller lines */
-	char *origin;
+	uint32_t id;	/* of a user or group, else 0 */
+	uint32_t order; /* of the line among those of its list */
+	char *text;	/* a cgroup's path or a unit's name, else NULL */
+	char *origin;	/* NULL: a broker */
 	struct policy_where where;
 };
 
-/* The kinds sort in this order: first all `*.` patterns, then all exact ones. */
+/* The caller lines, or the broker lines. */
+struct callers {
+	struct caller *items; /* sorted by kind, id, text, order */
+	size_t n;
+};
+
+/* The kinds sort in this order. */
 #define PATTERN_ANY   '!'
 #define PATTERN_BELOW '*'
 #define PATTERN_EXACT '='
+#define PATTERN_SITE  '~'
 
 /* An origin pattern, once for all lines that name it. */
 struct pattern {
-	char *key;	   /* the kind, then the origin or apex */
+	char *key;	   /* the kind, then the origin, the apex or the site */
+	uint32_t id;	   /* its number in the order of first mention */
 	size_t first, n;   /* its pairs */
 	uint32_t any_rule; /* the first line that has this pattern and `any` as target */
 	uint32_t sha_deny; /* the first deny line that has this pattern and a target with SHA-256
 			      digests */
-	uint32_t quota_rule; /* the first line that has this pattern and a quota */
+	uint32_t quota_rule;  /* the first line that has this pattern and a quota */
+	uint32_t probes_rule; /* … and a budget of probes */
+	uint32_t heavy;	      /* its number among those with many pairs */
 };
 
 /* Line RULE, the first such, has this pattern and this target. */
@@ -113,24 +149,63 @@ struct pair {
 struct entry {
 	struct digest_name name;
 	uint32_t target;
+	uint32_t heavy; /* the digest's number among those in many targets */
+	bool shared;	/* some target that holds this digest is a shared set */
+};
+
+/* A set, or a digest that a line names by itself. */
+struct target {
+	char *name;
+	bool literal; /* a digest by itself; NAME is its canonical spelling */
+	bool shared;
+	bool has_sha256;
+	/* While loading: */
+	bool defined;
+	uint32_t missing;    /* what it was to be made of is not to be had: 1 + the number of the warning */
+	struct place place;  /* where it was defined; before that, where it was first used */
+	struct place denied; /* where a deny line first named it; line 0: nowhere */
+};
+
+struct rule {
+	struct policy_decision decision;
+	struct policy_probes probes;
+	uint32_t pattern;
+	bool any;	/* the target `any` */
+	size_t first, n; /* its other targets, in rule_targets: sorted, each once */
 };
 
 struct policy {
 	atomic_uint references;
 	char **files; /* what `where` points to */
 	size_t n_files;
-	struct caller *callers; /* sorted by kind, id, order */
-	size_t n_callers;
-	bool needs_groups;
-	struct policy_decision *rules; /* in the order of the lines: the index is the precedence */
+	char **paths; /* what is to be watched: sorted, each once */
+	size_t n_paths;
+	struct policy_error *warnings;
+	size_t n_warnings;
+	struct callers callers, brokers;
+	bool needs_groups, needs_cgroup;
+	struct rule *rules; /* in the order of the lines: the index is the precedence */
 	size_t n_rules;
+	uint32_t *rule_targets;
+	size_t n_rule_targets;
 	struct pattern *patterns; /* [0] is `any`; the others sorted by key */
-	size_t n_patterns, n_below;
+	size_t n_patterns, n_below, n_site;
 	struct pair *pairs; /* sorted, one for a (pattern, target) */
 	size_t n_pairs;
+	struct target *targets; /* sorted by name */
+	size_t n_targets;
 	struct entry *entries; /* sorted, each once */
 	size_t n_entries;
+	uint32_t *heavy; /* for each heavy digest, one for each heavy pattern: their first line */
+	size_t n_heavy;	 /* heavy patterns */
 };
+
+/* Each pattern that ORIGIN matches. */
+void policy_each_pattern(const struct policy *policy, const char *origin,
+			 void (*visit)(void *arg, const struct pattern *pattern), void *arg);
+/* The line that decides, as in policy_decide(), or POLICY_NO_RULE. */
+uint32_t policy_find_rule(const struct policy *policy, const char *origin,
+			  const struct digest_pair *digests);
 
 void policy_free(struct policy *policy); /* NULL is allowed */
 
@@ -138,18 +213,8 @@ void policy_free(struct policy *policy); /* NULL is allowed */
 
 struct interned;
 
-/* A set, or a digest that a line names by itself. */
-struct target {
-	char *name;
-	bool defined;
-	bool has_sha256;
-	struct place place; /* where it was defined; before that, where it was first used */
-};
-
 struct draft {
 	struct policy *policy; /* not sorted yet */
-	struct target *targets;
-	size_t n_targets;
 	struct interned *pattern_ids, *target_ids;
 };
 
@@ -158,27 +223,35 @@ int must_check policy_draft_init(struct draft *draft);
 void policy_draft_clear(struct draft *draft);
 /* A copy of a file's name that lives as long as the policy, or NULL. */
 const char *must_check policy_draft_file(struct draft *draft, const char *name);
-int must_check policy_draft_caller(struct draft *draft, enum caller_kind kind, uint32_t id,
-				   const char *origin, const struct place *place);
+/* PATH is to be watched. */
+int must_check policy_draft_path(struct draft *draft, const char *path);
+int must_check policy_draft_warning(struct draft *draft, const struct policy_error *warning);
+/* CALLER's text and origin are copied, its `where` is filled in from PLACE. Without an origin it is a broker. */
+int must_check policy_draft_caller(struct draft *draft, const struct caller *caller,
+				   const struct place *place);
 /* The number of the set or digest called NAME. PLACE is kept if this is its first mention. */
 int must_check policy_draft_target(struct draft *draft, const char *name, const struct place *place,
 				   uint32_t *target);
 int must_check policy_draft_entry(struct draft *draft, uint32_t target,
 				  const struct digest_name *name);
+/* Take back all entries but the first N: those of TARGET, which had none before. */
+void policy_draft_cut(struct draft *draft, uint32_t target, size_t n);
 int must_check policy_draft_pattern(struct draft *draft, char kind, const char *origin,
 				    uint32_t *pattern);
-/* RULE's `where` is filled in from PLACE. The lines' pairs are added to the last rule. */
-int must_check policy_draft_rule(struct draft *draft, struct policy_decision rule,
+/* A rule; its targets and options are then added to the last one. */
+int must_check policy_draft_rule(struct draft *draft, enum policy_verdict verdict, uint32_t pattern,
 				 const struct place *place);
-int must_check policy_draft_pair(struct draft *draft, uint32_t pattern, uint32_t target);
-void policy_draft_pair_any(struct draft *draft, uint32_t pattern);
-/* The options of the last rule, which has this pattern. */
-void policy_draft_options(struct draft *draft, uint32_t pattern, const struct policy_decision *rule);
-/* All was read: is every set that is used defined? Sorts, and hands over the policy. */
+int must_check policy_draft_pair(struct draft *draft, uint32_t target);
+void policy_draft_pair_any(struct draft *draft);
+/* Also writes down which of its pattern's rules is the first to have one. */
+void policy_draft_options(struct draft *draft, const struct rule *options);
+/* The table of what is heavy (heavy.c); all else is sorted. 0 or -ENOMEM. */
+int must_check policy_find_heavy(struct policy *policy);
+/* All was read: is every set that is used defined (finish.c)? Sorts, and hands over the policy. */
 int must_check policy_draft_finish(struct draft *draft, struct policy **out,
 				   struct policy_error *error);
 
-/* ---- files (load.c), statements (parser.c) and their options (option.c) ---- */
+/* ---- files (load.c, list.c) and statements (parser.c, parse-*.c, option.c) ---- */
 
 /* A file as it was read. DEV and INO tell whether it is the same one again; both 0: not known. */
 struct policy_text {
@@ -198,6 +271,7 @@ struct policy_system {
 		    size_t *n);
 	int (*user)(void *arg, const char *name, uid_t *uid); /* -ENOENT: no such user */
 	void *arg;
+	const struct policy_names *names; /* NULL: there are no catalogs */
 };
 
 /* One file being read; the chain of parents is the chain of includes. */
@@ -219,12 +293,42 @@ struct parser {
 int must_check policy_parser_run(struct parser *parser);
 /* "EXPECTED expected, not 'WORD'". Returns -EINVAL. */
 int policy_unexpected(struct parser *parser, const struct word *word, const char *expected);
-#define POLICY_OPTIONS "'cached', 'list' or 'quota=SIZE'"
+int policy_out_of_memory(struct parser *parser); /* returns -ENOMEM */
+/* The next word of the line: any, this one, none. */
+int must_check policy_take(struct parser *parser, const char *expected, struct word *word);
+int must_check policy_take_keyword(struct parser *parser, const char *keyword);
+int must_check policy_take_end(struct parser *parser);
+/* Is PATH components with one slash between each two, none of them empty, `.` or `..`? */
+bool policy_components_valid(const char *path);
+/* WORD as an origin. */
+int must_check policy_take_origin(struct parser *parser, const struct word *word,
+				  char origin[POLICY_ORIGIN_SIZE]);
+/* ITEM of a list with commas; LIST goes on behind it, with a NULL text after the last one. */
+struct word policy_split(struct word *list);
+
+/* Statements: KEYWORD was read. */
+int must_check policy_parse_caller(struct parser *parser, const struct word *keyword);
+int must_check policy_parse_broker(struct parser *parser, const struct word *keyword);
+int must_check policy_parse_set(struct parser *parser, const struct word *keyword);
+bool policy_set_name_valid(const char *name);
+
+#define POLICY_OPTIONS "'cached', 'list', 'quota=SIZE', 'probes=N/TIME' or 'wait=TIME'"
 /* One of those, PART, into RULE. */
-int must_check policy_option(struct parser *parser, const struct word *part,
-			     struct policy_decision *rule);
+int must_check policy_option(struct parser *parser, const struct word *part, struct rule *rule);
 int must_check policy_include(struct parser *parser, const struct word *path);
-int must_check policy_set_file(struct parser *parser, uint32_t target, const struct word *path);
+
+/* The file's path, in two parts: the folder that it is relative to (empty if it is absolute), and itself. */
+int must_check policy_resolve(struct parser *parser, const struct word *word, char *folder,
+			      char *path); /* both of PATH_MAX */
+/* "PATH: why" into ERROR. Returns R, a -errno. */
+int policy_file_error(struct policy_error *error, const struct place *place, int r,
+		      const char *path);
+/* SHARED: a list that is missing or bad makes a warning and an empty set. */
+int must_check policy_set_file(struct parser *parser, uint32_t target, const struct word *path,
+			       bool shared);
+/* TARGET could not be filled: empty it, and warn of WHY. 0 or -ENOMEM. */
+int must_check policy_set_missing(struct parser *parser, uint32_t target, size_t n_entries,
+				  const struct policy_error *why);
 
 int must_check policy_parse_with(const struct policy_system *system, const char *name,
 				 const char *text, size_t len, struct policy **out,

@@ -74,6 +74,7 @@ int policy_fail(struct policy_error *error, const struct place *place, const cha
 	cut = utf8_cut(place->file, strlen(place->file), sizeof(error->file) - 1);
 	memcpy(error->file, place->file, cut);
 	error->file[cut] = '\0';
+	error->unread[0] = '\0';
 	error->line = place->line;
 	error->column = place->column;
 	return -EINVAL;
@@ -121,10 +122,7 @@ static const char *check_line(const char *start, const char *stop, const char **
 			return "a control character";
 		c += n;
 	}
-	if ((size_t)(stop - start) <= POLICY_LINE_MAX)
-		return NULL;
-	*bad = start + POLICY_LINE_MAX;
-	return "the line is too long";
+	return NULL;
 }
 
 int policy_lexer_line(struct lexer *lexer, struct policy_error *error)

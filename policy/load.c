@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Files: the policy, what it includes, and the sets' lists of digests.
+ * Files: the policy and what it includes.
  *
  * A chain of parsers stands for the chain of includes. A file that is in the chain already is
  * refused by its identity, not its name, so that a loop by way of a symbolic link is named as one,
@@ -139,76 +139,35 @@ static size_t folder_length(const char *file)
 	return slash ? (size_t)(slash - file) + 1 : 0;
 }
 
-static int file_error(struct parser *parser, const struct place *place, int r, const char *path)
+int policy_file_error(struct policy_error *error, const struct place *place, int r,
+		      const char *path)
 {
+	size_t size = strlen(path) + 1;
+
 	errno = -r;
-	(void)policy_fail(parser->error, place, "%s: %m", path);
+	(void)policy_fail(error, place, "%s: %m", path);
+	/* A part of a path would be another one. */
+	if (size <= sizeof(error->unread))
+		memcpy(error->unread, path, size);
 	return r;
 }
 
-/* PATH in two parts: the folder it is relative to (empty for an absolute one) and itself. */
-static int resolve(struct parser *parser, const struct word *word, char folder[PATH_MAX],
-		   char path[PATH_MAX])
+int policy_resolve(struct parser *parser, const struct word *word, char *folder, char *path)
 {
 	size_t len = folder_length(parser->file);
 
 	if (word->text[0] == '/')
 		len = 0;
 	if (!policy_word_copy(word, path, PATH_MAX) || len + word->len >= PATH_MAX)
-		return file_error(parser, &word->place, -ENAMETOOLONG, "the path");
+		return policy_file_error(parser->error, &word->place, -ENAMETOOLONG, "the path");
 	memcpy(folder, parser->file, len);
 	folder[len] = '\0';
 	return 0;
 }
 
-/* ---- files of digests ---- */
-
-static int read_set(struct parser *parser, uint32_t set, struct lexer *lexer)
+static int watch(struct parser *parser, const char *path)
 {
-	for (;;) {
-		int r = policy_lexer_line(lexer, parser->error);
-		struct digest_name digest;
-		char text[DIGEST_NAME_SIZE];
-		struct word word, rest;
-
-		if (r <= 0)
-			return r;
-		word = policy_lexer_word(lexer);
-		if (word.len == 0)
-			continue;
-		if (!policy_word_copy(&word, text, sizeof(text)) ||
-		    digest_name_parse(text, &digest) < 0)
-			return policy_fail(parser->error, &word.place,
-					   "a digest expected, not '%.*s'",
-					   policy_word_shown(&word), word.text);
-		rest = policy_lexer_word(lexer);
-		if (rest.len)
-			return policy_fail(parser->error, &rest.place, "one digest a line");
-		if (policy_draft_entry(parser->draft, set, &digest) < 0)
-			return file_error(parser, &word.place, -ENOMEM, "set");
-	}
-}
-
-int policy_set_file(struct parser *parser, uint32_t set, const struct word *word)
-{
-	const struct policy_system *system = parser->system;
-	char folder[PATH_MAX], path[PATH_MAX];
-	char whole[2 * PATH_MAX];
-	struct policy_text text;
-	struct lexer lexer;
-	int r;
-
-	r = resolve(parser, word, folder, path);
-	if (r < 0)
-		return r;
-	snprintf(whole, sizeof(whole), "%s%s", folder, path);
-	r = system->read(system->arg, whole, POLICY_SET_FILE_MAX, &text);
-	if (r < 0)
-		return file_error(parser, &word->place, r, whole);
-	policy_lexer_init(&lexer, whole, text.text, text.len);
-	r = read_set(parser, set, &lexer);
-	free(text.text);
-	return r;
+	return policy_draft_path(parser->draft, path) < 0 ? policy_out_of_memory(parser) : 0;
 }
 
 /* ---- includes ---- */
@@ -248,16 +207,19 @@ static int include_file(struct parser *parser, const struct word *word, const ch
 	if (++*parser->n_files > POLICY_INCLUDE_FILES)
 		return policy_fail(parser->error, &word->place, "more than %d files are included",
 				   POLICY_INCLUDE_FILES);
+	r = watch(parser, path);
+	if (r < 0)
+		return r;
 	r = system->read(system->arg, path, POLICY_FILE_MAX, &text);
 	if (r < 0)
-		return file_error(parser, &word->place, r, path);
+		return policy_file_error(parser->error, &word->place, r, path);
 	child.dev = text.dev;
 	child.ino = text.ino;
 	child.file = policy_draft_file(parser->draft, path);
 	if (child.file)
 		r = check_loop(&child, word);
 	else
-		r = file_error(parser, &word->place, -ENOMEM, path);
+		r = policy_out_of_memory(parser);
 	if (r == 0 && child.depth > POLICY_INCLUDE_DEPTH)
 		r = policy_fail(parser->error, &word->place,
 				"includes are nested more than %d deep", POLICY_INCLUDE_DEPTH);
@@ -266,6 +228,63 @@ static int include_file(struct parser *parser, const struct word *word, const ch
 		r = policy_parser_run(&child);
 	}
 	free(text.text);
+	return r;
+}
+
+#define WILDCARDS "*?["
+
+static void free_paths(char **paths, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(paths[i]);
+	free(paths);
+}
+
+/* The folder in which a PATTERN without wildcards looks: without its backslashes. */
+static int watch_literal(struct parser *parser, const char *folder, const char *pattern)
+{
+	char whole[2 * PATH_MAX];
+	size_t len = (size_t)snprintf(whole, sizeof(whole), "%s", folder);
+
+	for (const char *c = pattern; *c; c++) {
+		if (*c == '\\' && c[1])
+			c++;
+		whole[len++] = *c;
+	}
+	while (len > 1 && whole[len - 1] == '/')
+		len--;
+	whole[len] = '\0';
+	return watch(parser, len ? whole : ".");
+}
+
+/* Each folder in which PATTERN looks for something to match. */
+static int watch_folders(struct parser *parser, const struct word *word, const char *folder,
+			 const char *pattern)
+{
+	const struct policy_system *system = parser->system;
+	char front[PATH_MAX];
+	int r = 0;
+
+	/* FRONT is what stands before a component that has a wildcard in it or in front of it. */
+	for (size_t begin = 0, end; r == 0 && pattern[begin]; begin = end + (pattern[end] == '/')) {
+		char **paths = NULL;
+		size_t n = 0;
+
+		end = begin + strcspn(pattern + begin, "/");
+		if (strcspn(pattern, WILDCARDS) >= end)
+			continue;
+		snprintf(front, sizeof(front), "%.*s", (int)begin, pattern);
+		if (!strpbrk(front, WILDCARDS)) {
+			r = watch_literal(parser, folder, front);
+			continue;
+		}
+		r = system->glob(system->arg, folder, front, &paths, &n);
+		if (r < 0)
+			return policy_file_error(parser->error, &word->place, r, front);
+		for (size_t i = 0; r == 0 && i < n; i++)
+			r = watch_literal(parser, paths[i], "");
+		free_paths(paths, n);
+	}
 	return r;
 }
 
@@ -278,47 +297,51 @@ int policy_include(struct parser *parser, const struct word *word)
 	size_t n = 0;
 	int r;
 
-	r = resolve(parser, word, folder, path);
+	r = policy_resolve(parser, word, folder, path);
 	if (r < 0)
 		return r;
 	snprintf(whole, sizeof(whole), "%s%s", folder, path);
-	if (!strpbrk(path, "*?["))
+	if (!strpbrk(path, WILDCARDS))
 		return include_file(parser, word, whole);
+	/* First, so that a file that comes meanwhile is seen by the watch or by the pattern. */
+	r = watch_folders(parser, word, folder, path);
+	if (r < 0)
+		return r;
 	r = system->glob(system->arg, folder, path, &paths, &n);
 	if (r < 0)
-		return file_error(parser, &word->place, r, whole);
-	for (size_t i = 0; i < n; i++) {
-		if (r == 0)
-			r = include_file(parser, word, paths[i]);
-		free(paths[i]);
-	}
-	free(paths);
+		return policy_file_error(parser->error, &word->place, r, whole);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = include_file(parser, word, paths[i]);
+	free_paths(paths, n);
 	return r;
 }
 
 /* ---- the whole ---- */
 
-/* TOP knows the system, where errors go, and the file's identity. */
-static int parse(struct parser *top, const char *name, const char *text, size_t len,
-		 struct policy **out)
+/* TOP knows the system, where errors go, and the file's identity. PATH: where it was read, or NULL. */
+static int parse(struct parser *top, const char *name, const char *path, const char *text,
+		 size_t len, struct policy **out)
 {
 	_cleanup_(policy_draft_clear) struct draft draft = {0};
-	struct place place = {.file = name};
 	unsigned int n_files = 0;
 	int r;
 
+	top->file = name;
 	r = policy_draft_init(&draft);
 	if (r == 0)
 		top->file = policy_draft_file(&draft, name);
-	if (!top->file) {
-		(void)policy_fail(top->error, &place, "out of memory");
-		return -ENOMEM;
+	if (r < 0 || !top->file || (path && policy_draft_path(&draft, path) < 0)) {
+		top->file = name;
+		return policy_out_of_memory(top);
 	}
 	top->draft = &draft;
 	top->n_files = &n_files;
 	policy_lexer_init(&top->lexer, top->file, text, len);
 	r = policy_parser_run(top);
-	return r < 0 ? r : policy_draft_finish(&draft, out, top->error);
+	if (r < 0)
+		return r;
+	r = policy_draft_finish(&draft, out, top->error);
+	return r == -ENOMEM ? policy_out_of_memory(top) : r;
 }
 
 int policy_parse_with(const struct policy_system *system, const char *name, const char *text,
@@ -326,24 +349,29 @@ int policy_parse_with(const struct policy_system *system, const char *name, cons
 {
 	struct parser top = {.system = system, .error = error};
 
-	return parse(&top, name, text, len, out);
+	return parse(&top, name, NULL, text, len, out);
 }
 
 int policy_parse(const char *name, const char *text, size_t len, const struct policy_names *names,
 		 struct policy **out, struct policy_error *error)
 {
-	return policy_parse_with(&machine, name, text, len, out, error);
+	struct policy_system system = machine;
+
+	system.names = names;
+	return policy_parse_with(&system, name, text, len, out, error);
 }
 
 int policy_load(const char *file, const struct policy_names *names, struct policy **out,
 		struct policy_error *error)
 {
-	struct parser top = {.system = &machine, .error = error};
+	struct policy_system system = machine;
+	struct parser top = {.system = &system, .error = error};
 	struct place place = {.file = file};
 	struct policy_text text;
 	int r;
 
-	r = machine.read(NULL, file, POLICY_FILE_MAX, &text);
+	system.names = names;
+	r = system.read(NULL, file, POLICY_FILE_MAX, &text);
 	if (r < 0) {
 		errno = -r;
 		(void)policy_fail(error, &place, "%m");
@@ -351,7 +379,7 @@ int policy_load(const char *file, const struct policy_names *names, struct polic
 	}
 	top.dev = text.dev;
 	top.ino = text.ino;
-	r = parse(&top, file, text.text, text.len, out);
+	r = parse(&top, file, file, text.text, text.len, out);
 	free(text.text);
 	return r;
 }

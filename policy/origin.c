@@ -15,7 +15,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define HOST_MAX  253 /* RFC 1035 section 2.3.4, in text form */
+#define HOST_MAX  (POLICY_HOST_SIZE - 1)
 #define LABEL_MAX 63
 
 struct web {
@@ -169,6 +169,13 @@ static const char *take_host(const char *host, char out[HOST_MAX + 3])
 
 /* ---- web origins ---- */
 
+static bool is_ascii(const char *text)
+{
+	while (*text && (unsigned char)*text < 0x80)
+		text++;
+	return !*text;
+}
+
 /* What libcurl would accept, repair or leave out, and an origin must not have. */
 static const char *check_web(const char *text)
 {
@@ -176,14 +183,12 @@ static const char *check_web(const char *text)
 	size_t len = strlen(text);
 
 	for (const char *c = text; *c; c++) {
-		if ((unsigned char)*c >= 0x80)
-			return "write an international host name as punycode (xn--...)";
-		if (*c <= ' ' || *c == 0x7f)
+		if ((unsigned char)*c <= ' ' || *c == 0x7f)
 			return "an origin has no blanks or control characters";
 	}
 	if (strncasecmp(text, "https://", 8) && strncasecmp(text, "http://", 7))
 		return "only https:// and http:// are web origins";
-	if (len >= POLICY_ORIGIN_SIZE)
+	if (len >= (is_ascii(text) ? POLICY_ORIGIN_SIZE : POLICY_ORIGIN_TEXT_SIZE))
 		return "the origin is too long";
 	if (strchr(authority, '@'))
 		return "an origin has no user name or password";
@@ -202,17 +207,41 @@ static const char *check_web(const char *text)
 	return NULL;
 }
 
+/* The same origin with an ASCII host. */
+static int to_ascii(const char *text, char out[POLICY_ORIGIN_SIZE], const char **reason)
+{
+	const char *host = strstr(text, "://") + 3, *rest;
+	char name[POLICY_HOST_SIZE];
+	int r = policy_idn(host, name, &rest, reason);
+
+	if (r < 0)
+		return r;
+	r = snprintf(out, POLICY_ORIGIN_SIZE, "%.*s%s%s", (int)(host - text), text, name, rest);
+	if (r < POLICY_ORIGIN_SIZE)
+		return 0;
+	*reason = "the origin is too long";
+	return -EINVAL;
+}
+
 static int web_parse(const char *text, struct web *out, const char **reason)
 {
 	_cleanup_(free_url) CURLU *url = curl_url();
 	_cleanup_(free_part) char *host = NULL;
 	_cleanup_(free_part) char *port = NULL;
+	char ascii[POLICY_ORIGIN_SIZE];
 	struct web web = {.https = strncasecmp(text, "https", 5) == 0};
 	CURLUcode code;
 
 	*reason = check_web(text);
 	if (*reason)
 		return -EINVAL;
+	if (!is_ascii(text)) {
+		int r = to_ascii(text, ascii, reason);
+
+		if (r < 0)
+			return r;
+		text = ascii;
+	}
 	if (!url)
 		return -ENOMEM;
 	code = curl_url_set(url, CURLUPART_URL, text, 0);
@@ -286,14 +315,11 @@ int policy_origin_parse(const char *text, char out[POLICY_ORIGIN_SIZE])
 	return policy_origin_explain(text, out, &reason);
 }
 
-/*
- * A single label is a domain, too: without a list of public suffixes `*.com` cannot be told from
- * `*.internal`, which is what the administrator of an intranet writes.
- */
+/* Whether that is a public suffix is for others to say: a single label, such as `internal`, may be a domain. */
 int policy_origin_below(const char *text, char out[POLICY_ORIGIN_SIZE], const char **reason)
 {
 	const char *host = strstr(text, "://") + 3;
-	char apex[POLICY_ORIGIN_SIZE];
+	char apex[POLICY_ORIGIN_TEXT_SIZE];
 	struct in_addr v4;
 	struct web web;
 	int r;

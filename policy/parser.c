@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The statements. One table a level says which words are known: a word that a later version may
- * honour is named as such, everything else is unknown, and nothing that stands in a line is left
- * unread.
+ * The statements. A table says which words are known; everything else is unknown, and nothing that
+ * stands in a line is left unread.
  */
 #include "policy/internal.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static int out_of_memory(struct parser *parser)
+int policy_out_of_memory(struct parser *parser)
 {
 	struct place place = {.file = parser->file};
 
@@ -20,13 +19,7 @@ static int out_of_memory(struct parser *parser)
 /* A draft's result: all it can say without an error is that there is no memory. */
 static int drafted(struct parser *parser, int r)
 {
-	return r < 0 ? out_of_memory(parser) : 0;
-}
-
-static int unsupported(struct parser *parser, const struct word *word)
-{
-	return policy_fail(parser->error, &word->place, "'%.*s' is not supported by this version",
-			   policy_word_shown(word), word->text);
+	return r < 0 ? policy_out_of_memory(parser) : 0;
 }
 
 int policy_unexpected(struct parser *parser, const struct word *word, const char *expected)
@@ -37,13 +30,13 @@ int policy_unexpected(struct parser *parser, const struct word *word, const char
 			   policy_word_shown(word), word->text);
 }
 
-static int take_word(struct parser *parser, const char *expected, struct word *word)
+int policy_take(struct parser *parser, const char *expected, struct word *word)
 {
 	*word = policy_lexer_word(&parser->lexer);
 	return word->len ? 0 : policy_unexpected(parser, word, expected);
 }
 
-static int take_keyword(struct parser *parser, const char *keyword)
+int policy_take_keyword(struct parser *parser, const char *keyword)
 {
 	struct word word = policy_lexer_word(&parser->lexer);
 	char expected[16];
@@ -54,11 +47,25 @@ static int take_keyword(struct parser *parser, const char *keyword)
 	return policy_unexpected(parser, &word, expected);
 }
 
-static int take_end(struct parser *parser)
+int policy_take_end(struct parser *parser)
 {
 	struct word word = policy_lexer_word(&parser->lexer);
 
 	return word.len ? policy_unexpected(parser, &word, "the end of the line") : 0;
+}
+
+bool policy_components_valid(const char *path)
+{
+	for (;;) {
+		size_t len = strcspn(path, "/");
+
+		if (len == 0 || (len == 1 && path[0] == '.') ||
+		    (len == 2 && path[0] == '.' && path[1] == '.'))
+			return false;
+		if (!path[len])
+			return true;
+		path += len + 1;
+	}
 }
 
 /* ---- origins ---- */
@@ -66,15 +73,15 @@ static int take_end(struct parser *parser)
 static int bad_origin(struct parser *parser, const struct word *word, int r, const char *reason)
 {
 	if (r == -ENOMEM)
-		return out_of_memory(parser);
+		return policy_out_of_memory(parser);
 	return policy_fail(parser->error, &word->place, "'%.*s' is no origin: %s",
 			   policy_word_shown(word), word->text, reason);
 }
 
-static int parse_origin(struct parser *parser, const struct word *word,
-			char origin[POLICY_ORIGIN_SIZE])
+int policy_take_origin(struct parser *parser, const struct word *word,
+		       char origin[POLICY_ORIGIN_SIZE])
 {
-	char text[2 * POLICY_ORIGIN_SIZE];
+	char text[POLICY_ORIGIN_TEXT_SIZE];
 	const char *reason;
 	int r;
 
@@ -84,184 +91,76 @@ static int parse_origin(struct parser *parser, const struct word *word,
 	return r < 0 ? bad_origin(parser, word, r, reason) : 0;
 }
 
-static int parse_pattern(struct parser *parser, const struct word *word, uint32_t *pattern)
+/* A pattern that covers all of a public suffix covers the sites of people who have nothing to do
+ * with each other. */
+static int parse_below(struct parser *parser, const struct word *word, const char *text,
+		       char apex[POLICY_ORIGIN_SIZE])
 {
-	char text[2 * POLICY_ORIGIN_SIZE], origin[POLICY_ORIGIN_SIZE];
-	char kind = PATTERN_EXACT;
+	char host[POLICY_HOST_SIZE];
 	const char *reason;
 	int r;
 
-	if (policy_word_is(word, "any"))
-		return drafted(parser,
-			       policy_draft_pattern(parser->draft, PATTERN_ANY, "", pattern));
-	if (policy_word_copy(word, text, sizeof(text)) && strstr(text, "://*.")) {
-		kind = PATTERN_BELOW;
-		r = policy_origin_below(text, origin, &reason);
-		if (r < 0)
-			return bad_origin(parser, word, r, reason);
-	} else {
-		r = parse_origin(parser, word, origin);
-		if (r < 0)
-			return r;
-	}
-	return drafted(parser, policy_draft_pattern(parser->draft, kind, origin, pattern));
-}
-
-/* ---- caller ---- */
-
-/* Decimal, without sign and leading zeros; (uid_t)-1 means "none" to the kernel. */
-static int parse_id(struct parser *parser, const struct word *word, uint32_t *id)
-{
-	uint64_t value = 0;
-	size_t i;
-
-	for (i = 0; i < word->len && value <= UINT32_MAX; i++) {
-		if (word->text[i] < '0' || word->text[i] > '9')
-			break;
-		value = 10 * value + (uint64_t)(word->text[i] - '0');
-	}
-	if (i < word->len || value >= UINT32_MAX || (word->text[0] == '0' && word->len > 1))
-		return policy_unexpected(parser, word, "a number from 0 to 4294967294");
-	*id = (uint32_t)value;
-	return 0;
-}
-
-static int parse_user(struct parser *parser, const struct word *word, uint32_t *id)
-{
-	char name[256];
-	uid_t uid = 0;
-	int r = -ENOENT;
-
-	if (policy_word_copy(word, name, sizeof(name)))
-		r = parser->system->user(parser->system->arg, name, &uid);
-	if (r == -ENOENT)
-		return policy_fail(parser->error, &word->place, "no user is called '%.*s'",
-				   policy_word_shown(word), word->text);
-	if (r < 0) {
-		errno = -r;
-		(void)policy_fail(parser->error, &word->place,
-				  "user '%.*s' cannot be looked up: %m", policy_word_shown(word),
-				  word->text);
-		return r;
-	}
-	*id = uid;
-	return 0;
-}
-
-static int parse_caller(struct parser *parser, const struct word *keyword)
-{
-	enum caller_kind kind = CALLER_ANY;
-	char origin[POLICY_ORIGIN_SIZE];
-	struct word word;
-	uint32_t id = 0;
-	int r;
-
-	r = take_word(parser, "'uid', 'user', 'gid' or 'any'", &word);
+	r = policy_origin_below(text, apex, &reason);
 	if (r < 0)
-		return r;
-	if (policy_word_is(&word, "uid") || policy_word_is(&word, "gid")) {
-		kind = word.text[0] == 'u' ? CALLER_UID : CALLER_GID;
-		r = take_word(parser, "a number", &word);
-		if (r == 0)
-			r = parse_id(parser, &word, &id);
-	} else if (policy_word_is(&word, "user")) {
-		kind = CALLER_UID;
-		r = take_word(parser, "a user's name", &word);
-		if (r == 0)
-			r = parse_user(parser, &word, &id);
-	} else if (policy_word_is(&word, "cgroup") || policy_word_is(&word, "unit")) {
-		r = unsupported(parser, &word);
-	} else if (!policy_word_is(&word, "any")) {
-		r = policy_unexpected(parser, &word, "'uid', 'user', 'gid' or 'any'");
-	}
-	if (r == 0)
-		r = take_keyword(parser, "is");
-	if (r == 0)
-		r = take_word(parser, "an origin", &word);
-	if (r == 0)
-		r = parse_origin(parser, &word, origin);
-	if (r == 0)
-		r = take_end(parser);
-	if (r < 0)
-		return r;
-	return drafted(parser,
-		       policy_draft_caller(parser->draft, kind, id, origin, &keyword->place));
-}
-
-/* ---- set ---- */
-
-/* Names that would make a mistyped digest look like a set are no names of sets. */
-static bool set_name_valid(const char *name)
-{
-	struct digest_name digest;
-
-	return policy_name_valid(name) && strncmp(name, "sha256-", 7) &&
-	       strncmp(name, "fsverity-", 9) && digest_name_parse(name, &digest) < 0;
-}
-
-static int parse_set_name(struct parser *parser, const struct word *word, uint32_t *set)
-{
-	char name[POLICY_NAME_MAX + 1];
-	struct target *target;
-	int r;
-
-	if (!policy_word_copy(word, name, sizeof(name)) || !set_name_valid(name))
-		return policy_unexpected(parser, word, "a set's name ([a-z][a-z0-9._-]*)");
-	r = policy_draft_target(parser->draft, name, &word->place, set);
-	if (r < 0)
-		return out_of_memory(parser);
-	target = &parser->draft->targets[*set];
-	if (target->defined)
+		return bad_origin(parser, word, r, reason);
+	if (policy_host(apex, host) && policy_is_suffix(host))
 		return policy_fail(parser->error, &word->place,
-				   "set '%s' was defined before, at %s:%u", name,
-				   target->place.file, target->place.line);
-	target->defined = true;
-	target->place = word->place;
+				   "'%.*s' would cover the whole public suffix '%s'",
+				   policy_word_shown(word), word->text, host);
 	return 0;
 }
 
-static int parse_digests(struct parser *parser, uint32_t set, struct word word)
+static int parse_site(struct parser *parser, const struct word *word, const char *text,
+		      char site[POLICY_ORIGIN_SIZE])
 {
-	for (; word.len; word = policy_lexer_word(&parser->lexer)) {
-		struct digest_name digest;
-		char text[DIGEST_NAME_SIZE];
-
-		if (!policy_word_copy(&word, text, sizeof(text)) ||
-		    digest_name_parse(text, &digest) < 0)
-			return policy_unexpected(parser, &word, "a digest");
-		if (policy_draft_entry(parser->draft, set, &digest) < 0)
-			return out_of_memory(parser);
-	}
-	return 0;
-}
-
-static int parse_set(struct parser *parser, const struct word *keyword)
-{
-	struct word word;
-	uint32_t set;
+	char host[POLICY_HOST_SIZE];
+	const char *reason, *domain;
 	int r;
 
-	r = take_word(parser, "a set's name", &word);
-	if (r == 0)
-		r = parse_set_name(parser, &word, &set);
-	if (r == 0)
-		r = take_word(parser, "'file' or a digest", &word);
+	r = policy_origin_explain(text, site, &reason);
+	if (r < 0)
+		return bad_origin(parser, word, r, reason);
+	reason = "it is not https:// or http:// and a domain that somebody registered";
+	if (!policy_host(site, host))
+		return bad_origin(parser, word, -EINVAL, reason);
+	domain = policy_registrable(host);
+	if (domain && strcmp(domain, host) != 0)
+		return policy_fail(parser->error, &word->place,
+				   "'%.*s' is no site: '%s' is part of '%s'",
+				   policy_word_shown(word), word->text, host, domain);
+	if (!domain)
+		return policy_fail(parser->error, &word->place,
+				   "'%.*s' is no site: '%s' is a public suffix or a single label",
+				   policy_word_shown(word), word->text, host);
+	if (strlen(site) != strcspn(site, ":") + strlen("://") + strlen(host))
+		return policy_fail(parser->error, &word->place,
+				   "'%.*s': a site has no port, it is all of them",
+				   policy_word_shown(word), word->text);
+	return 0;
+}
+
+static int parse_pattern(struct parser *parser, const struct word *word, uint32_t *pattern)
+{
+	char text[POLICY_ORIGIN_TEXT_SIZE], origin[POLICY_ORIGIN_SIZE] = "";
+	char kind = PATTERN_EXACT;
+	int r = 0;
+
+	if (!policy_word_copy(word, text, sizeof(text)))
+		return bad_origin(parser, word, -EINVAL, "it is too long");
+	if (policy_word_is(word, "any")) {
+		kind = PATTERN_ANY;
+	} else if (!strncmp(text, "site:", 5)) {
+		kind = PATTERN_SITE;
+		r = parse_site(parser, word, text + 5, origin);
+	} else if (strstr(text, "://*.")) {
+		kind = PATTERN_BELOW;
+		r = parse_below(parser, word, text, origin);
+	} else {
+		r = policy_take_origin(parser, word, origin);
+	}
 	if (r < 0)
 		return r;
-	if (policy_word_is(&word, "name"))
-		return unsupported(parser, &word);
-	if (!policy_word_is(&word, "file"))
-		return parse_digests(parser, set, word);
-	r = take_word(parser, "a path", &word);
-	if (r == 0) {
-		struct word rest = policy_lexer_word(&parser->lexer);
-
-		if (policy_word_is(&rest, "shared"))
-			r = unsupported(parser, &rest);
-		else if (rest.len)
-			r = policy_unexpected(parser, &rest, "the end of the line");
-	}
-	return r < 0 ? r : policy_set_file(parser, set, &word);
+	return drafted(parser, policy_draft_pattern(parser->draft, kind, origin, pattern));
 }
 
 /* ---- include ---- */
@@ -271,17 +170,15 @@ static int parse_include(struct parser *parser, const struct word *keyword)
 	struct word word;
 	int r;
 
-	r = take_word(parser, "a path", &word);
+	r = policy_take(parser, "a path", &word);
 	if (r == 0)
-		r = take_end(parser);
+		r = policy_take_end(parser);
 	return r < 0 ? r : policy_include(parser, &word);
 }
 
-/* ---- allow, deny ---- */
+/* ---- allow, ask, deny ---- */
 
-/* The part of LIST up to the next comma; LIST goes on behind it, with a NULL text after the last
- * part. */
-static struct word split(struct word *list)
+struct word policy_split(struct word *list)
 {
 	const char *comma = memchr(list->text, ',', list->len);
 	struct word part = *list;
@@ -297,15 +194,17 @@ static struct word split(struct word *list)
 	return part;
 }
 
-static int parse_target(struct parser *parser, const struct word *word, uint32_t pattern)
+static int parse_target(struct parser *parser, const struct word *word, enum policy_verdict verdict)
 {
+	struct draft *draft = parser->draft;
 	char name[DIGEST_NAME_SIZE];
 	struct digest_name digest;
-	uint32_t target;
+	struct target *target;
+	uint32_t id;
 	bool literal;
 
 	if (policy_word_is(word, "any")) {
-		policy_draft_pair_any(parser->draft, pattern);
+		policy_draft_pair_any(draft);
 		return 0;
 	}
 	if (!policy_word_copy(word, name, sizeof(name)))
@@ -313,21 +212,26 @@ static int parse_target(struct parser *parser, const struct word *word, uint32_t
 	literal = digest_name_parse(name, &digest) == 0;
 	if (literal)
 		digest_name_format(&digest, name);
-	else if (!set_name_valid(name))
+	else if (!policy_set_name_valid(name))
 		return policy_unexpected(parser, word, "'any', a set or a digest");
-	if (policy_draft_target(parser->draft, name, &word->place, &target) < 0)
-		return out_of_memory(parser);
-	if (literal && !parser->draft->targets[target].defined) {
-		parser->draft->targets[target].defined = true;
-		if (policy_draft_entry(parser->draft, target, &digest) < 0)
-			return out_of_memory(parser);
+	if (policy_draft_target(draft, name, &word->place, &id) < 0)
+		return policy_out_of_memory(parser);
+	target = &draft->policy->targets[id];
+	if (verdict == POLICY_DENY && !target->denied.line)
+		target->denied = word->place;
+	if (literal && !target->defined) {
+		target->defined = true;
+		target->literal = true;
+		if (policy_draft_entry(draft, id, &digest) < 0)
+			return policy_out_of_memory(parser);
 	}
-	return drafted(parser, policy_draft_pair(parser->draft, pattern, target));
+	return drafted(parser, policy_draft_pair(draft, id));
 }
 
 /* `with` and what follows, if it is there. */
-static int parse_with(struct parser *parser, struct policy_decision *rule)
+static int parse_with(struct parser *parser, struct rule *rule)
 {
+	bool deny = rule->decision.verdict == POLICY_DENY;
 	struct word word = policy_lexer_word(&parser->lexer);
 	int r;
 
@@ -335,54 +239,56 @@ static int parse_with(struct parser *parser, struct policy_decision *rule)
 		return 0;
 	if (!policy_word_is(&word, "with"))
 		return policy_unexpected(parser, &word,
-				  rule->verdict == POLICY_ALLOW ? "'with' or the end of the line"
-					      : "the end of the line");
-	if (rule->verdict == POLICY_DENY)
+					 deny ? "the end of the line"
+					      : "'with' or the end of the line");
+	if (deny)
 		return policy_fail(parser->error, &word.place, "'deny' takes no 'with'");
-	r = take_word(parser, POLICY_OPTIONS, &word);
+	r = policy_take(parser, POLICY_OPTIONS, &word);
 	if (r < 0)
 		return r;
 	while (word.text) {
-		struct word part = split(&word);
+		struct word part = policy_split(&word);
 
 		r = policy_option(parser, &part, rule);
 		if (r < 0)
 			return r;
 	}
-	return take_end(parser);
+	return policy_take_end(parser);
 }
 
 static int parse_rule(struct parser *parser, const struct word *keyword)
 {
-	struct policy_decision rule = {
-		.verdict = keyword->text[0] == 'a' ? POLICY_ALLOW : POLICY_DENY,
+	struct rule rule = {
+		.decision.verdict = policy_word_is(keyword, "allow") ? POLICY_ALLOW
+				    : policy_word_is(keyword, "ask") ? POLICY_ASK
+								     : POLICY_DENY,
 	};
 	struct word word, targets;
-	uint32_t pattern;
 	int r;
 
-	r = take_word(parser, "'any' or an origin", &word);
+	r = policy_take(parser, "'any' or an origin", &word);
 	if (r == 0)
-		r = parse_pattern(parser, &word, &pattern);
+		r = parse_pattern(parser, &word, &rule.pattern);
 	if (r == 0)
-		r = take_keyword(parser, "to");
+		r = policy_take_keyword(parser, "to");
 	if (r == 0)
-		r = take_word(parser, "'any', a set or a digest", &targets);
+		r = policy_take(parser, "'any', a set or a digest", &targets);
 	if (r < 0)
 		return r;
 	/* The rule first, because pairs name it; what follows the targets is still to come. */
-	if (policy_draft_rule(parser->draft, rule, &keyword->place) < 0)
-		return out_of_memory(parser);
+	if (policy_draft_rule(parser->draft, rule.decision.verdict, rule.pattern,
+			      &keyword->place) < 0)
+		return policy_out_of_memory(parser);
 	while (targets.text) {
-		word = split(&targets);
-		r = parse_target(parser, &word, pattern);
+		word = policy_split(&targets);
+		r = parse_target(parser, &word, rule.decision.verdict);
 		if (r < 0)
 			return r;
 	}
 	r = parse_with(parser, &rule);
 	if (r < 0)
 		return r;
-	policy_draft_options(parser->draft, pattern, &rule);
+	policy_draft_options(parser->draft, &rule);
 	return 0;
 }
 
@@ -390,24 +296,22 @@ static int parse_rule(struct parser *parser, const struct word *keyword)
 
 static const struct statement {
 	const char *keyword;
-	int (*parse)(struct parser *parser,
-		     const struct word *keyword); /* NULL: a later version's */
+	int (*parse)(struct parser *parser, const struct word *keyword);
 } statements[] = {
-	{"caller", parse_caller}, {"set", parse_set},	{"include", parse_include},
-	{"allow", parse_rule},	  {"deny", parse_rule}, {"ask", NULL},
-	{"broker", NULL},
+	{"caller", policy_parse_caller}, {"broker", policy_parse_broker},
+	{"set", policy_parse_set},	 {"include", parse_include},
+	{"allow", parse_rule},		 {"ask", parse_rule},
+	{"deny", parse_rule},
 };
 
 static int parse_statement(struct parser *parser, const struct word *word)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(statements); i++) {
-		if (!policy_word_is(word, statements[i].keyword))
-			continue;
-		if (!statements[i].parse)
-			return unsupported(parser, word);
-		return statements[i].parse(parser, word);
+		if (policy_word_is(word, statements[i].keyword))
+			return statements[i].parse(parser, word);
 	}
-	return policy_unexpected(parser, word, "'caller', 'set', 'include', 'allow' or 'deny'");
+	return policy_unexpected(
+		parser, word, "'caller', 'broker', 'set', 'include', 'allow', 'ask' or 'deny'");
 }
 
 int policy_parser_run(struct parser *parser)

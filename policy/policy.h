@@ -27,7 +27,7 @@
  */
 #define POLICY_ORIGIN_SIZE 320 /* longest origin or directory name, and NUL */
 
-/* The canonical form of TEXT. 0, -EINVAL or -ENOMEM. */
+/* The canonical form of TEXT, in which a host may be an international one in UTF-8. 0, -EINVAL or -ENOMEM. */
 int must_check policy_origin_parse(const char *text, char out[POLICY_ORIGIN_SIZE]);
 bool policy_origin_is_web(const char *origin);
 /* Between the two canonical spellings. 0, -EINVAL or -ENOMEM: one origin has exactly one directory name. */
@@ -42,18 +42,27 @@ struct policy_error {
 	char file[512];
 	unsigned int line, column; /* from 1; 0: the file as a whole */
 	char message[256];
+	char unread[512]; /* the file that could not be read, if that was it; else "" */
 };
 
 /* What sets by name are made of: `set NAME name CATALOG:PATTERN`. */
 struct policy_names {
 	/*
-	 * Call FOUND for each digest of an object whose name in CATALOG matches PATTERN, a glob(7) of whole path
-	 * components, until it returns other than 0, which is passed on. -ENOENT: there is no such catalog.
+	 * Call FOUND for each digest of an object whose name in CATALOG matches PATTERN, as policy_name_matches() says,
+	 * until it returns other than 0, which is passed on. -ENOENT: there is no such catalog. Anything else but 0: the
+	 * policy is refused.
 	 */
 	int (*each)(void *arg, const char *catalog, const char *pattern,
 		    int (*found)(void *found_arg, const struct digest_name *name), void *found_arg);
 	void *arg;
 };
+
+/*
+ * Does the glob(7) PATTERN cover NAME? `*`, `?` and `[` do not match a slash, so that each component of the pattern is
+ * for one of the name; but a `*` that is the last component of all is for everything below: `Qwen/` and a `*` covers
+ * `Qwen/Qwen3-0.6B/model.safetensors`. For whoever implements `each`.
+ */
+bool policy_name_matches(const char *pattern, const char *name);
 
 /*
  * Load FILE and what it includes (a glob, sorted; at most 8 deep). Paths in a file are relative to its folder. NAMES
@@ -75,7 +84,7 @@ void policy_unref(struct policy *policy); /* NULL is allowed */
 
 /*
  * What was taken as empty: public lists that are missing or bad, catalogs that nobody knows. The I-th, from 0; NULL
- * after the last.
+ * after the last. No deny line names such a set: the policy would have been refused.
  */
 const struct policy_error *policy_warning(const struct policy *policy, size_t i);
 

@@ -174,7 +174,7 @@ int store_object_confirm(struct store_object *object, uint64_t chunk)
 	struct map *map = atomic_load_explicit(&object->map, memory_order_acquire);
 
 	/* Somebody else may have confirmed it, or dropped it. */
-	if (chunk < map->chunks && map_change(map, chunk, STORE_HINT, STORE_PRESENT))
+	if (map_change(map, chunk, STORE_HINT, STORE_PRESENT))
 		return 0;
 	return map_get(map, chunk) == STORE_PRESENT ? 0 : -ENODATA;
 }
@@ -183,8 +183,7 @@ void store_object_doubt(struct store_object *object, uint64_t chunk)
 {
 	struct map *map = atomic_load_explicit(&object->map, memory_order_acquire);
 
-	if (chunk < map->chunks)
-		(void)map_change(map, chunk, STORE_PRESENT, STORE_HINT);
+	(void)map_change(map, chunk, STORE_PRESENT, STORE_HINT);
 }
 
 /* In memory. False: it is no hint. */
@@ -197,46 +196,31 @@ static bool forget(struct store_object *object, struct map *map, uint64_t chunk)
 	return true;
 }
 
-/* Of one that is not complete. Either claim. */
-static void drop(struct store_object *object, struct map *map, uint64_t chunk)
-{
-	if (forget(object, map, chunk) && !object->removed && erase_chunk(object, chunk) < 0)
-		atomic_store(&object->stale, true);
-}
-
 /*
  * The bytes stay in the file until others are written over them: who reads it past us (passthrough) would take a hole
  * for zeros.
  */
-static void drop_of_complete(struct store_object *object, uint64_t chunk)
+static void drop(struct store_object *object, uint64_t chunk)
 {
-	struct map *map;
+	bool was_complete = object->record.complete;
+	int r = 0;
 
-	object_claim(object);
-	map = atomic_load(&object->map);
-	if (!object->record.complete)
-		drop(object, map, chunk);
-	else if (forget(object, map, chunk) && object_make_partial(object) < 0)
+	if (!forget(object, atomic_load(&object->map), chunk))
+		return;
+	if (was_complete)
+		r = object_make_partial(object);
+	else if (!object->removed)
+		r = erase_chunk(object, chunk);
+	if (r < 0)
+		atomic_store(&object->stale, true);
+	if (r < 0 && was_complete)
 		log_warning("%s: that %s is not complete any more cannot be recorded now",
 			    object->store->path, object_label(object).text);
-	object_unclaim(object);
 }
 
 void store_object_drop(struct store_object *object, uint64_t chunk)
 {
-	struct map *map;
-	bool complete;
-
-	object_share(object);
-	map = atomic_load(&object->map);
-	if (chunk >= map->chunks) {
-		object_unshare(object);
-		return;
-	}
-	complete = object->record.complete;
-	if (!complete)
-		drop(object, map, chunk);
-	object_unshare(object);
-	if (complete)
-		drop_of_complete(object, chunk);
+	object_claim(object);
+	drop(object, chunk);
+	object_unclaim(object);
 }

@@ -82,7 +82,7 @@ enum store_presence map_set(struct map *map, uint64_t chunk, enum store_presence
 
 bool map_change(struct map *map, uint64_t chunk, enum store_presence from, enum store_presence to)
 {
-	return change(map, chunk, true, from, to) == from;
+	return chunk < map->chunks && change(map, chunk, true, from, to) == from;
 }
 
 bool map_is_full(const struct map *map)

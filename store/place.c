@@ -238,7 +238,8 @@ static int make_directory(struct store *store, int root, const char *name, int *
 {
 	int fd;
 
-	if (mkdirat(root, name, 0700) < 0 && errno != EEXIST)
+	/* What is durable in it must be found there. */
+	if (mkdirat(root, name, 0700) < 0 ? errno != EEXIST : fsync(root) < 0)
 		return log_error_errno(-errno, "store %s: %s cannot be made", store->path, name);
 	fd = openat(root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
@@ -273,6 +274,9 @@ int store_place_open(struct store *store)
 	r = make_directory(store, root, "objects", &store->objects_fd);
 	if (r < 0)
 		return r;
+	r = make_directory(store, root, "grants", &store->grants_fd);
+	if (r < 0)
+		return r;
 	r = make_directory(store, root, "tmp", &store->tmp_fd);
 	return r < 0 ? r : empty_tmp(store);
 }
@@ -281,5 +285,6 @@ void store_place_close(struct store *store)
 {
 	cleanup_close(&store->objects_fd);
 	cleanup_close(&store->tmp_fd);
+	cleanup_close(&store->grants_fd);
 	cleanup_close(&store->lock_fd);
 }

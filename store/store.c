@@ -184,7 +184,7 @@ int store_open(const struct store_options *options, struct store **out)
 
 	if (!store)
 		return -ENOMEM;
-	store->lock_fd = store->objects_fd = store->tmp_fd = -1;
+	store->lock_fd = store->objects_fd = store->tmp_fd = store->grants_fd = -1;
 	store->keep_free = options->keep_free;
 	store->object_ids = (struct sequence){.kind = 'o', .batch = 64, .last = STORE_ID_MAX};
 	/* There are few views, and few numbers for them. */
@@ -222,6 +222,7 @@ void store_close(struct store *store)
 	}
 	residents_free(store);
 	accounts_free(store);
+	users_free(store);
 	pthread_mutex_destroy(&store->accounts_lock);
 	pthread_cond_destroy(&store->changed);
 	pthread_mutex_destroy(&store->lock);

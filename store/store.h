@@ -6,6 +6,7 @@
  *	CACHEDIR.TAG              for backup programs (bford.info/cachedir)
  *	objects/ab/<name>         sparse files; name is the one by which the object was first known
  *	tmp/                      ingests under way; emptied at open
+ *	grants/<uid>              what users answered (store/grant.c)
  *	meta/                     RocksDB (schema: store/schema.h)
  *	meta.damaged/             the last one that was found damaged, for whoever wants to look
  *
@@ -128,8 +129,11 @@ int must_check store_next_user(struct store *store, uint64_t id, uint32_t after,
 /* View VIEW opened object ID, without a quota, and closed it at once. */
 int must_check store_touch(struct store *store, uint64_t id, uint32_t view);
 
-/* The number (1 … 2^20 - 1) of the view of UID and ORIGIN, made on first use. -ENOSPC: none left.
+/*
+ * The number (1 … 2^20 - 1) of the view of UID and ORIGIN, made on first use. -ENOSPC: none left, or UID has
+ * STORE_VIEWS_OF_USER (logged once): views are for ever, and a user who names origins at will shall leave some to others.
  */
+#define STORE_VIEWS_OF_USER 65536
 int must_check store_view(struct store *store, uid_t uid, const char *origin, uint32_t *view);
 /* The other way; ORIGIN is to be freed. -ENOENT. */
 int must_check store_view_get(struct store *store, uint32_t view, uid_t *uid, char **origin);
@@ -297,6 +301,39 @@ int must_check store_each_own(struct store *store, uint32_t view, const struct d
 			      store_name_found found, void *arg);
 /* Has VIEW it in use: opened, and neither released nor removed since? */
 bool store_uses_object(struct store *store, uint32_t view, uint64_t id);
+
+/* ---- grants: what users answered to rules that ask ---- */
+
+#define STORE_GRANTS_MAX 4096 /* answers of one user */
+
+/* What an answer is about. */
+struct store_about {
+	char set[65];		   /* a set's name; "": about DIGEST */
+	struct digest_name digest; /* either kind */
+};
+
+struct store_grant {
+	uid_t uid;
+	char origin[320]; /* of UID; of letters that can be seen, no blank */
+	struct store_about about;
+	bool refused;	     /* the answer was no: not to be asked again */
+	int64_t made, until; /* seconds since the epoch; until 0: for ever */
+};
+
+/*
+ * Write GRANT down, instead of an earlier answer about the same. It is durable, or an error, after which it may be written all
+ * the same. -E2BIG: the user has STORE_GRANTS_MAX. -EINVAL: a name that cannot be one.
+ */
+int must_check store_grant_put(struct store *store, const struct store_grant *grant);
+/* Take back what UID answered for ORIGIN about ABOUT (NULL: about anything), DROPPED answers; durable as well. */
+int must_check store_grant_drop(struct store *store, uid_t uid, const char *origin,
+				const struct store_about *about, size_t *dropped);
+/* GRANT is over: it goes, if it is still what was answered. (What is over by the wall clock goes at each write.) */
+int must_check store_grant_end(struct store *store, const struct store_grant *grant);
+/* All answers of UID, in the order in which they were given, also those that are over; to be freed. */
+int must_check store_grants(struct store *store, uid_t uid, struct store_grant **out, size_t *n);
+/* Who has answered anything; to be freed. */
+int must_check store_grant_users(struct store *store, uid_t **out, size_t *n);
 
 /* ---- after the database was lost ---- */
 

@@ -13,7 +13,6 @@
 #include "store/internal.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include "common/io.h"
 #include "common/log.h"
 
@@ -39,13 +38,9 @@ static int write_direct(struct store_object *object, uint64_t offset, const stru
 			size_t n)
 {
 	struct store *store = object->store;
-	_cleanup_close_ int fd = -1;
-	char path[32];
-	int r;
+	_cleanup_close_ int fd = io_reopen(atomic_load(&object->fd), O_WRONLY | O_DIRECT);
+	int r = fd < 0 ? fd : io_pwritev(fd, chunks, n, offset);
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", atomic_load(&object->fd));
-	fd = open(path, O_WRONLY | O_DIRECT | O_CLOEXEC);
-	r = fd < 0 ? -errno : io_pwritev(fd, chunks, n, offset);
 	if (r == -EINVAL && !atomic_exchange(&store->buffered, true))
 		log_debug("%s: written through the page cache, its filesystem has no direct I/O",
 			  store->path);

@@ -15,11 +15,14 @@
 #include "fs/access.h"
 #include "fs/control-protocol.h"
 #include "fs/daemon.h"
+#include "fs/pending.h"
+#include "fs/view.h"
 
 #define INPUT_MAX  ((size_t)100 << 10) /* fits into the socket's buffer */
 #define REPLY_MAX  ((size_t)1 << 20)
 #define LINES_MAX  8    /* of a conversation: what follows is not read */
 #define DAEMON_MAX 1024 /* conversations until a new one is started, on an empty store: deleted keys add up */
+#define SHA256_AA  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define CHUNK_DATA "these bytes do not have the digest that they are stored by"
 
 #define require(condition)                                                                         \
@@ -64,12 +67,23 @@ static void stop(void)
 	nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+static void write_file(const char *path, const char *text)
+{
+	FILE *out = fopen(path, "w");
+
+	require(out && fputs(text, out) >= 0 && fclose(out) == 0);
+}
+
 static void start(void)
 {
 	const char *below = getenv("TMPDIR");
 	struct settings settings = { 0 };
 	struct policy_slot *policy;
 	struct config config;
+
+	static const char rules[] = "caller any is local\nset ours sha256-" SHA256_AA "\n"
+				    "ask https://a.example to any with list\nallow local to any with list\n";
+	_cleanup_free_ char *policy_path = NULL;
 
 	snprintf(folder, sizeof(folder), "%s/weightfs-fuzz-XXXXXX", below ? below : "/dev/shm");
 	require(mkdtemp(folder));
@@ -78,7 +92,9 @@ static void start(void)
 	config_defaults(&config);
 	config.fetch.memory = 16 * CHUNK_SIZE;
 	config.store.size.bytes = 64 << 20;
-	require(policy_slot_new(NULL, &policy) == 0);
+	require(asprintf(&policy_path, "%s/policy", folder) > 0);
+	write_file(policy_path, rules);
+	require(policy_slot_new(policy_path, &policy) == 0);
 	require(daemon_start(&fs, &settings, &config, policy) == 0);
 	settings_free(&settings);
 	for (size_t i = 0; i < ARRAY_SIZE(objects); i++)
@@ -121,6 +137,22 @@ static void make_object(struct known *known)
 	require(store_object_open(fs.store, info.id, &object) == 0);
 	require(store_object_put(object, 0, CHUNK_DATA, sizeof(CHUNK_DATA)) == 0);
 	store_object_close(object);
+}
+
+/* Somebody asked for what was answered in the last conversation, and for what nobody knows. */
+static void ask(void)
+{
+	struct digest_name unknown = { .kind = DIGEST_FSVERITY };
+	const struct view *view;
+
+	require(view_of(fs.views, getuid(), "https://a.example", &view) == 0);
+	pending_note(fs.pendings, view->number, &unknown, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(objects); i++) {
+		struct digest_name name = { .kind = objects[i].kind };
+
+		memset(&name.digest, objects[i].byte, sizeof(name.digest));
+		pending_note(fs.pendings, view->number, &name, 2);
+	}
 }
 
 /* ---- the client's side ---- */
@@ -191,6 +223,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	start_if_due();
 	for (size_t i = 0; i < ARRAY_SIZE(objects); i++)
 		make_object(&objects[i]);
+	ask();
 	require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, socks) == 0);
 	send_input(socks[0], data, size);
 	conversation.fs = &fs;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A policy of arbitrary text, then questions to what was accepted. Files that it names are pieces
- * of the input: nothing outside is read. The input is cut at each line that begins with "%%": the
- * policy, then the files called 1, 2, ….
+ * A policy of arbitrary text; what was accepted is printed, read again, and both are asked the same. Files
+ * and catalogs that it names are pieces of the input: nothing outside is read. The input is cut at each line that
+ * begins with "%%": the policy, then the files called 1, 2, …, which are the catalogs a, b, …, too.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -94,40 +94,208 @@ static void cut(const char *data, size_t size, struct input *input)
 	input->n++;
 }
 
-/* Each name of the universe that the policy itself made, and what a broker might ask. */
-static void ask(const struct policy *policy)
+/* Catalog `a` is piece 1: a line has a digest and a name. */
+static int each_name(void *arg, const char *catalog, const char *pattern,
+		     int (*found)(void *found_arg, const struct digest_name *name), void *found_arg)
 {
-	struct digest_pair digests = {0};
+	const struct input *input = arg;
+	size_t number = (size_t)(catalog[0] - 'a') + 1;
+	const char *at, *end;
+	int r = 0;
 
-	for (size_t i = 0; i < policy->n_callers + policy->n_patterns; i++) {
-		const char *origin = i < policy->n_callers
-					     ? policy->callers[i].origin
-					     : policy->patterns[i - policy->n_callers].key + 1;
-		char dir[POLICY_ORIGIN_SIZE], again[POLICY_ORIGIN_SIZE];
-		struct policy_decision decision;
+	if (catalog[1] || number >= input->n)
+		return -ENOENT;
+	at = input->texts[number];
+	end = at + input->lengths[number];
+	while (r == 0 && at < end) {
+		const char *newline = memchr(at, '\n', (size_t)(end - at));
+		size_t len = (size_t)((newline ? newline : end) - at);
+		char digest[DIGEST_NAME_SIZE] = "", name[64] = "";
+		struct digest_name parsed;
 
-		if (policy->n_entries) {
-			digests = digest_pair_of(&policy->entries[i % policy->n_entries].name);
-		}
-		decision = policy_decide(policy, origin, &digests);
-		if (decision.verdict == POLICY_ALLOW && !decision.where.line)
-			abort();
-		if (decision.quota && (decision.verdict != POLICY_ALLOW || policy_quota(policy, origin) == 0))
-			abort();
-		if (!*origin)
-			continue;
-		if (policy_origin_to_dir(origin, dir) < 0 ||
-		    policy_origin_from_dir(dir, again) < 0 || strcmp(again, origin) != 0)
-			abort();
+		memcpy(digest, at, len < 64 ? len : 64);
+		if (len > 65)
+			memcpy(name, at + 65, len - 65 < 63 ? len - 65 : 63);
+		if (digest_name_parse(digest, &parsed) == 0 && policy_name_matches(pattern, name))
+			r = found(found_arg, &parsed);
+		at += len + 1;
 	}
+	return r;
+}
+
+static void must(bool good)
+{
+	if (!good)
+		abort();
+}
+
+/* ---- the policy and what it was printed as, parsed ---- */
+
+struct twins {
+	const struct policy *a, *b;
+};
+
+struct steps {
+	unsigned int n;
+	struct policy_where where; /* of the last one */
+	bool matched;
+};
+
+static int count_step(void *arg, const struct policy_step *step)
+{
+	struct steps *steps = arg;
+
+	must(!steps->matched && step->statement[0]);
+	steps->n++;
+	steps->where = step->where;
+	steps->matched = step->matched;
+	return 0;
+}
+
+static void check_explained(const struct policy *policy, const char *origin,
+			    const struct digest_pair *digests,
+			    const struct policy_decision *decision)
+{
+	struct steps steps = {0};
+
+	if (policy_explain(policy, origin, digests, count_step, &steps) < 0)
+		return;
+	must(steps.matched == (decision->where.file != NULL));
+	must(!steps.matched || (steps.where.file == decision->where.file &&
+				steps.where.line == decision->where.line));
+}
+
+static void decide(const struct twins *twins, const char *origin, const struct digest_pair *digests)
+{
+	struct policy_decision a = policy_decide(twins->a, origin, digests);
+	struct policy_decision b = policy_decide(twins->b, origin, digests);
+
+	must(a.verdict == b.verdict && a.cached == b.cached && a.list == b.list);
+	must(a.shared == b.shared && a.quota == b.quota && a.wait_ms == b.wait_ms);
+	must((a.where.file != NULL) == (b.where.file != NULL));
+	must(a.verdict == POLICY_DENY || a.where.line);
+	must(a.verdict != POLICY_DENY || !(a.cached || a.list || a.quota || a.wait_ms));
+	must(!a.wait_ms || a.verdict == POLICY_ASK);
+	must(!a.quota || policy_quota(twins->a, origin));
+	check_explained(twins->a, origin, digests, &a);
+}
+
+static void decide_all(const struct twins *twins, const char *origin)
+{
+	struct policy_probes a = policy_probes(twins->a, origin);
+	struct policy_probes b = policy_probes(twins->b, origin);
+	char dir[POLICY_ORIGIN_SIZE], again[POLICY_ORIGIN_SIZE];
+	const struct policy *policy = twins->a;
+	struct digest_pair digests = {0};
+	size_t step = policy->n_entries / 8 + 1;
+
+	must(a.count == b.count && a.window_ms == b.window_ms && !a.count == !a.window_ms);
+	must(policy_quota(twins->a, origin) == policy_quota(twins->b, origin));
+	must(policy_origin_to_dir(origin, dir) == 0 && policy_origin_from_dir(dir, again) == 0);
+	must(strcmp(again, origin) == 0);
+	decide(twins, origin, &digests);
+	for (size_t i = 0; i < policy->n_entries; i += step) {
+		digests = digest_pair_of(&policy->entries[i].name);
+		decide(twins, origin, &digests);
+		/* Another one's other digest. */
+		digests.has_sha256 = digests.has_fsverity = true;
+		decide(twins, origin, &digests);
+	}
+}
+
+/* What each pattern is about: itself, something below it. */
+static void decide_pattern(const struct twins *twins, const char *key)
+{
+	char below[POLICY_ORIGIN_SIZE + 8], origin[POLICY_ORIGIN_SIZE];
+	const char *host = strstr(key, "://");
+
+	if (!key[1])
+		return;
+	decide_all(twins, key + 1);
+	if (!host)
+		return;
+	snprintf(below, sizeof(below), "%.*sx.%s", (int)(host + 3 - key - 1), key + 1, host + 3);
+	if (policy_origin_parse(below, origin) == 0)
+		decide_all(twins, origin);
+}
+
+static void same_caller(const struct twins *twins, const struct policy_caller *caller)
+{
+	const char *a = policy_origin_of(twins->a, caller, NULL);
+	const char *b = policy_origin_of(twins->b, caller, NULL);
+
+	must(!a == !b && (!a || strcmp(a, b) == 0));
+	must(policy_is_broker(twins->a, caller, NULL) == policy_is_broker(twins->b, caller, NULL));
+}
+
+static void same_callers(const struct twins *twins, const struct callers *list)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		const struct caller *line = &list->items[i];
+		char below[256];
+		struct policy_caller caller = {
+			.identified = true,
+			.uid = line->id,
+			.gid = line->id + (line->kind != CALLER_GID),
+			.cgroup = line->kind == CALLER_CGROUP ? line->text : NULL,
+			.unit = line->kind == CALLER_UNIT ? line->text : NULL,
+		};
+
+		same_caller(twins, &caller);
+		must(policy_origin_of(twins->a, &caller, NULL) ||
+		     policy_is_broker(twins->a, &caller, NULL));
+		if (!caller.cgroup)
+			continue;
+		snprintf(below, sizeof(below), "%s/x", line->text);
+		caller.cgroup = below;
+		same_caller(twins, &caller);
+	}
+}
+
+static void same_sets(const struct twins *twins)
+{
+	for (size_t i = 0; i < twins->a->n_entries; i += twins->a->n_entries / 16 + 1) {
+		const struct entry *entry = &twins->a->entries[i];
+		const struct target *target = &twins->a->targets[entry->target];
+		struct digest_pair digests = digest_pair_of(&entry->name);
+
+		must(policy_has_set(twins->a, target->name) == !target->literal);
+		must(policy_has_set(twins->b, target->name) == !target->literal);
+		must(policy_set_holds(twins->a, target->name, &digests) == !target->literal);
+		must(policy_set_holds(twins->b, target->name, &digests) == !target->literal);
+	}
+}
+
+/* What is printed can be read, decides the same and is printed the same. */
+static void check_print(const struct policy *policy)
+{
+	_cleanup_free_ char *text = NULL, *again = NULL;
+	struct policy_system none = {0};
+	struct policy_error error;
+	struct policy *copy;
+	struct twins twins = {policy, NULL};
+
+	must(policy_print(policy, &text) == 0);
+	must(policy_parse_with(&none, "printed", text, strlen(text), &copy, &error) == 0);
+	must(policy_print(copy, &again) == 0);
+	must(strcmp(text, again) == 0);
+	must(!policy_warning(copy, 0) && !policy_path(copy, 0));
+	twins.b = copy;
+	for (size_t i = 0; i < policy->callers.n; i++)
+		decide_all(&twins, policy->callers.items[i].origin);
+	for (size_t i = 0; i < policy->n_patterns; i++)
+		decide_pattern(&twins, policy->patterns[i].key);
+	same_callers(&twins, &policy->callers);
+	same_callers(&twins, &policy->brokers);
+	same_sets(&twins);
+	policy_unref(copy);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input input = {0};
-	struct policy_system system = {read_piece, glob_pieces, user, &input};
-	struct policy_caller caller = {.identified = true, .uid = 3, .gid = 100};
-	struct policy_where where;
+	struct policy_names names = {each_name, &input};
+	struct policy_system system = {read_piece, glob_pieces, user, &input, &names};
 	struct policy_error error;
 	struct policy *policy;
 	char message[1024];
@@ -136,12 +304,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (policy_parse_with(&system, "p", input.texts[0], input.lengths[0], &policy, &error) <
 	    0) {
 		policy_error_format(&error, message, sizeof(message));
-		if (!error.message[0])
-			abort();
+		must(error.message[0]);
 		return 0;
 	}
-	policy_origin_of(policy, &caller, &where);
-	ask(policy);
+	for (size_t i = 0; policy_warning(policy, i); i++)
+		must(policy_warning(policy, i)->message[0]);
+	check_print(policy);
 	policy_unref(policy);
 	return 0;
 }

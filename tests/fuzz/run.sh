@@ -54,7 +54,8 @@ for name; do
 	runs=${FUZZ_RUNS:-$runs}
 	set -- "$found"
 	[ ! -d "$seeds" ] || set -- "$@" "$seeds"
-	[ ! -f "$top/tests/fuzz/$name.dict" ] || set -- "-dict=$top/tests/fuzz/$name.dict" "$@"
+	words=$top/tests/fuzz/$name.dict
+	[ ! -f "$words" ] || set -- -dict="$words" "$@"
 	if make -C "$build" -j"$jobs" "$target" >"$log" 2>&1 &&
 		(cd "$build" && "./$target" -runs="$runs" -timeout=20 -rss_limit_mb=2048 \
 			-artifact_prefix="$build/crash-$name-" -print_final_stats=1 "$@" >>"$log" 2>&1); then

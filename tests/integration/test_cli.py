@@ -299,7 +299,9 @@ def test_explain_a_path_asks_the_daemon_of_its_mount(small, server, mount):
     assert reader.whole(mounted.object(small.sha256))["sha256"] == small.sha256
     told = cli.ok("explain", mounted.object(small.sha256))
     assert "local" in told and "complete" in told and f"{mounted.policy}:2" in told
-    told = cli.ok("explain", mounted.path("origin", "0", "https_app.example.com_0", "hash", small.sha256))
+    denied = cli.weightfs("explain", mounted.path("origin", "0", "https_app.example.com_0", "hash", small.sha256))
+    assert denied.returncode == 1
+    told = denied.stdout
     assert "https://app.example.com (its view)" in told and f"deny ({mounted.policy}:3)" in told
     nowhere = cli.weightfs("explain", os.path.join(mounted.folder, small.sha256))
     assert nowhere.returncode == 1 and "not on a weightfs mount" in nowhere.stderr

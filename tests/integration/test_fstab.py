@@ -21,12 +21,7 @@ umount "$1/mnt2"
 "$4" umount "$1/mnt"
 ! findmnt "$1/mnt"
 # Both daemons end.
-tries=200
-while [ "$tries" -gt 0 ] && [ -n "$(pidof -x weightfs mount.weightfs)" ]; do
-	sleep 0.1
-	tries=$((tries - 1))
-done
-[ "$tries" -gt 0 ]
+timeout 20 pidwait 'weightfs$' || [ $? -eq 1 ]  # 1: there is none
 echo done
 """
 

@@ -199,12 +199,12 @@ def write(path, text):
 
 
 def test_reload(small, server, mount):
+    """Also when it is asked for, which is before anybody could notice by itself."""
     allowed = "caller any is local\nallow local to any\n"
     mounted = mount(server, policy=allowed)
     path = mounted.object(small.sha256)
     assert os.stat(path).st_size == small.size
     write(mounted.policy, "caller any is local\ndeny local to any\n")
-    assert os.stat(path).st_size == small.size, "nobody read it yet"
     assert mounted.policy in cli.ok("reload", "--store", mounted.store)
     assert not os.path.exists(path)
     # What is wrong is said to whoever asked, and the old policy stays.
@@ -217,9 +217,10 @@ def test_reload(small, server, mount):
     assert json.loads(cli.ok("reload", "--json", "--store", mounted.store)) == \
         {"policy": os.path.realpath(mounted.policy)}
     assert os.stat(path).st_size == small.size
+    # More, where the daemon noticed by itself, too.
     told = metrics(mounted)
-    assert told[("weightfs_policy_reloads_total", "success")] == 2
-    assert told[("weightfs_policy_reloads_total", "failure")] == 1
+    assert told[("weightfs_policy_reloads_total", "success")] >= 2
+    assert told[("weightfs_policy_reloads_total", "failure")] >= 1
 
 
 def test_every_listing_has_json(small, server, mount):

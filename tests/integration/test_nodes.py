@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names, attributes, extended attributes, ioctls: what a node looks like from outside."""
 
+import ctypes
 import errno
 import fcntl
 import os
 import stat
+import struct
 import termios
 import time
 
@@ -230,3 +232,31 @@ def test_an_unknown_digest_is_asked_for_once(mounted, server):
         assert not os.path.exists(path)
     asked = [r for r in server.requests(probes=True) if unknown_digest("once") in r["uri"]]
     assert len(asked) == 1
+
+
+def file_handle(path):
+    """name_to_handle_at(2): what anybody may ask the kernel."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    handle = ctypes.create_string_buffer(struct.pack("Ii", 128, 0), 8 + 128)
+    mount_id = ctypes.c_int()
+    if libc.name_to_handle_at(-100, os.fsencode(path), handle, ctypes.byref(mount_id), 0) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return handle.raw[8:8 + struct.unpack_from("I", handle)[0]]
+
+
+def test_file_handles_and_inodes_do_not_count(mount, server, small, medium):
+    """A file handle has the node's id in it: how many views and objects there are must not be read from it."""
+    mounted = mount(server)
+    seen = {}
+    for number in range(2):
+        if number:
+            mount(again=mounted)
+        for name in (small.sha256, medium.sha256):
+            path = mounted.object(name)
+            assert reader.whole(path)["size"] > 0
+            seen.setdefault(name, []).append(file_handle(path))
+        seen.setdefault("view", []).append(file_handle(os.path.dirname(os.path.realpath(path))))
+        seen.setdefault("inode", []).append(os.stat(os.path.dirname(os.path.realpath(path))).st_ino)
+        mounted.stop()
+    for what, (first, second) in seen.items():
+        assert first != second, f"{what}: the same in another mount of the same store"

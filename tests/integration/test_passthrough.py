@@ -538,7 +538,7 @@ def test_an_interrupted_open_gives_its_id_back(mounted, medium):
 def test_status(mounted, medium, server):
     fetch(mounted, medium)
     told = cli.status(mounted.store)
-    assert set(told) == {"version", "pid", "mountpoint", "passthrough", "uptime", "offline", "store", "views",
+    assert set(told) == {"version", "pid", "mountpoint", "passthrough", "uptime", "offline", "store", "policy", "views",
                          "open", "sources", "hits", "in_flight", "memory"}
     assert told["pid"] == mounted.child.pid
     assert told["mountpoint"] == mounted.point

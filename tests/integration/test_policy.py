@@ -261,6 +261,47 @@ def test_policy_test(rules, small):
     assert cli.weightfs("policy", "test", path, "local").returncode == 2
 
 
+ASKING = """\
+set   public file list shared
+set   gone file nowhere shared
+set   named name hub:Qwen/* shared
+ask   site:https://example.com to public with wait=60s,quota=1G,probes=16/1m
+allow local to any
+"""
+
+
+def test_policy_asks_and_shares(rules, folder, small):
+    path = rules(ASKING)
+    with open(os.path.join(folder, "list"), "w") as file:
+        file.write(f"// ===BEGIN SHA-256===\n{small.sha256}\n// ===END SHA-256===\n")
+    result = cli.weightfs("policy", "test", path, "https://app.example.com:8443", small.sha256)
+    assert result.returncode == 1
+    assert result.stdout == f"ask {path}:4 with wait=1m,quota=1073741824,probes=16/1m, shared\n"
+    result = cli.weightfs("policy", "test", path, "local", small.sha256)
+    assert (result.returncode, result.stdout) == (0, f"allow {path}:5, shared\n")
+    # What is missing is said, and is no error, unless it should be denied.
+    result = cli.weightfs("policy", "check", path)
+    assert result.returncode == 0
+    assert f"{path}:2:17: {folder}/nowhere: No such file" in result.stderr
+    assert f"{path}:3:18: no catalog is called 'hub'" in result.stderr
+    result = cli.weightfs("policy", "check", rules(ASKING + "deny any to gone\n"))
+    assert result.returncode == 1
+    assert f"{path}:6:13: 'deny' cannot do without set 'gone'" in result.stderr
+
+
+def test_policy_print(rules, folder, small):
+    path = rules("include more\nbroker uid 7\nallow https://*.Example.com:443 to s,any with list\n")
+    with open(os.path.join(folder, "more"), "w") as file:
+        file.write(f"set s sha256:{small.sha256} shared\ncaller any is local\n")
+    result = cli.weightfs("policy", "print", path)
+    assert result.returncode == 0
+    assert result.stdout == (f"caller any is local\nbroker uid 7\nset s {small.sha256} shared\n"
+                             "allow https://*.example.com to any,s with list\n")
+    again = cli.weightfs("policy", "print", rules(result.stdout))
+    assert again.stdout == result.stdout
+    assert cli.weightfs("policy", "print", rules(BROKEN)).returncode == 1
+
+
 def test_the_sample_is_right():
     sample = os.path.join(TOP, "dist", "policy.sample")
     assert cli.weightfs("policy", "check", sample).returncode == 0

@@ -9,9 +9,9 @@ from conftest import ALICE, BOB
 from harness import cli, config, reader
 from harness.paths import CHUNK, MIB
 from harness.poll import wait_until
+from harness.views import is_kept, is_stored, read, read_and_keep, use, users, view, wait_until_gone
 
 APP, WIKI, DESK = "https://app.example.com", "https://wiki.example.com", "desk"
-DIRS = {APP: "https_app.example.com_0", WIKI: "https_wiki.example.com_0", DESK: DESK}
 
 
 def rules(**quotas):
@@ -21,46 +21,6 @@ def rules(**quotas):
         quota = quotas.get(name)
         text += f"allow {origin} to any{f' with list,quota={quota}' if quota else ''}\n"
     return text
-
-
-def view(mounted, origin, uid=ALICE, *below):
-    return mounted.path("origin", str(uid), DIRS[origin], *below)
-
-
-def read(mounted, origin, model, kind="attested", uid=ALICE):
-    return reader.whole(view(mounted, origin, uid, "hash", model.name(kind)))
-
-
-def is_stored(mounted, model):
-    record = cli.record_of(mounted.store, model)
-    return record is not None and record["present"] > 0
-
-
-def wait_until_gone(mounted, model):
-    wait_until(lambda: not is_stored(mounted, model), "it has left the store")
-
-
-def is_kept(mounted, model):
-    record = cli.record_of(mounted.store, model)
-    return record is not None and record["state"] == "complete"
-
-
-def read_and_keep(mounted, origin, model, kind="attested"):
-    assert read(mounted, origin, model, kind)["sha256"] == model.sha256
-    wait_until(lambda: is_kept(mounted, model), "it is kept")
-
-
-def users(mounted, model):
-    record = cli.record_of(mounted.store, model)
-    return {user.split(" ")[0] for user in record["origins"]} if record else set()
-
-
-def use(mounted, origin, uid=ALICE):
-    """What `status` says of a view: used, quota."""
-    for one in cli.status(mounted.store)["views"]:
-        if (one["uid"], one["origin"]) == (uid, origin):
-            return one["used"], one["quota"]
-    return 0, None
 
 
 def said(mounted, model):

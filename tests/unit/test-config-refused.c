@@ -75,6 +75,10 @@ static void test_bad_fetch(void **state)
 	static const char above_0[] = "must be a time above 0 such as 30s or 250ms, at most 7d";
 	static const char or_0[] = "must be 0 (for ever) or a time such as 5m, at most 7d";
 	static const struct bad bad[] = {
+		{"[audit]\nrate = 0\n", 2, "[audit] rate = 0: must be a whole number from 1 to 10000"},
+		{"[audit]\nfile = ~/audit\n", 2, "must be a path without \"~\", log or none"},
+		{"[audit]\nfile = none\nfile = log\n", 3, "file again: the first is in line 2"},
+		{"[audit x]\n", 1, "section [audit] takes no name"},
 		{"[fetch]\nconnections = 0\n", 2,
 		 "[fetch] connections = 0: must be a whole number from 1 to 128"},
 		{"[fetch]\nconnections = 129\n", 2, "from 1 to 128"},

@@ -3,6 +3,7 @@
 #include "tests/unit/config-helper.h"
 
 #include <sys/stat.h>
+#include "common/number.h"
 #include "fs/config-value.h"
 
 /* ---- what is taken ---- */
@@ -22,6 +23,10 @@ static void test_defaults(void **state)
 	assert_int_equal(config.fetch.connect_timeout_ms, 10000);
 	assert_int_equal(config.fetch.stall_timeout_ms, 30000);
 	assert_false(config.fetch.offline);
+	assert_null(config.audit.file);
+	assert_false(config.audit.none);
+	assert_false(config.audit.web_origins);
+	assert_int_equal(config.audit.rate, 10);
 	assert_int_equal(config.n_sources, 0);
 	config_free(&config);
 	config_free(&config); /* harmless */
@@ -110,6 +115,29 @@ static void test_every_key(void **state)
 	assert_int_equal(b->priority, 1000);
 	assert_true(b->allow_http);
 	assert_true(b->allow_private);
+	config_free(&config);
+}
+
+static void test_audit(void **state)
+{
+	struct config config = parse_ok("[audit]\n"
+					"file = /var/log/audit\n"
+					"web-origins = yes\n"
+					"rate = 10000\n");
+
+	assert_string_equal(config.audit.file, "/var/log/audit");
+	assert_false(config.audit.none);
+	assert_true(config.audit.web_origins);
+	assert_int_equal(config.audit.rate, 10000);
+	config_free(&config);
+	/* Two words are no paths. */
+	config = parse_ok("[audit]\nfile = none\n");
+	assert_null(config.audit.file);
+	assert_true(config.audit.none);
+	config_free(&config);
+	config = parse_ok("[audit]\nfile = log\n");
+	assert_null(config.audit.file);
+	assert_false(config.audit.none);
 	config_free(&config);
 }
 
@@ -312,14 +340,50 @@ static void test_amounts(void **state)
 	assert_true(config_amount_of(&half, UINT64_MAX) == UINT64_MAX / 2);
 }
 
+/* What is written is read back, in the largest unit that fits. */
+static void test_formats(void **state)
+{
+	static const struct {
+		int64_t value;
+		const char *size, *time;
+	} formats[] = {
+		{0, "0", "0"},
+		{1, "1", "1ms"},
+		{1000, "1000", "1s"},
+		{1024, "1K", "1024ms"},
+		{60000, "60000", "1m"},
+		{90000, "90000", "90s"},
+		{(int64_t)20 << 30, "20G", "21474836480ms"},
+		{(int64_t)48 * 3600 * 1000, "168750K", "2d"},
+		{INT64_MAX, "9223372036854775807", "9223372036854775807ms"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+		char text[NUMBER_TEXT_SIZE];
+		uint64_t size = 42;
+		int64_t time = 42;
+
+		number_size_format((uint64_t)formats[i].value, text);
+		assert_string_equal(text, formats[i].size);
+		assert_int_equal(number_size(text, &size), 0);
+		assert_int_equal(size, formats[i].value);
+		number_time_format(formats[i].value, text);
+		assert_string_equal(text, formats[i].time);
+		assert_int_equal(number_time(text, &time), 0);
+		assert_int_equal(time, formats[i].value);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),       cmocka_unit_test(test_sample),
 		cmocka_unit_test(test_every_key),      cmocka_unit_test(test_layout),
+		cmocka_unit_test(test_audit),
 		cmocka_unit_test(test_relative_paths), cmocka_unit_test(test_load),
 		cmocka_unit_test(test_default_store),  cmocka_unit_test(test_values),
 		cmocka_unit_test(test_amounts),
+		cmocka_unit_test(test_formats),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,6 +74,7 @@ static void test_comes_back(void **state)
 	static const char *const none[] = {NULL};
 	struct server server = {0};
 	const char *port_args[] = {"--port", NULL, NULL};
+	struct fetch_source_state record;
 	struct sink sink;
 	struct bed bed;
 
@@ -90,12 +91,25 @@ static void test_comes_back(void **state)
 		pthread_cond_wait(&sink.changed, &sink.lock);
 	assert_false(sink.done);
 	pthread_mutex_unlock(&sink.lock);
+	fetch_source_state(bed.fetch, 0, &record);
+	assert_string_not_equal(record.last_error, "");
 	port_args[1] = strrchr(server.base, ':') + 1;
 	server_start(&server, port_args);
 	sink_wait(&sink);
 	assert_int_equal(sink.result.error, 0);
 	assert_memory_equal(sink.bytes, world.object, OBJECT_SIZE);
 	sink_destroy(&sink);
+	/* What failed before is over, but counted; what was a lie is said after the next success, too. */
+	fetch_source_state(bed.fetch, 0, &record);
+	assert_string_equal(record.last_error, "");
+	assert_true(record.errors > 0);
+	fetch_blame(bed.fetch, 0, "a lie");
+	sink_init(&sink, &bed, FETCH_CHUNKS);
+	sink_run(&sink);
+	assert_int_equal(sink.result.error, 0);
+	sink_destroy(&sink);
+	fetch_source_state(bed.fetch, 0, &record);
+	assert_string_equal(record.last_error, "wrong bytes: a lie");
 	bed_end(&bed);
 	server_stop(&server);
 }

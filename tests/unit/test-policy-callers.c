@@ -12,76 +12,159 @@
 #include "policy/policy.h"
 #include "tests/unit/policy-testing.h"
 
-struct text {
-	char bytes[16384];
-	size_t len;
+/* ---- a table of lines, read one by one ---- */
+
+#define LINES 10
+
+static const char *const cgroups[] = {"/", "/a", "/a/b", "/a/b/c", "/ab", "/a.service"};
+static const char *const units[] = {"a.service", "b.scope", "a.scope", "aa.service"};
+
+enum kind {
+	ANY,
+	UID,
+	GID,
+	CGROUP,
+	UNIT,
 };
 
-static void add(struct text *text, const char *format, ...) printf_like(2, 3);
-static void add(struct text *text, const char *format, ...)
-{
-	va_list args;
+struct line {
+	enum kind kind;
+	uint32_t id; /* or which of the above */
+	bool broker;
+};
 
-	va_start(args, format);
-	text->len += (size_t)vsnprintf(text->bytes + text->len, sizeof(text->bytes) - text->len,
-				       format, args);
-	va_end(args);
-	assert_true(text->len < sizeof(text->bytes));
+static size_t write_line(const struct line *line, size_t number, char *text, size_t size)
+{
+	static const char *const kinds[] = {"any", "uid", "gid", "cgroup", "unit"};
+	char what[32] = "", is[32] = "";
+
+	if (line->kind == CGROUP)
+		snprintf(what, sizeof(what), " %s", cgroups[line->id]);
+	else if (line->kind == UNIT)
+		snprintf(what, sizeof(what), " %s", units[line->id]);
+	else if (line->kind != ANY)
+		snprintf(what, sizeof(what), " %u", line->id);
+	if (!line->broker)
+		snprintf(is, sizeof(is), " is origin%zu", number);
+	return (size_t)snprintf(text, size, "%s %s%s%s\n", line->broker ? "broker" : "caller",
+				kinds[line->kind], what, is);
+}
+
+static bool is_within(const char *cgroup, const char *path)
+{
+	size_t len = strlen(cgroup);
+
+	return len == 1 || (!strncmp(path, cgroup, len) && (!path[len] || path[len] == '/'));
+}
+
+static bool line_matches(const struct line *line, const struct policy_caller *caller)
+{
+	bool in_group = line->id == caller->gid;
+
+	switch (line->kind) {
+	case UID:
+		return line->id == caller->uid;
+	case GID:
+		for (size_t g = 0; g < caller->n_groups; g++)
+			in_group |= line->id == caller->groups[g];
+		return in_group;
+	case CGROUP:
+		return caller->cgroup && is_within(cgroups[line->id], caller->cgroup);
+	case UNIT:
+		return caller->unit && strcmp(caller->unit, units[line->id]) == 0;
+	default:
+		return true;
+	}
+}
+
+/* The number of the first line of its kind that matches, from 1; 0: none. */
+static unsigned int first_line(const struct line *lines, size_t n, bool broker,
+			       const struct policy_caller *caller)
+{
+	for (size_t i = 0; i < n && caller->identified; i++) {
+		if (lines[i].broker == broker && line_matches(&lines[i], caller))
+			return (unsigned int)i + 1;
+	}
+	return 0;
+}
+
+static void ask(const struct policy *policy, const struct line *lines, size_t n)
+{
+	static const char *const paths[] = {"/",      "/a",  "/a/b",	  "/a/b/c",
+					    "/a/b/d", "/ab", "/a.service", "/x/a/b"};
+	gid_t groups[] = {random_below(5), random_below(5)};
+	struct policy_caller caller = {
+		.identified = !one_in(10),
+		.uid = random_below(5),
+		.gid = random_below(5),
+		.groups = groups,
+		.n_groups = random_below(3),
+		.cgroup = one_in(4) ? NULL : paths[random_below(ARRAY_SIZE(paths))],
+		.unit = one_in(4) ? NULL : units[random_below(ARRAY_SIZE(units))],
+	};
+	struct policy_where where = {"x", 99};
+	const char *origin = policy_origin_of(policy, &caller, &where);
+	unsigned int line = first_line(lines, n, false, &caller);
+
+	assert_int_equal(where.line, line);
+	assert_int_equal(where.file != NULL, line != 0);
+	assert_int_equal(origin != NULL, line != 0);
+	if (origin)
+		assert_int_equal(atoi(origin + strlen("origin")), line);
+	line = first_line(lines, n, true, &caller);
+	assert_int_equal(policy_is_broker(policy, &caller, &where), line != 0);
+	assert_int_equal(where.line, line);
 }
 
 static void test_callers(void **state)
 {
-	for (unsigned int round = 0; round < 3000; round++) {
-		struct {
-			uint32_t kind, id; /* 0 any, 1 uid, 2 gid */
-		} lines[8];
-		size_t n = random_below(ARRAY_SIZE(lines) + 1);
-		struct text text = {.len = 0};
+	for (unsigned int round = 0; round < 5000; round++) {
+		struct line lines[LINES];
+		size_t n = random_below(LINES + 1), len = 0;
+		bool gids = false, in_cgroups = false;
+		char text[2048] = "";
 		struct policy *policy;
-		bool gids = false;
 
-		add(&text, "# callers\n");
 		for (size_t i = 0; i < n; i++) {
-			static const char *const kinds[] = {"any", "uid ", "gid "};
+			struct line *line = &lines[i];
 
-			lines[i].kind = one_in(6) ? 0 : 1 + random_below(2);
-			lines[i].id = lines[i].kind ? random_below(4) : 0;
-			gids |= lines[i].kind == 2;
-			add(&text, "caller %s", kinds[lines[i].kind]);
-			if (lines[i].kind)
-				add(&text, "%u", lines[i].id);
-			add(&text, " is origin%zu\n", i);
+			line->broker = one_in(3);
+			line->kind = (enum kind)(line->broker ? 1 + random_below(4) : random_below(5));
+			line->id = line->kind == CGROUP ? random_below(ARRAY_SIZE(cgroups))
+							: random_below(4);
+			gids |= line->kind == GID;
+			in_cgroups |= line->kind >= CGROUP;
+			len += write_line(line, i + 1, text + len, sizeof(text) - len);
 		}
-		policy = policy_of(text.bytes);
+		policy = policy_of(text);
 		assert_int_equal(policy_needs_groups(policy), gids);
-		for (unsigned int j = 0; j < 20; j++) {
-			gid_t groups[] = {random_below(5), random_below(5)};
-			struct policy_caller caller = {!one_in(10), random_below(5),
-						       random_below(5), groups, random_below(3)};
-			struct policy_where where = {"x", 99};
-			const char *origin = policy_origin_of(policy, &caller, &where);
-			size_t i;
-
-			for (i = 0; i < n && caller.identified; i++) {
-				bool in_group = lines[i].id == caller.gid;
-
-				for (size_t g = 0; g < caller.n_groups; g++)
-					in_group |= lines[i].id == groups[g];
-				if (lines[i].kind == 0 || (lines[i].kind == 2 && in_group) ||
-				    (lines[i].kind == 1 && lines[i].id == caller.uid))
-					break;
-			}
-			if (!caller.identified || i == n) {
-				assert_null(origin);
-				assert_null(where.file);
-				continue;
-			}
-			assert_non_null(origin);
-			assert_int_equal(where.line, i + 2);
-			assert_int_equal(atoi(origin + strlen("origin")), i);
-		}
+		assert_int_equal(policy_needs_cgroup(policy), in_cgroups);
+		for (unsigned int j = 0; j < 25; j++)
+			ask(policy, lines, n);
 		policy_unref(policy);
 	}
+}
+
+/* What a cgroup namespace shows of those outside of it, and what is no path. */
+static void test_odd_cgroups(void **state)
+{
+	static const char *const paths[] = {"/../a", "/..", "/a/..", "/a/../b", "", "a", "..", NULL};
+	struct policy *policy = policy_of("caller cgroup / is all\nbroker cgroup /a\n");
+	struct policy_caller caller = {.identified = true};
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		caller.cgroup = paths[i];
+		assert_null(policy_origin_of(policy, &caller, NULL));
+		assert_false(policy_is_broker(policy, &caller, NULL));
+	}
+	caller.cgroup = "/a/..b/...";
+	assert_string_equal(policy_origin_of(policy, &caller, NULL), "all");
+	assert_true(policy_is_broker(policy, &caller, NULL));
+	/* The kernel says so of one that was removed: it is not `/a`. */
+	caller.cgroup = "/a (deleted)";
+	assert_string_equal(policy_origin_of(policy, &caller, NULL), "all");
+	assert_false(policy_is_broker(policy, &caller, NULL));
+	policy_unref(policy);
 }
 
 static void test_groups_may_be_missing(void **state)
@@ -163,6 +246,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_callers),
+		cmocka_unit_test(test_odd_cgroups),
 		cmocka_unit_test(test_groups_may_be_missing),
 		cmocka_unit_test(test_references),
 	};

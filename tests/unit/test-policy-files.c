@@ -145,6 +145,28 @@ static void test_load_errors(void **state)
 	policy_unref(load("glob-of-nothing"));
 }
 
+/* Which file would have to be there for the load to go well. */
+static void test_unread(void **state)
+{
+	char name[600], text[700];
+	struct policy_error error;
+	struct policy *policy;
+
+	put("waits", "include no/such.rules\n");
+	assert_int_equal(policy_load("waits", NULL, &policy, &error), -ENOENT);
+	assert_string_equal(error.file, "waits");
+	assert_string_equal(error.unread, "no/such.rules");
+	put("wrong", "alow any to any\n");
+	assert_int_equal(policy_load("wrong", NULL, &policy, &error), -EINVAL);
+	assert_string_equal(error.unread, "");
+	/* None rather than a part of it. */
+	memset(name, 'x', sizeof(name));
+	snprintf(text, sizeof(text), "include %.200s/%.200s/%.200s\n", name, name, name);
+	put("long", text);
+	assert_int_equal(policy_load("long", NULL, &policy, &error), -ENOENT);
+	assert_string_equal(error.unread, "");
+}
+
 /* A folder that cannot be read may hold a deny line: an error, not an empty list. */
 static void test_locked_folder(void **state)
 {
@@ -174,6 +196,55 @@ static void test_loops(void **state)
 	put("twice", "include leaf\ninclude ./leaf\n");
 	put("leaf", "allow any to any\n");
 	policy_unref(load("twice"));
+}
+
+/* Everything that may change what is loaded: also what is missing, and where there may be more. */
+static void test_paths(void **state)
+{
+	static const char *const expected[] = {
+		"confs", "confs/a", "confs/a/p.rules", "confs/b", "leaf", "lists/gone",
+		"lists/here", "watched", "watched.d", "watched.d/1.rules",
+	};
+	struct policy *policy;
+
+	assert_int_equal(mkdir("watched.d", 0700), 0);
+	assert_int_equal(mkdir("lists", 0700), 0);
+	assert_int_equal(mkdir("confs", 0700), 0);
+	assert_int_equal(mkdir("confs/a", 0700), 0);
+	assert_int_equal(mkdir("confs/b", 0700), 0);
+	put("watched.d/1.rules", "allow local to any\n");
+	put("confs/a/p.rules", "allow local to any\n");
+	put("lists/here", A64 "\n");
+	put("leaf", "allow any to any\n");
+	put("watched", "include watched.d/*.rules\n"
+		       "include leaf\ninclude leaf\n"
+		       "include confs/?/*.rules\n"
+		       "set a file lists/here\nset b file lists/gone shared\n");
+	policy = load("watched");
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++) {
+		assert_non_null(policy_path(policy, i));
+		assert_string_equal(policy_path(policy, i), expected[i]);
+	}
+	assert_null(policy_path(policy, ARRAY_SIZE(expected)));
+	policy_unref(policy);
+
+	/* A folder of the same name as a pattern, one that is missing, and the root. */
+	assert_int_equal(mkdir("w[1]", 0700), 0);
+	put("odd-folders", "include w\\[1]/*\ninclude none/*.rules\ninclude *.nothing\n"
+			   "include /*.nothing\n");
+	policy = load("odd-folders");
+	assert_string_equal(policy_path(policy, 0), ".");
+	assert_string_equal(policy_path(policy, 1), "/");
+	assert_string_equal(policy_path(policy, 2), "none");
+	assert_string_equal(policy_path(policy, 3), "odd-folders");
+	assert_string_equal(policy_path(policy, 4), "w[1]");
+	assert_null(policy_path(policy, 5));
+	policy_unref(policy);
+
+	/* Memory is no file. */
+	policy = policy_of("allow any to any");
+	assert_null(policy_path(policy, 0));
+	policy_unref(policy);
 }
 
 /* What a daemon does: load, use, load again, sometimes with an error. Sanitizers count. */
@@ -207,6 +278,8 @@ int main(void)
 		cmocka_unit_test(test_load),	    cmocka_unit_test(test_glob_order),
 		cmocka_unit_test(test_load_errors), cmocka_unit_test(test_locked_folder),
 		cmocka_unit_test(test_loops),	    cmocka_unit_test(test_reloads),
+		cmocka_unit_test(test_unread),
+		cmocka_unit_test(test_paths),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between the parts of `explain`: explain-caller.c says who asks, explain-view.c what else its view has to do with it. */
+#ifndef FS_EXPLAINING_H
+#define FS_EXPLAINING_H
+
+#include "fs/operations.h"
+
+struct explaining {
+	struct operation *operation;
+	bool has_name; /* else it is only about who asks */
+	struct digest_name name;
+	/* As found out, in this order. */
+	struct policy_caller caller; /* whose opening is explained */
+	const char *origin;          /* NULL: none */
+	struct store_account account; /* of the view; all 0 if it was never used */
+	struct policy_decision decision; /* with what was granted */
+	bool may_know;               /* what the store has */
+	bool known;
+	bool apart;                  /* the view has to fetch it itself, whether or not it is known */
+	struct store_info info;      /* if known */
+};
+
+/* One line of the explanation; MORE (taken over, may be NULL) has further members. Other than 0: stop. */
+int explain_say(struct operation *operation, const char *topic, json_t *more, const char *format, ...)
+	printf_like(4, 5);
+/* The same of what a line of the policy says. */
+int explain_where(struct operation *operation, const char *topic, const char *what,
+		  const struct policy_where *where);
+
+/*
+ * Who asks, as the request says ("uid", "gid", "groups"; the caller itself without), as which origin ("origin"; that of
+ * the policy without). -EPERM: it is not the caller's to know.
+ */
+int must_check explain_caller(struct explaining *explaining);
+/* Where the policy asks: what the user answered about DIGESTS, folded into the decision. */
+int must_check explain_grants(struct explaining *explaining, const struct digest_pair *digests);
+/* Does it share what is known? (explain-view.c, as the next) */
+int must_check explain_sharing(struct explaining *explaining);
+/* What the origin uses and may use, what it may look for, and whether anything is fetched. */
+int must_check explain_limits(struct explaining *explaining);
+
+#endif
