@@ -13,7 +13,7 @@
 enum {
 	HEADER_FIRST = 1,
 	LINE = 4,
-	SIGN = 0x12, /* costs more than all the rest: rare */
+	SIGN = 0x72, /* costs more than all the rest: rare */
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len);
@@ -77,7 +77,10 @@ static void try_line(const uint8_t *data, size_t len)
 	bool object = known && json_is_object(known);
 	bool taken = read_object(text, len, object ? known : NULL);
 
-	if (object)
+	/* jansson loses a NUL that stands behind a number. */
+	if (memchr(data, 0, len))
+		require(!taken);
+	else if (object)
 		require(taken || is_deep(data, len));
 	else if (taken)
 		/* Numbers that it cannot hold, and keys of a kind that are not looked at here. */
