@@ -21,7 +21,7 @@ static int mine_error;
 
 /* Leaves nothing in this thread's error queue, where libssl would find it and blame a connection.
  */
-static int hash_error(void)
+int verify_ssl_error(void)
 {
 	/* The first is the cause; what follows says where it was noticed. */
 	bool memory = ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE;
@@ -49,10 +49,10 @@ int verify_hasher_new(EVP_MD_CTX **out)
 	const EVP_MD *md = algorithm();
 
 	if (!md)
-		return hash_error();
+		return verify_ssl_error();
 	hasher = EVP_MD_CTX_new();
 	if (!hasher || EVP_DigestInit_ex2(hasher, md, NULL) != 1)
-		return hash_error();
+		return verify_ssl_error();
 	*out = steal_pointer(hasher);
 	return 0;
 }
@@ -94,12 +94,12 @@ int verify_hasher_mine(EVP_MD_CTX **out)
 int verify_hash_begin(EVP_MD_CTX *hasher)
 {
 	/* No type: the one that the context is bound to. */
-	return EVP_DigestInit_ex2(hasher, NULL, NULL) == 1 ? 0 : hash_error();
+	return EVP_DigestInit_ex2(hasher, NULL, NULL) == 1 ? 0 : verify_ssl_error();
 }
 
 int verify_hash_add(EVP_MD_CTX *hasher, const void *data, size_t len)
 {
-	return EVP_DigestUpdate(hasher, data, len) == 1 ? 0 : hash_error();
+	return EVP_DigestUpdate(hasher, data, len) == 1 ? 0 : verify_ssl_error();
 }
 
 int verify_hash_add_zeros(EVP_MD_CTX *hasher, size_t len)
@@ -114,7 +114,7 @@ int verify_hash_end(EVP_MD_CTX *hasher, struct digest *out)
 	struct digest digest;
 
 	if (EVP_DigestFinal_ex(hasher, digest.bytes, NULL) != 1)
-		return hash_error();
+		return verify_ssl_error();
 	*out = digest;
 	return 0;
 }

@@ -22,6 +22,9 @@ _Static_assert(CHUNK_SIZE == VERIFY_BLOCK_HASHES * VERIFY_BLOCK_SIZE, "a chunk i
  * OpenSSL fails; a new hash may be begun after that.
  */
 
+/* What made a call of OpenSSL fail: -ENOMEM or -EIO. Empties this thread's queue of errors. */
+int must_check verify_ssl_error(void);
+
 int must_check verify_hasher_new(EVP_MD_CTX **out);
 /* This thread's own, never held over a call out of the folder. Only the first call allocates. */
 int must_check verify_hasher_mine(EVP_MD_CTX **out);

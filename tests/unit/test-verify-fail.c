@@ -36,10 +36,7 @@ static bool has_blown(void)
 	return atomic_exchange(&fuse, -1) < 0;
 }
 
-#define WRAPPED(type, name, parameters)                                                            \
-	type __real_##name parameters;                                                             \
-	type __wrap_##name parameters;                                                             \
-	type __wrap_##name parameters
+#include "tests/unit/verify-failing.h"
 
 WRAPPED(void *, malloc, (size_t size))
 {
@@ -68,26 +65,6 @@ WRAPPED(void *, aligned_alloc, (size_t alignment, size_t size))
 WRAPPED(EVP_MD *, EVP_MD_fetch, (OSSL_LIB_CTX * lib, const char *name, const char *properties))
 {
 	return blown() ? NULL : __real_EVP_MD_fetch(lib, name, properties);
-}
-
-WRAPPED(EVP_MD_CTX *, EVP_MD_CTX_new, (void))
-{
-	return blown() ? NULL : __real_EVP_MD_CTX_new();
-}
-
-WRAPPED(int, EVP_DigestInit_ex2, (EVP_MD_CTX * ctx, const EVP_MD *md, const OSSL_PARAM *params))
-{
-	return blown() ? 0 : __real_EVP_DigestInit_ex2(ctx, md, params);
-}
-
-WRAPPED(int, EVP_DigestUpdate, (EVP_MD_CTX * ctx, const void *data, size_t len))
-{
-	return blown() ? 0 : __real_EVP_DigestUpdate(ctx, data, len);
-}
-
-WRAPPED(int, EVP_DigestFinal_ex, (EVP_MD_CTX * ctx, unsigned char *out, unsigned int *len))
-{
-	return blown() ? 0 : __real_EVP_DigestFinal_ex(ctx, out, len);
 }
 
 WRAPPED(int, pthread_create,

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a catalog may say: names, URLs, dates. */
+#include "verify/catalog-internal.h"
+
+#include <string.h>
+#include <time.h>
+#include "common/utf8.h"
+
+static const char *component_refused(const char *component, size_t len)
+{
+	if (len == 0)
+		return "begins or ends with \"/\", or has an empty component";
+	if (len > VERIFY_NAME_COMPONENT_MAX)
+		return "has a component of more than 255 bytes";
+	if (component[0] == '.' && (len == 1 || (len == 2 && component[1] == '.')))
+		return "has a component \".\" or \"..\"";
+	return NULL;
+}
+
+const char *verify_name_refused(const char *name, size_t len)
+{
+	const char *refused = NULL;
+
+	if (len == 0)
+		return "is empty";
+	if (len > VERIFY_NAME_MAX)
+		return "has more than 1024 bytes";
+	if (!utf8_is_plain(name, len))
+		return "is not UTF-8, or has control characters";
+	if (memchr(name, '\\', len))
+		return "has a backslash";
+	for (;;) {
+		const char *slash = memchr(name, '/', len);
+		size_t n = slash ? (size_t)(slash - name) : len;
+
+		refused = component_refused(name, n);
+		if (refused || !slash)
+			return refused;
+		name += n + 1;
+		len -= n + 1;
+	}
+}
+
+/* Only what is the same for everybody who reads it; whoever fetches it parses it. */
+const char *catalog_url_refused(const char *url, size_t len)
+{
+	static const char *const schemes[] = {"https://", "http://"};
+	size_t plain;
+
+	if (len == 0)
+		return "is empty";
+	if (len > VERIFY_URL_MAX)
+		return "has more than 2048 bytes";
+	for (size_t i = 0; i < len; i++)
+		if (url[i] <= ' ' || url[i] > '~' || url[i] == '\\')
+			return "has blanks, backslashes or other than ASCII's characters";
+	for (size_t i = 0; i < ARRAY_SIZE(schemes); i++) {
+		size_t n = strlen(schemes[i]);
+
+		if (len > n && !memcmp(url, schemes[i], n))
+			return url[n] == '/' ? "has no host" : NULL;
+	}
+	/* A colon in the first segment is the end of a scheme. */
+	plain = strcspn(url, ":/?#");
+	if (plain < len && url[plain] == ':')
+		return "is neither relative nor one of https:// or http://";
+	if (len >= 2 && url[0] == '/' && url[1] == '/')
+		return "has a host without a scheme";
+	return NULL;
+}
+
+/* As names of local origins are: it is a name of a directory, and a word in a policy. */
+const char *catalog_label_refused(const char *name, size_t len)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789._-";
+
+	if (len == 0 || len > 64 || strspn(name, allowed) != len || name[0] < 'a' || name[0] > 'z')
+		return "is not a lowercase letter and up to 63 of a-z, 0-9, \".\", \"_\", \"-\"";
+	return NULL;
+}
+
+int catalog_date_parse(const char *text, size_t len, int64_t *out)
+{
+	struct tm tm = {0}, again;
+	const char *rest;
+	char back[32];
+	time_t t;
+
+	if (len != strlen("2027-01-01T00:00:00Z"))
+		return -EINVAL;
+	rest = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	if (!rest || *rest)
+		return -EINVAL;
+	/* The thirtieth of February would be some day in March, and strptime() takes blanks. */
+	t = timegm(&tm);
+	if (!gmtime_r(&t, &again) || !strftime(back, sizeof(back), "%Y-%m-%dT%H:%M:%SZ", &again) ||
+	    strcmp(back, text) != 0)
+		return -EINVAL;
+	*out = t;
+	return 0;
+}
