@@ -7,7 +7,6 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-#define NAMES_MAX 65536 /* that are remembered of a view, whatever the policy allows */
 
 struct looked_for {
 	struct digest_name name;
@@ -95,14 +94,12 @@ static bool is_spent(struct budget *budget, int64_t now)
 static bool spend(struct budget *budget, const struct policy_probes *probes,
 		  const struct digest_name *name, int64_t now)
 {
-	size_t most = probes->count < NAMES_MAX ? probes->count : NAMES_MAX;
-
 	if (is_spent(budget, now))
 		return false;
 	forget(budget, now - probes->window_ms);
 	if (is_known(budget, name))
 		return true;
-	if (budget->n >= most) {
+	if (budget->n >= probes->count) {
 		budget->spent_until_ms = now + probes->window_ms;
 		return false;
 	}
@@ -124,7 +121,7 @@ bool budget_spend(struct weightfs *fs, const struct view *view, const struct dig
 	pthread_mutex_unlock(&lock);
 	if (!enough && !was_spent)
 		log_warning("%s (uid %u) looked for more than %u objects within %lld s: until that has passed "
-			    "there is nothing for it but what it has", view->origin, view->uid,
+			    "there is nothing for it but what it has", view_label(view), view->uid,
 			    probes.count, (long long)probes.window_ms / 1000);
 	return enough;
 }

@@ -161,6 +161,7 @@ int daemon_start(struct weightfs *fs, const struct settings *settings, struct co
 	    (r = workqueue_new(RECORDERS, "record", &fs->records)) < 0 ||
 	    (r = kept_new(fs->pool, fs_spare(fs), &fs->kept)) < 0 ||
 	    (r = workqueue_new(2, "background", &fs->background)) < 0 ||
+	    (r = workqueue_new(1, "list", &fs->listings)) < 0 ||
 	    (r = callers_new("/proc", "/sys/fs/cgroup", 0, &fs->callers)) < 0 ||
 	    (r = parking_new(&fs->parking)) < 0 || (r = views_new(fs->store, &fs->views)) < 0 ||
 	    (r = objects_new(&fs->objects)) < 0 || (r = probes_new(&fs->probes)) < 0 ||
@@ -186,6 +187,7 @@ void daemon_stop(struct weightfs *fs)
 	policy_slot_unfollow(fs->policy);
 	/* Ends every transfer; what has come already is verified, stored and answered. */
 	fetch_stop(fs->fetch);
+	workqueue_free(fs->listings);
 	workqueue_free(fs->verifiers);
 	workqueue_free(fs->writers);
 	workqueue_free(fs->records);

@@ -45,6 +45,7 @@ struct weightfs {
 	struct workqueue *verifiers;  /* check chunks and answer readers: CPU only */
 	struct workqueue *writers;    /* chunks to the disk */
 	struct workqueue *records;    /* what lookups and opens leave in the store: may wait for the disk */
+	struct workqueue *listings;   /* READDIR of hash/: as long as the store is large */
 	struct workqueue *background; /* syncs, audits, whole-file hashing: may take seconds */
 	struct parking *parking;
 	struct passthrough *passthrough;

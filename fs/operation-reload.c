@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/audit.h"
 #include "fs/operations.h"
 
-/* The policy, as on SIGHUP. */
+/* The policy, and the file of the audit, as on SIGHUP. */
 int operation_reload(struct operation *operation)
 {
 	struct weightfs *fs = operation->fs;
@@ -14,6 +15,7 @@ int operation_reload(struct operation *operation)
 		return operation_fail(operation, -ENOTCONN,
 				      "no daemon has the store %s: there is nothing to reload",
 				      store_path(operation->store));
+	audit_reopen(fs->audit);
 	r = policy_slot_reload(fs->policy, reason);
 	if (r < 0)
 		return operation_fail(operation, r, "%s; the old policy stays in force", reason);

@@ -53,10 +53,6 @@ void ops_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 		audit_refused(fs, request, found.view, &found.info.digests, &found.decision, "open");
 	if (r == 0)
 		r = may_open(fs, &found);
-	/* What it was before may have been released, or is not shared any more: the kernel looks it up anew. */
-	if (r == 0 && view_is_apart(found.view, &found.decision) && !found.info.separate &&
-	    !view_owns(fs, found.view, &found.info))
-		r = -ESTALE;
 	if (r == 0)
 		r = open_handle(fs, found.info.id, &object, &fi->fh);
 	if (r < 0) {
@@ -168,10 +164,10 @@ void ops_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
 void ops_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct weightfs *fs = fuse_req_userdata(request);
-	bool separate = handle_get(fi->fh)->object->view;
+	uint32_t view = handle_get(fi->fh)->object->view;
 
 	opening_end(fs, fi->fh);
 	fuse_reply_err(request, 0);
-	if (separate)
-		separates_trim(fs);
+	if (view)
+		separates_trim(fs, view);
 }

@@ -5,6 +5,9 @@
  * For most views in the order of the store's ids. For a web origin neither the order nor the places between its entries, nor
  * the time that it takes, may tell what others have: the names that it can have are gone through, those of `shared` sets and
  * those that it fetched itself, by digest.
+ *
+ * All of it on one thread of its own: a listing takes as long as there is to look at, and whoever lists in a loop holds up
+ * those who list.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -27,8 +30,8 @@ static bool is_listed(const struct objects_listing *objects, const struct store_
 
 	if (view_refusal(&decision) < 0 || !decision.list)
 		return false;
-	/* Who has looked for too much finds what it has, and nothing else. */
-	if (budget_is_spent(objects->fs, objects->view) && !ops_has(objects->fs, objects->view, info))
+	/* Whose look-ups are counted finds by a listing what it has, and nothing else. */
+	if (budget_is_kept(objects->fs, objects->view) && !ops_has(objects->fs, objects->view, info))
 		return false;
 	return info->complete || (info->present > 0 && !decision.cached);
 }
@@ -231,14 +234,65 @@ static int list_by_name(struct objects_listing *objects, off_t offset)
 	return r;
 }
 
-void ops_list_objects(struct weightfs *fs, struct listing *listing, uint32_t number, off_t offset)
+/* ---- READDIR ---- */
+
+struct listing_job {
+	struct work work;
+	struct weightfs *fs;
+	struct node node;
+	struct listing listing;
+	off_t offset;
+};
+
+/* Offsets 1 and 2 are `.` and `..`. */
+static void list_dots(struct listing_job *job)
 {
-	struct objects_listing objects = {fs, view_get(fs->views, number), listing};
+	static const char *const names[] = { ".", ".." };
+	struct stat st;
+
+	ops_fill_fixed(job->node, &st);
+	for (off_t at = job->offset; at < 2; at++)
+		(void)ops_list(&job->listing, names[at], &st, at + 1);
+}
+
+static void run(struct work *work)
+{
+	struct listing_job *job = container_of(work, struct listing_job, work);
+	struct objects_listing objects = {
+		job->fs, view_get(job->fs->views, job->node.view), &job->listing
+	};
 	int r = 0;
 
+	list_dots(job);
 	if (objects.view)
-		r = objects.view->web ? list_by_name(&objects, offset) : list_all(&objects, offset);
+		r = objects.view->web ? list_by_name(&objects, job->offset) :
+					list_all(&objects, job->offset);
 	/* What could not be read is said in the log; the rest is listed. */
 	if (r < 0)
 		log_debug("a listing is not all there is");
+	fuse_reply_buf(job->listing.request, job->listing.data, job->listing.used);
+	free(job->listing.data);
+	free(job);
+}
+
+void ops_list_objects(struct weightfs *fs, fuse_req_t request, struct node node, size_t size,
+		      off_t offset)
+{
+	struct listing_job *job = calloc(1, sizeof(*job));
+	char *data = malloc(size);
+
+	if (!job || !data) {
+		free(job);
+		free(data);
+		fuse_reply_err(request, ENOMEM);
+		return;
+	}
+	*job = (struct listing_job){
+		.work.run = run,
+		.fs = fs,
+		.node = node,
+		.listing = { .request = request, .data = data, .size = size },
+		.offset = offset,
+	};
+	workqueue_submit(fs->listings, &job->work);
 }

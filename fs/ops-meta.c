@@ -114,7 +114,8 @@ static int say_of_directory(struct weightfs *fs, fuse_req_t request, struct node
 	uid_t uid = fuse_req_ctx(request)->uid;
 	int len = -ENODATA;
 
-	if (view && view->web && uid != 0 && uid != getuid())
+	/* Its user's other processes cannot be told from it. */
+	if (view && view->web && uid != 0)
 		return -ENODATA;
 	if (!strcmp(name, "user.weightfs.control"))
 		len = snprintf(out, size, "%s", control_path(fs->control));
@@ -268,9 +269,7 @@ void ops_statfs(fuse_req_t request, fuse_ino_t ino)
 		usage = visible_usage(fs, policy, view, fuse_req_ctx(request)->uid, origin);
 	st.f_blocks = (usage.limit + 4095) / 4096;
 	st.f_bfree = usage.limit > usage.used ? (usage.limit - usage.used) / 4096 : 0;
-	/* What the caller may still use, if that is bound: it writes nothing itself. */
-	if (origin && policy_quota(policy, origin))
-		st.f_bavail = st.f_bfree;
+	st.f_bavail = st.f_bfree;
 	st.f_files = usage.objects;
 	policy_unref(policy);
 	fuse_reply_statfs(request, &st);

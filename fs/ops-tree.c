@@ -197,9 +197,13 @@ void ops_readdir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
 	struct weightfs *fs = fuse_req_userdata(request);
 	struct node node = node_from_id(ino);
 	struct listing listing = { .request = request, .size = size };
-	_cleanup_free_ char *data = malloc(size);
+	_cleanup_free_ char *data = NULL;
 
-	listing.data = data;
+	if (node.kind == NODE_HASH) {
+		ops_list_objects(fs, request, node, size, offset);
+		return;
+	}
+	listing.data = data = malloc(size);
 	if (!data) {
 		fuse_reply_err(request, ENOMEM);
 		return;
@@ -219,8 +223,6 @@ void ops_readdir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
 	} else if (node.kind == NODE_VIEW) {
 		add_fixed(&listing, offset, 3, "hash",
 			  (struct node){ .kind = NODE_HASH, .view = node.view });
-	} else if (node.kind == NODE_HASH) {
-		ops_list_objects(fs, &listing, node.view, offset);
 	}
 	fuse_reply_buf(request, data, listing.used);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "fs/budget.h"
 #include "fs/object.h"
+#include "fs/passthrough.h"
 #include "fs/separate.h"
 #include "fs/refused.h"
 #include "fs/session.h"
@@ -52,6 +53,13 @@ int ops_find_object(struct weightfs *fs, struct node node, struct ops_object *ou
 	r = view_refusal(&out->decision);
 	if (r == 0 && budget_is_spent(fs, out->view) && !ops_has(fs, out->view, &out->info))
 		r = -ENOENT;
+	/*
+	 * What it was before may have been released, or is not shared any more. What others do with it must not show, unless
+	 * the view has it open all the time.
+	 */
+	if (r == 0 && view_is_apart(out->view, &out->decision) && !ops_has(fs, out->view, &out->info) &&
+	    !passthrough_is_open(fs->passthrough, node_id(node)))
+		r = -ESTALE;
 	return r;
 }
 

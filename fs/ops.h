@@ -27,7 +27,7 @@ struct ops_object {
 };
 
 /*
- * 0; -ENOENT: denied; -ESTALE: it left the store, and the kernel, which has its name cached, shall look it up
+ * 0; -ENOENT: denied; -ESTALE: it left the store, or is not the view's any more, and the kernel, which has its name cached, shall look it up
  * again (it does so by itself); -EIO.
  */
 int must_check ops_find_object(struct weightfs *fs, struct node node, struct ops_object *out);
@@ -66,8 +66,9 @@ int must_check ops_find_apart(struct weightfs *fs, const struct view *view,
 			      const struct digest_name *name, struct store_info *out);
 
 /* ---- ops-list.c ---- */
-/* What is listed in view number VIEW from OFFSET on; `.` and `..` are 1 and 2. */
-void ops_list_objects(struct weightfs *fs, struct listing *listing, uint32_t view, off_t offset);
+/* Answer a READDIR of NODE, some hash/, on another thread: SIZE bytes at most, from OFFSET on. */
+void ops_list_objects(struct weightfs *fs, fuse_req_t request, struct node node, size_t size,
+		      off_t offset);
 
 /* ---- ops-tree.c: directories and links ---- */
 void ops_lookup(fuse_req_t request, fuse_ino_t parent, const char *name);

@@ -215,6 +215,18 @@ bool passthrough_close(struct passthrough *passthrough, uint64_t node)
 	return true;
 }
 
+bool passthrough_is_open(struct passthrough *passthrough, uint64_t node)
+{
+	struct use *use;
+	bool open;
+
+	pthread_mutex_lock(&passthrough->lock);
+	HASH_FIND(hh, passthrough->table, &node, sizeof(node), use);
+	open = use && use->opens > 0;
+	pthread_mutex_unlock(&passthrough->lock);
+	return open;
+}
+
 void passthrough_counts(struct passthrough *passthrough, struct passthrough_counts *out)
 {
 	pthread_mutex_lock(&passthrough->lock);

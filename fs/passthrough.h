@@ -46,6 +46,9 @@ int must_check passthrough_open(struct passthrough *passthrough, uint64_t node, 
 /* Its RELEASE came, or its reply found nobody. true: it was the last of NODE. May make an ioctl. */
 bool passthrough_close(struct passthrough *passthrough, uint64_t node);
 
+/* Has anybody NODE open? */
+bool passthrough_is_open(struct passthrough *passthrough, uint64_t node);
+
 /*
  * Keep NODE from being opened, as long as nobody has it open: until passthrough_unclaim() its opens wait. false: it is
  * open, or claimed.

@@ -17,7 +17,9 @@
 #define PROBE_MS        5000  /* a LOOKUP waits that long */
 #define ABSENT_MS       30000 /* every source said no */
 #define UNREACHABLE_MS  3000  /* or none could say */
-#define REMEMBERED_MAX  1024  /* before old answers are cleared away */
+#define REMEMBERED_MAX  1024  /* before old answers are cleared away, */
+#define CLEAR_EVERY_MS  1000  /* at most so often */
+#define REMEMBERED_ALL  16384 /* no more than these, however young */
 
 struct lookup {
 	struct parked parked;
@@ -44,6 +46,7 @@ struct probe {
 struct probes {
 	pthread_mutex_t lock;
 	struct probe *table; /* protected by lock: by name */
+	int64_t cleared_ms;  /* protected by lock */
 };
 
 static void destroy_lookup(struct parked *parked)
@@ -136,7 +139,7 @@ static void ended(struct inquiry *inquiry, int error, const struct store_info *i
 	probe->error = error;
 	probe->forget_ms = clock_ms() + (error == -ENOENT ? ABSENT_MS : UNREACHABLE_MS);
 	/* Found, or given up before there was an answer: there is nothing to remember. */
-	if (error == 0 || error == -ECANCELED) {
+	if (error == 0 || error == -ECANCELED || HASH_COUNT(fs->probes->table) > REMEMBERED_ALL) {
 		HASH_DEL(fs->probes->table, probe);
 		free(probe);
 	}
@@ -163,8 +166,9 @@ static void clear_away(struct probes *probes, int64_t now)
 {
 	struct probe *probe, *next;
 
-	if (HASH_COUNT(probes->table) < REMEMBERED_MAX)
+	if (HASH_COUNT(probes->table) < REMEMBERED_MAX || now < probes->cleared_ms + CLEAR_EVERY_MS)
 		return;
+	probes->cleared_ms = now;
 	HASH_ITER(hh, probes->table, probe, next) {
 		if (probe->asking || probe->forget_ms > now)
 			continue;

@@ -37,7 +37,7 @@ static void say_too_large(const struct ops_object *found, bool opens)
 	digest_name_format(&found->info.name, name);
 	log_warning("%s: its %" PRIu64 " bytes do not fit the quota of %s (uid %u), %" PRIu64
 		    " bytes; %s",
-		    name, found->info.size, found->view->origin, found->view->uid,
+		    name, found->info.size, view_label(found->view), found->view->uid,
 		    found->decision.quota,
 		    opens ? "it is served uncached" : "it can only be had whole, and does not open");
 }

@@ -12,6 +12,8 @@
  * oldest.
  */
 #define IDLE_MAX	1024
+#define IDLE_VIEW_MAX	64 /* of one view */
+#define UNCHARGED_MAX	16 /* of one view: small ones that came with their look-up, and were never opened */
 #define IDLE_TREES_MAX	((uint64_t)64 << 20) /* bytes of fronts */
 #define IDLE_STORE_PART 8		     /* of the store's size */
 #define HEIRS_MAX	65536
@@ -148,10 +150,10 @@ static bool is_too_much(const struct idle *idle, const struct store_usage *usage
 	       idle->bytes > usage->limit / IDLE_STORE_PART;
 }
 
-/* With the lock held: only the table has it. Nobody can take another reference but through the table. */
-static bool is_idle(const struct separate *separate)
+/* With the lock held: nobody but the table has it, and MINE references. (Who has its id may take one: it is begun anew then.) */
+static bool is_idle(const struct separate *separate, unsigned int mine)
 {
-	return atomic_load(&separate->object->references) == 1;
+	return atomic_load(&separate->object->references) == 1 + mine;
 }
 
 static void count(const struct separate *separate, struct idle *idle, int sign)
@@ -166,28 +168,109 @@ static void count(const struct separate *separate, struct idle *idle, int sign)
 	idle->bytes += factor * (store_object_fd(object->store) >= 0 ? size : 0);
 }
 
-void separates_trim(struct weightfs *fs)
+/* All that goes because there is too much of everybody's. */
+static struct separate *take_too_much(struct separates *separates, const struct store_usage *usage)
 {
-	struct separates *separates = fs->separates;
 	struct separate *separate, *next, *gone = NULL;
-	struct store_usage usage;
 	struct idle idle = {0};
 
-	store_usage(fs->store, &usage);
-	pthread_mutex_lock(&separates->lock);
 	DL_FOREACH (separates->oldest, separate) {
-		if (is_idle(separate))
+		if (is_idle(separate, 0))
 			count(separate, &idle, 1);
 	}
 	DL_FOREACH_SAFE (separates->oldest, separate, next) {
-		if (!is_too_much(&idle, &usage))
+		if (!is_too_much(&idle, usage))
 			break;
-		if (!is_idle(separate))
+		if (!is_idle(separate, 0))
 			continue;
 		count(separate, &idle, -1);
 		take_out(separates, separate);
 		LL_PREPEND(gone, separate);
 	}
+	return gone;
+}
+
+/* What one view has idle, the oldest first. */
+struct of_view {
+	struct object *objects[IDLE_MAX]; /* counted */
+	size_t n;
+};
+
+static void collect_idle(struct separates *separates, uint32_t view, struct of_view *of_view)
+{
+	struct separate *separate;
+
+	pthread_mutex_lock(&separates->lock);
+	DL_FOREACH (separates->oldest, separate) {
+		if (separate->key.view == view && is_idle(separate, 0) && of_view->n < IDLE_MAX)
+			of_view->objects[of_view->n++] = object_ref(separate->object);
+	}
+	pthread_mutex_unlock(&separates->lock);
+}
+
+/* Which of them go: what the quota released, as from an empty store; then the oldest of what is too much. The first N. */
+static size_t choose(const struct of_view *of_view, bool goes[IDLE_MAX])
+{
+	size_t uncharged = 0, kept = 0, n = 0;
+
+	/* The newest first, which stay. */
+	for (size_t i = of_view->n; i-- > 0;) {
+		struct object *object = of_view->objects[i];
+		bool here = store_object_fd(object->store) >= 0;
+		bool charged = store_uses_object(object->fs->store, object->view, object->id);
+
+		goes[i] = kept >= IDLE_VIEW_MAX;
+		if (here && !charged) {
+			goes[i] |= store_object_size(object->store) > CHUNK_SIZE ||
+				   uncharged >= UNCHARGED_MAX;
+			uncharged++;
+		}
+		kept += !goes[i];
+		n += goes[i];
+	}
+	return n;
+}
+
+static void trim_view(struct weightfs *fs, uint32_t view)
+{
+	struct separates *separates = fs->separates;
+	struct of_view *of_view = calloc(1, sizeof(*of_view));
+	struct separate *separate, *next, *gone = NULL;
+	bool goes[IDLE_MAX];
+
+	if (!of_view)
+		return; /* the next one does it */
+	collect_idle(separates, view, of_view);
+	if (choose(of_view, goes) > 0) {
+		pthread_mutex_lock(&separates->lock);
+		DL_FOREACH_SAFE (separates->oldest, separate, next) {
+			for (size_t i = 0; separate->key.view == view && i < of_view->n; i++) {
+				if (!goes[i] || of_view->objects[i] != separate->object ||
+				    !is_idle(separate, 1))
+					continue;
+				take_out(separates, separate);
+				LL_PREPEND(gone, separate);
+				break;
+			}
+		}
+		pthread_mutex_unlock(&separates->lock);
+	}
+	drop_list(gone);
+	for (size_t i = 0; i < of_view->n; i++)
+		object_put(of_view->objects[i]);
+	free(of_view);
+}
+
+void separates_trim(struct weightfs *fs, uint32_t view)
+{
+	struct separates *separates = fs->separates;
+	struct store_usage usage;
+	struct separate *gone;
+
+	trim_view(fs, view);
+	store_usage(fs->store, &usage);
+	pthread_mutex_lock(&separates->lock);
+	gone = take_too_much(separates, &usage);
 	pthread_mutex_unlock(&separates->lock);
 	drop_list(gone);
 }
@@ -237,7 +320,7 @@ int separate_begin(struct weightfs *fs, uint32_t view, const struct digest_name 
 		object_put(made->object);
 		free(made);
 	}
-	separates_trim(fs);
+	separates_trim(fs, view);
 	*out = object;
 	return 0;
 }
@@ -278,6 +361,28 @@ static void hand_over(struct separates *separates, struct object *object, uint64
 	drop_list(gone);
 }
 
+/*
+ * From now on the view reads what may be others' file, and by its time would know whether somebody else had read it: what is
+ * not too large is in the page cache then, whosever it is.
+ */
+#define WARM_MAX ((uint64_t)256 << 20)
+
+static void warm(const struct object *object, const struct store_info *info)
+{
+	struct store_object *published;
+	char *buffer = info->size <= WARM_MAX ? malloc(CHUNK_SIZE) : NULL;
+	int r = 0;
+
+	if (!buffer || store_object_open(object->fs->store, info->id, &published) < 0) {
+		free(buffer);
+		return;
+	}
+	for (uint64_t at = 0; at < info->size && r == 0 && !atomic_load(&object->fs->stopping); at += CHUNK_SIZE)
+		r = store_object_read(published, at, buffer, chunk_length(info->size, at / CHUNK_SIZE));
+	store_object_close(published);
+	free(buffer);
+}
+
 void separate_publish(struct object *object)
 {
 	struct weightfs *fs = object->fs;
@@ -300,6 +405,7 @@ void separate_publish(struct object *object)
 		log_error_errno(r, "%s: what a web origin fetched does not become the store's", name);
 		return;
 	}
+	warm(object, &info);
 	hand_over(fs->separates, object, info.id);
 }
 

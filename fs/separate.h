@@ -37,8 +37,8 @@ void separate_publish(struct object *object);
 /* The store's object that ID, a separate one, became; 0: it did not, or that is forgotten. Any thread. */
 uint64_t separate_heir(struct weightfs *fs, uint64_t id);
 
-/* Somebody closed a separate object: what is kept beyond all bounds goes. Any thread. */
-void separates_trim(struct weightfs *fs);
+/* VIEW closed or began a separate object: what is kept beyond the bounds of it and of all goes. Any thread. */
+void separates_trim(struct weightfs *fs, uint32_t view);
 
 /* The names of VIEW's, in no order, until FOUND returns other than 0, which is passed on. */
 int must_check separates_each(struct weightfs *fs, uint32_t view, store_name_found found, void *arg);

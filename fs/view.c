@@ -120,12 +120,17 @@ static const struct view *insert(struct views *views, uint32_t number, uid_t uid
 
 	if (make(number, uid, origin, &made) < 0)
 		return NULL;
+	if (made->view.web && store_view_apart(views->store, number) < 0) {
+		free_entry(made);
+		return NULL;
+	}
 	while (!entry) {
 		uint64_t answered = count_answered(views);
 
 		/* Where it cannot be read, nothing is granted. */
 		if (grants_load(made->grants, views->store, uid, origin, grants_now()) < 0)
-			log_warning("what uid %u answered for %s does not count", uid, origin);
+			log_warning("what uid %u answered for %s does not count", uid,
+				    view_label(&made->view));
 		entry = insert_made(views, made, answered);
 	}
 	if (entry != made)
@@ -248,10 +253,18 @@ int view_refusal(const struct policy_decision *decision)
 
 bool view_owns(struct weightfs *fs, const struct view *view, const struct store_info *info)
 {
-	struct digest_name name = digest_pair_name(&info->digests);
+	const struct digest_pair *digests = &info->digests;
+	const struct digest_name names[] = { { DIGEST_SHA256, digests->sha256 },
+					     { DIGEST_FSVERITY, digests->fsverity } };
+	const bool known[] = { digests->has_sha256, digests->has_fsverity };
 	uint64_t id;
 
-	return store_owns(fs->store, view->number, &name, &id) == 0 && id == info->id;
+	/* By the name that it had when it was fetched; another may have become known since. */
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (known[i] && store_owns(fs->store, view->number, &names[i], &id) == 0 && id == info->id)
+			return true;
+	}
+	return false;
 }
 
 struct policy_probes view_probes(struct weightfs *fs, const struct view *view)

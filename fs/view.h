@@ -48,6 +48,11 @@ static inline bool view_is_apart(const struct view *view, const struct policy_de
 {
 	return view->web && !decision->shared;
 }
+/* For the log: which web origin it is, its user alone may know. */
+static inline const char *view_label(const struct view *view)
+{
+	return view->web ? "a web origin" : view->origin;
+}
 /* Did it? INFO: an object of the store's. */
 bool view_owns(struct weightfs *fs, const struct view *view, const struct store_info *info);
 

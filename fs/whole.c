@@ -14,6 +14,7 @@
 #include "fs/handle.h"
 #include "fs/opening.h"
 #include "fs/quota.h"
+#include "fs/view.h"
 #include "fs/whole.h"
 
 struct opening {
@@ -33,10 +34,27 @@ static void destroy_opening(struct parked *parked)
 	free(opening);
 }
 
+/* It took a while: may it still be opened? */
+static int decide_again(struct weightfs *fs, const struct opening *opening)
+{
+	const struct handle *handle = handle_get(opening->fi.fh);
+	const struct view *view = view_get(fs->views, handle->view);
+	struct digest_pair digests = object_digests(handle->object);
+	struct policy_decision decision;
+
+	if (!view)
+		return -EIO;
+	decision = view_decide(fs, view, &digests);
+	return view_refusal(&decision);
+}
+
 static void answer_waiter(struct weightfs *fs, struct parked *waiter, int error)
 {
 	if (unpark(fs->parking, waiter)) {
 		struct opening *opening = container_of(waiter, struct opening, parked);
+
+		if (error == 0 && waiter->request)
+			error = decide_again(fs, opening);
 
 		/* Descriptors are short here, not where it is opened. */
 		if (error < 0 || !waiter->request)

@@ -8,7 +8,7 @@
 #define DAY_MS ((int64_t)24 * 60 * 60 * 1000)
 #define WAIT_MAX   DAY_MS
 #define WINDOW_MAX (365 * DAY_MS)
-#define PROBES_MAX 1000000
+#define PROBES_MAX 4096
 
 static int twice(struct parser *parser, const struct word *part)
 {

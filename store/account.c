@@ -312,6 +312,18 @@ bool accounts_use(struct store *store, uint64_t id)
 	return used;
 }
 
+int store_view_apart(struct store *store, uint32_t view)
+{
+	struct account *account;
+
+	pthread_mutex_lock(&store->accounts_lock);
+	account = account_make(store, view);
+	if (account)
+		account->apart = true;
+	pthread_mutex_unlock(&store->accounts_lock);
+	return account ? 0 : -ENOMEM;
+}
+
 /* ---- what is told of them ---- */
 
 static struct store_account describe(const struct account *account)

@@ -13,6 +13,7 @@ struct charge {
 
 struct account {
 	uint32_t view;
+	bool apart; /* others' pins do not count for it */
 	uint64_t used;
 	struct charge *charges;
 	size_t n, capacity;

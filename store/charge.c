@@ -34,10 +34,16 @@ static void sink(struct heap *heap, size_t at)
 	}
 }
 
-/* May be released while ID is being opened. */
-static bool may_go(const struct charge *charge, uint64_t id)
+/* Stays whatever the quota: its pin is everybody's to see. */
+static bool is_kept(const struct account *account, const struct charge *charge)
 {
-	return charge->holds == 0 && !charge->pinned && charge->id != id;
+	return charge->pinned && !account->apart;
+}
+
+/* May be released while ID is being opened. */
+static bool may_go(const struct account *account, const struct charge *charge, uint64_t id)
+{
+	return charge->holds == 0 && !is_kept(account, charge) && charge->id != id;
 }
 
 /* Of what may go, the oldest, until no more than TARGET is in use. */
@@ -47,7 +53,7 @@ static void release(struct account *account, uint64_t target, struct use *use, s
 	size_t kept = 0;
 
 	for (size_t i = 0; i < account->n; i++) {
-		if (may_go(&charges[i], use->id))
+		if (may_go(account, &charges[i], use->id))
 			heap->places[heap->n++] = i;
 	}
 	for (size_t i = heap->n / 2; i-- > 0;)
@@ -74,7 +80,7 @@ static uint64_t least_use(const struct account *account, uint64_t need, uint64_t
 	uint64_t sum = account->used + need;
 
 	for (size_t i = 0; i < account->n; i++)
-		sum -= may_go(&account->charges[i], id) ? account->charges[i].size : 0;
+		sum -= may_go(account, &account->charges[i], id) ? account->charges[i].size : 0;
 	return sum;
 }
 
@@ -94,7 +100,7 @@ static int enforce(struct account *account, uint64_t need, struct use *use)
 	if (!fits && charge && charge->holds > 0)
 		return -EDQUOT;
 	/* Others may use it, but it is not this view's any more. */
-	if (!fits && charge && !charge->pinned) {
+	if (!fits && charge && !is_kept(account, charge)) {
 		use->released[use->n_released++] = use->id;
 		account_remove(account, charge);
 	}

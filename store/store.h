@@ -152,6 +152,8 @@ struct store_account {
 	uint64_t used, objects;
 };
 struct store_account store_account(struct store *store, uint32_t view);
+/* What others pinned is nothing to VIEW: its quota releases it like anything else, from the view, not from the store. -ENOMEM. */
+int must_check store_view_apart(struct store *store, uint32_t view);
 /* Of all views that ever used something, by number; to be freed. 0 or -ENOMEM. */
 int must_check store_accounts(struct store *store, struct store_account **out, size_t *n);
 /* Evict until no more than BYTES are used. -ENOSPC: what is left is open or pinned. */

@@ -63,21 +63,34 @@ def test_what_an_origin_used_longest_ago_is_released(four, server, mount, kind):
 
 def test_open_and_pinned_objects_are_not_released(four, server, mount):
     first, second, third, fourth = four
-    mounted = mount(server, policy=rules(app="20M"))
-    with open(view(mounted, APP, ALICE, "hash", first.attested), "rb") as file:
+    mounted = mount(server, policy=rules(desk="20M"))
+    with open(view(mounted, DESK, ALICE, "hash", first.attested), "rb") as file:
         assert file.read() == first.read()
         wait_until(lambda: is_kept(mounted, first), "it is kept")
-        read_and_keep(mounted, APP, second)
-        read_and_keep(mounted, APP, third)
+        read_and_keep(mounted, DESK, second)
+        read_and_keep(mounted, DESK, third)
         wait_until_gone(mounted, second)
         assert is_kept(mounted, first)
     cli.ok("pin", "--store", mounted.store, third.attested)
-    read_and_keep(mounted, APP, fourth)
+    read_and_keep(mounted, DESK, fourth)
     wait_until_gone(mounted, first)
     assert is_kept(mounted, third)
-    read_and_keep(mounted, APP, first)
+    read_and_keep(mounted, DESK, first)
     wait_until_gone(mounted, fourth)
     assert is_kept(mounted, third)
+
+
+def test_a_pin_does_not_show_to_a_web_origin(four, server, mount):
+    """Whoever pins what it fetched: its quota releases it as if nobody had, and the object stays."""
+    first, second, third, _ = four
+    mounted = mount(server, policy=rules(app="20M"))
+    read_and_keep(mounted, APP, first)
+    cli.ok("pin", "--store", mounted.store, first.attested)
+    read_and_keep(mounted, APP, second)
+    read_and_keep(mounted, APP, third)
+    assert use(mounted, APP) == (16 * MIB, 20 * MIB)
+    assert is_kept(mounted, first) and APP not in users(mounted, first)
+    assert is_kept(mounted, second) and is_kept(mounted, third)
 
 
 def test_two_users_of_an_origin_have_a_quota_each(four, server, mount):

@@ -142,6 +142,25 @@ static void test_smaller_quota(void **state)
 	store_close(store);
 }
 
+/* To a view that shares nothing a pin is nothing: neither does it keep the view's quota full, nor does the object leave. */
+static void test_pins_of_others(void **state)
+{
+	struct store *store = open_limited(*state, 100 * MIB);
+	struct store_object *pinned = bring_in(store, 1, 4 * MIB), *next = bring_in(store, 2, 4 * MIB);
+
+	assert_int_equal(store_view_apart(store, 1), 0);
+	for (uint32_t view = 1; view <= 2; view++)
+		assert_int_equal(use(pinned, view, 4 * MIB), 0);
+	assert_int_equal(store_object_pin(pinned, true), 0);
+	assert_int_equal(use(next, 1, 4 * MIB), 0);
+	assert_int_equal(use(next, 2, 4 * MIB), -EDQUOT);
+	assert_false(uses(store, id_of(pinned), 1));
+	assert_true(uses(store, id_of(pinned), 2) && is_here(store, id_of(pinned)));
+	store_object_close(pinned);
+	store_object_close(next);
+	store_close(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -150,6 +169,7 @@ int main(void)
 		TEST(oldest_is_released),
 		TEST(what_does_not_fit),
 		TEST(smaller_quota),
+		cmocka_unit_test_setup_teardown(test_pins_of_others, setup_directory, teardown_directory),
 	};
 
 	return cmocka_run_group_tests_name("store-quota", tests, NULL, NULL);
