@@ -495,6 +495,29 @@ def test_a_public_list_that_is_missing_is_empty_and_said(stocked, two, folder):
     assert cli.status(mounted.store)["policy"]["warnings"] == []
 
 
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(stocked, two, folder):
+    """Nobody writes to it; the daemon goes on, and ends when it is told to."""
+    model, other = two
+    listed = os.path.join(folder, "list")
+    write(listed, "")
+    head = f"caller any is local\nset public file {listed} shared\n"
+    mounted = stocked(head + f"allow local to {model.sha256}\n")
+    start = len(mounted.log())
+    os.mkfifo(listed + ".new")
+    os.rename(listed + ".new", listed)
+    mounted.wait_for_log(f"{listed}: not a regular file", start)
+    replace(mounted.policy, head + f"allow local to {other.sha256}\n")
+    wait_for_policy(mounted, model, False, "a policy beside it is in force")
+    assert opens(mounted.object(other.sha256))
+    os.mkfifo(mounted.policy + ".new")
+    os.rename(mounted.policy + ".new", mounted.policy)
+    mounted.wait_for_log(f"{mounted.policy}: not a regular file", start)
+    checked = cli.weightfs("policy", "check", mounted.policy)
+    assert checked.returncode == 1 and f"{mounted.policy}: not a regular file" in checked.stderr
+    assert opens(mounted.object(other.sha256))
+    mounted.stop()
+
+
 # ---- without inotify -----------------------------------------------------------------------------------
 
 def test_where_inotify_is_not_to_be_had_signals_and_the_command_still_reload(two, small, server, mount):
