@@ -176,6 +176,7 @@ int policy_draft_entry(struct draft *draft, uint32_t target, const struct digest
 
 	entry->name = *name;
 	entry->target = target;
+	draft->policy->targets[target].filled = true;
 	draft->policy->targets[target].has_sha256 |= name->kind == DIGEST_SHA256;
 	return 0;
 }
@@ -183,7 +184,7 @@ int policy_draft_entry(struct draft *draft, uint32_t target, const struct digest
 void policy_draft_cut(struct draft *draft, uint32_t target, size_t n)
 {
 	draft->policy->n_entries = n;
-	draft->policy->targets[target].has_sha256 = false;
+	draft->policy->targets[target].has_sha256 = draft->policy->targets[target].filled = false;
 }
 
 int policy_draft_pattern(struct draft *draft, char kind, const char *origin, uint32_t *id)

@@ -160,7 +160,7 @@ struct target {
 	bool shared;
 	bool has_sha256;
 	/* While loading: */
-	bool defined;
+	bool defined, filled; /* it holds a digest */
 	uint32_t missing;    /* what it was to be made of is not to be had: 1 + the number of the warning */
 	struct place place;  /* where it was defined; before that, where it was first used */
 	struct place denied; /* where a deny line first named it; line 0: nowhere */
