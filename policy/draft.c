@@ -204,6 +204,7 @@ int policy_draft_pattern(struct draft *draft, char kind, const char *origin, uin
 	pattern->sha_deny = POLICY_NO_RULE;
 	pattern->quota_rule = POLICY_NO_RULE;
 	pattern->probes_rule = POLICY_NO_RULE;
+	pattern->list_rule = POLICY_NO_RULE;
 	pattern->key = strdup(key);
 	return pattern->key ? 0 : -ENOMEM;
 }
@@ -268,4 +269,6 @@ void policy_draft_options(struct draft *draft, const struct rule *options)
 		first_rule(draft, &pattern->quota_rule);
 	if (rule->probes.count)
 		first_rule(draft, &pattern->probes_rule);
+	if (rule->decision.list)
+		first_rule(draft, &pattern->list_rule);
 }

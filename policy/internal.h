@@ -137,6 +137,7 @@ struct pattern {
 			      digests */
 	uint32_t quota_rule;  /* the first line that has this pattern and a quota */
 	uint32_t probes_rule; /* … and a budget of probes */
+	uint32_t list_rule;   /* … and `list` */
 	uint32_t heavy;	      /* its number among those with many pairs */
 };
 

@@ -86,6 +86,7 @@ static void compare(const struct policy *policy, const struct policy *copy, unsi
 				 b.where.line, text);
 		assert_int_equal(policy_quota(policy, origin), policy_quota(copy, origin));
 		assert_true(p.count == q.count && p.window_ms == q.window_ms);
+		assert_int_equal(policy_lists(policy, origin), policy_lists(copy, origin));
 	}
 }
 
