@@ -92,14 +92,11 @@ ssize_t io_read(int fd, void *buf, size_t len)
 	return (ssize_t)done;
 }
 
-int io_read_file(const char *path, size_t limit, char **out, size_t *len)
+static int read_whole(int fd, size_t limit, char **out, size_t *len)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	_cleanup_free_ char *text = NULL;
 	size_t capacity = 0, used = 0;
 
-	if (fd < 0)
-		return -errno;
 	for (;;) {
 		ssize_t n;
 
@@ -126,6 +123,27 @@ int io_read_file(const char *path, size_t limit, char **out, size_t *len)
 	*out = steal_pointer(text);
 	*len = used;
 	return 0;
+}
+
+int io_read_file(const char *path, size_t limit, char **out, size_t *len)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : read_whole(fd, limit, out, len);
+}
+
+int io_read_regular(const char *path, size_t limit, char **out, size_t *len, struct stat *st)
+{
+	/* Of a FIFO without a writer this does not wait. */
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENXIO ? -EMEDIUMTYPE : -errno; /* a socket, or a device that nothing is behind */
+	if (fstat(fd, st) < 0)
+		return -errno;
+	if (S_ISDIR(st->st_mode))
+		return -EISDIR;
+	return S_ISREG(st->st_mode) ? read_whole(fd, limit, out, len) : -EMEDIUMTYPE;
 }
 
 int io_reopen(int fd, int flags)

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include "common/cleanup.h"
@@ -24,6 +25,11 @@ ssize_t must_check io_read(int fd, void *buf, size_t len);
  * -EFBIG when it is longer than LIMIT.
  */
 int must_check io_read_file(const char *path, size_t limit, char **out, size_t *len);
+/*
+ * The same, ST is what it is; but only of a regular file, and never waiting for another process as a FIFO would: -EISDIR,
+ * or -EMEDIUMTYPE for anything else.
+ */
+int must_check io_read_regular(const char *path, size_t limit, char **out, size_t *len, struct stat *st);
 /*
  * Another open file description of the file that FD has open, with an offset and FLAGS (open(2)) of its own, also if the
  * file has no name any more. The descriptor, or -errno.

@@ -8,13 +8,21 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <uthash.h>
 #include "common/cleanup.h"
 
+/* What has become of something, and was not told yet. */
+struct change {
+	bool writing;	  /* it was written, and not closed since */
+	bool half;	  /* it was told, and so read, while it was */
+	int64_t finished; /* ms: since when there is a change that is whole; 0: there is none */
+};
+
 struct name {
 	char *text;
-	bool seen;    /* in this pass */
-	bool writing; /* changed, and not closed since */
+	bool seen; /* in this pass */
+	struct change change;
 	UT_hash_handle hh;
 };
 
@@ -25,7 +33,8 @@ struct place {
 	bool folder;
 	bool all;     /* every name in it matters */
 	bool bytes;   /* some of its names are files that are read */
-	bool seen, writing;
+	bool seen;
+	struct change change; /* of the folder itself and all in it that has no name here */
 	struct name *names;
 	UT_hash_handle hh;
 };

@@ -219,13 +219,17 @@ static bool watch_files(struct policy_slot *slot)
 	return anew;
 }
 
-/* Until what is in force was made of what was watched when it was read. */
-static void catch_up(struct policy_slot *slot)
+/*
+ * Until what is in force was made of what was watched when it was read. R: how the load before went; how the last one
+ * went.
+ */
+static int catch_up(struct policy_slot *slot, int r)
 {
 	char reason[POLICY_REASON_SIZE];
 
 	for (unsigned int i = 0; i < AGAIN_MAX && watch_files(slot); i++)
-		(void)reload(slot, reason);
+		r = reload(slot, reason);
+	return r;
 }
 
 static void *follow(void *arg)
@@ -236,12 +240,15 @@ static void *follow(void *arg)
 	pthread_setname_np(pthread_self(), "policy");
 	for (;;) {
 		enum watch_reason why = watch_wait(slot->watch, slot->wake);
+		int r = 0;
 
 		if (atomic_load(&slot->stop))
 			return NULL;
 		if (why == WATCH_CHANGED)
-			(void)reload(slot, reason);
-		catch_up(slot);
+			r = reload(slot, reason);
+		/* Half a line of a list must not keep a revocation back for longer than it takes to write the rest. */
+		if (catch_up(slot, r) < 0)
+			watch_failed(slot->watch);
 	}
 }
 
@@ -310,7 +317,7 @@ static int begin(struct policy_slot *slot)
 	}
 	r = policy_load_or_builtin(slot->file, &slot->current);
 	if (r == 0 && slot->file)
-		catch_up(slot);
+		(void)catch_up(slot, 0); /* one that fails has said so; the first one stays */
 	return r;
 }
 

@@ -22,7 +22,7 @@
 #include "fs/places.h"
 
 #define QUIET_MS    20   /* without an event: whoever changes things is done */
-#define GATHER_MS   50   /* since the first event */
+#define GATHER_MS   50   /* since the first change that is finished */
 #define UNCLOSED_MS 1000 /* since the last write to a file that is not closed */
 #define ENDLESS_MS  5000 /* whoever goes on writing */
 #define PASSES_MAX  8
@@ -37,6 +37,8 @@ struct watch {
 	int fd;
 	struct place *places; /* by path */
 	int64_t first, last, written; /* ms: of the events not told yet; 0: none */
+	int64_t lost; /* ms: there were more events than there was room for; 0: no */
+	bool failed;  /* what was read after the last change was no good */
 	bool complained;
 };
 
@@ -158,14 +160,33 @@ static bool is_begun(const struct place *place, const char *name)
 	       st.st_nlink == 1;
 }
 
+/* Its bytes are not all there yet: it is not finished any more, if it was. */
+static void begin_writing(struct watch *watch, struct change *change)
+{
+	int64_t now = clock_ms();
+
+	watch->written = now;
+	change->writing = true;
+	change->finished = change->half && watch->failed ? now : 0;
+}
+
+static void finish(struct change *change)
+{
+	change->writing = false;
+	if (!change->finished)
+		change->finished = clock_ms();
+}
+
 /* Does EVENT, which is about PLACE, matter? */
 static bool take(struct watch *watch, struct place *place, const struct inotify_event *event)
 {
-	bool *writing = &place->writing;
+	struct change *change = &place->change;
 	struct name *name = NULL;
 
 	if (event->mask & IN_IGNORED) {
 		place->wd = -1;
+		if (place->folder)
+			finish(change);
 		return place->folder;
 	}
 	if (event->len > 0) {
@@ -174,14 +195,15 @@ static bool take(struct watch *watch, struct place *place, const struct inotify_
 		if (!name && (!place->all || event->mask & IN_MODIFY))
 			return false;
 		if (name)
-			writing = &name->writing;
+			change = &name->change;
 	}
 	if (event->mask & IN_MODIFY ||
 	    (event->mask & IN_CREATE && is_begun(place, event->name))) {
-		*writing = true;
-		watch->written = clock_ms();
-	} else if (event->mask & (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF)) {
-		*writing = false;
+		/* What is unnamed shares this: a new one does not undo that another is finished. */
+		if (event->len == 0 || name || !change->finished)
+			begin_writing(watch, change);
+	} else if (!change->writing || !(event->mask & (IN_ATTRIB | IN_MOVE_SELF))) {
+		finish(change);
 	}
 	return true;
 }
@@ -197,6 +219,8 @@ static void take_events(struct watch *watch)
 
 		for (char *at = buffer; at < buffer + n; at += sizeof(*event) + event->len) {
 			event = (const struct inotify_event *)(void *)at;
+			if (event->mask & IN_Q_OVERFLOW)
+				watch->lost = clock_ms();
 			matters |= event->mask & IN_Q_OVERFLOW;
 			for (struct place *place = watch->places; place; place = place->hh.next) {
 				if (place->wd == event->wd && event->wd >= 0)
@@ -210,41 +234,77 @@ static void take_events(struct watch *watch)
 	}
 }
 
-static bool is_writing(const struct watch *watch)
+/* Is it a file whose name stands for another one by now, which is being written? */
+static bool is_made_anew(const struct watch *watch, const struct place *place)
 {
+	const char *slash = strrchr(place->path, '/');
+	size_t len = slash == place->path ? 1 : (size_t)(slash - place->path);
+	struct place *folder;
+	struct name *name = NULL;
+
+	if (place->folder)
+		return false;
+	HASH_FIND(hh, watch->places, place->path, len, folder);
+	if (folder)
+		HASH_FIND_STR(folder->names, slash + 1, name);
+	return name && name->change.writing;
+}
+
+/* When the first change was finished that is not told yet; 0: none is. */
+static int64_t finished(const struct watch *watch)
+{
+	int64_t first = watch->lost;
+
 	for (const struct place *place = watch->places; place; place = place->hh.next) {
-		if (place->writing)
-			return true;
+		int64_t at = is_made_anew(watch, place) ? 0 : place->change.finished;
+
+		if (at && (!first || at < first))
+			first = at;
 		for (const struct name *name = place->names; name; name = name->hh.next) {
-			if (name->writing)
-				return true;
+			at = name->change.finished;
+			if (at && (!first || at < first))
+				first = at;
 		}
 	}
-	return false;
+	return first;
 }
 
-/* What is not closed by now will not be waited for. */
-static void forget_writing(struct watch *watch)
+/* EARLY: what is still being written is read as it is, because of something else. */
+static void note_told(struct change *change, bool early)
 {
+	*change = (struct change){ .half = early && change->writing };
+}
+
+/* What is not closed by now will not be waited for: its close is another change. */
+static void tell(struct watch *watch)
+{
+	bool early = finished(watch);
+
+	watch->first = watch->lost = 0;
+	watch->failed = false;
 	for (struct place *place = watch->places; place; place = place->hh.next) {
-		place->writing = false;
+		note_told(&place->change, early);
 		for (struct name *name = place->names; name; name = name->hh.next)
-			name->writing = false;
+			note_told(&name->change, early);
 	}
 }
 
-/* When what has changed is to be told; 0: nothing has. */
+/* When what has changed is to be told; 0: nothing has. Whatever is still being written keeps nothing else back. */
 static int64_t due(const struct watch *watch)
 {
-	int64_t quiet = watch->last + QUIET_MS, end = watch->first + GATHER_MS;
+	int64_t begun, quiet, end;
 
 	if (!watch->first)
 		return 0;
-	if (is_writing(watch)) {
-		quiet = watch->written + UNCLOSED_MS;
-		end = watch->first + ENDLESS_MS;
-	}
+	begun = finished(watch);
+	quiet = begun ? watch->last + QUIET_MS : watch->written + UNCLOSED_MS;
+	end = begun ? begun + GATHER_MS : watch->first + ENDLESS_MS;
 	return quiet < end ? quiet : end;
+}
+
+void watch_failed(struct watch *watch)
+{
+	watch->failed = true;
 }
 
 enum watch_reason watch_wait(struct watch *watch, int wake)
@@ -256,8 +316,7 @@ enum watch_reason watch_wait(struct watch *watch, int wake)
 		int64_t at = due(watch), now = clock_ms();
 
 		if (at && at <= now) {
-			watch->first = 0;
-			forget_writing(watch);
+			tell(watch);
 			return WATCH_CHANGED;
 		}
 		if (poll(fds, ARRAY_SIZE(fds), at ? (int)(at - now) : -1) < 0)

@@ -35,8 +35,14 @@ enum watch_reason {
 };
 /*
  * Wait for a change, or for the eventfd WAKE. A file that is being written counts as changed when it is closed, or when
- * nothing was written for a second, so that nobody reads half of it.
+ * nothing was written for a second (or something for 5), so that nobody reads half of it. But it does not keep back what
+ * else has changed: that is told at once, and the half of a file is then told again when it is closed.
  */
 enum watch_reason watch_wait(struct watch *watch, int wake);
+/*
+ * What was read after the last WATCH_CHANGED was no good. If files were being written then, that may be why: each
+ * further write to one of them is told at once, until the next call of watch_wait() has told of one.
+ */
+void watch_failed(struct watch *watch);
 
 #endif

@@ -317,7 +317,7 @@ struct policy_decision policy_decide(const struct policy *policy, const char *or
 /* ---- origins as a whole ---- */
 
 struct firsts {
-	uint32_t quota, probes;
+	uint32_t quota, probes, list;
 };
 
 static void keep_firsts(void *arg, const struct pattern *pattern)
@@ -328,11 +328,13 @@ static void keep_firsts(void *arg, const struct pattern *pattern)
 		firsts->quota = pattern->quota_rule;
 	if (pattern->probes_rule < firsts->probes)
 		firsts->probes = pattern->probes_rule;
+	if (pattern->list_rule < firsts->list)
+		firsts->list = pattern->list_rule;
 }
 
 static struct firsts find_firsts(const struct policy *policy, const char *origin)
 {
-	struct firsts firsts = {POLICY_NO_RULE, POLICY_NO_RULE};
+	struct firsts firsts = {POLICY_NO_RULE, POLICY_NO_RULE, POLICY_NO_RULE};
 
 	if (origin)
 		policy_each_pattern(policy, origin, keep_firsts, &firsts);
@@ -351,6 +353,11 @@ struct policy_probes policy_probes(const struct policy *policy, const char *orig
 	uint32_t rule = find_firsts(policy, origin).probes;
 
 	return rule == POLICY_NO_RULE ? (struct policy_probes){0} : policy->rules[rule].probes;
+}
+
+bool policy_lists(const struct policy *policy, const char *origin)
+{
+	return find_firsts(policy, origin).list != POLICY_NO_RULE;
 }
 
 /* ---- sets ---- */

@@ -176,6 +176,7 @@ int policy_draft_entry(struct draft *draft, uint32_t target, const struct digest
 
 	entry->name = *name;
 	entry->target = target;
+	draft->policy->targets[target].filled = true;
 	draft->policy->targets[target].has_sha256 |= name->kind == DIGEST_SHA256;
 	return 0;
 }
@@ -183,7 +184,7 @@ int policy_draft_entry(struct draft *draft, uint32_t target, const struct digest
 void policy_draft_cut(struct draft *draft, uint32_t target, size_t n)
 {
 	draft->policy->n_entries = n;
-	draft->policy->targets[target].has_sha256 = false;
+	draft->policy->targets[target].has_sha256 = draft->policy->targets[target].filled = false;
 }
 
 int policy_draft_pattern(struct draft *draft, char kind, const char *origin, uint32_t *id)
@@ -203,6 +204,7 @@ int policy_draft_pattern(struct draft *draft, char kind, const char *origin, uin
 	pattern->sha_deny = POLICY_NO_RULE;
 	pattern->quota_rule = POLICY_NO_RULE;
 	pattern->probes_rule = POLICY_NO_RULE;
+	pattern->list_rule = POLICY_NO_RULE;
 	pattern->key = strdup(key);
 	return pattern->key ? 0 : -ENOMEM;
 }
@@ -267,4 +269,6 @@ void policy_draft_options(struct draft *draft, const struct rule *options)
 		first_rule(draft, &pattern->quota_rule);
 	if (rule->probes.count)
 		first_rule(draft, &pattern->probes_rule);
+	if (rule->decision.list)
+		first_rule(draft, &pattern->list_rule);
 }

@@ -20,19 +20,21 @@ static void sort(void *items, size_t n, size_t size, int (*compare)(const void *
 
 /* ---- what must be there ---- */
 
-/* A deny line whose set could not be had would deny nothing. */
+/* A deny line whose set could not be had, or has nothing in it, would deny nothing. */
 static int check_targets(const struct policy *policy, struct policy_error *error)
 {
+	char why[sizeof(error->message) + sizeof(error->file) + 64] = "it is empty";
+
 	for (size_t i = 0; i < policy->n_targets; i++) {
 		const struct target *target = &policy->targets[i];
-		char why[sizeof(error->message) + sizeof(error->file) + 64];
 
 		if (!target->defined)
 			return policy_fail(error, &target->place, "no set is called '%s'",
 					   target->name);
-		if (!target->missing || !target->denied.line)
+		if (target->filled || !target->denied.line)
 			continue;
-		policy_error_format(&policy->warnings[target->missing - 1], why, sizeof(why));
+		if (target->missing)
+			policy_error_format(&policy->warnings[target->missing - 1], why, sizeof(why));
 		return policy_fail(error, &target->denied, "'deny' cannot do without set '%s': %s",
 				   target->name, why);
 	}

@@ -137,6 +137,7 @@ struct pattern {
 			      digests */
 	uint32_t quota_rule;  /* the first line that has this pattern and a quota */
 	uint32_t probes_rule; /* … and a budget of probes */
+	uint32_t list_rule;   /* … and `list` */
 	uint32_t heavy;	      /* its number among those with many pairs */
 };
 
@@ -160,7 +161,7 @@ struct target {
 	bool shared;
 	bool has_sha256;
 	/* While loading: */
-	bool defined;
+	bool defined, filled; /* it holds a digest */
 	uint32_t missing;    /* what it was to be made of is not to be had: 1 + the number of the warning */
 	struct place place;  /* where it was defined; before that, where it was first used */
 	struct place denied; /* where a deny line first named it; line 0: nowhere */

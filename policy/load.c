@@ -16,6 +16,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define NO_FILE "not a regular file" /* -EMEDIUMTYPE */
+
 /* ---- the machine ---- */
 
 static int system_read(void *arg, const char *path, size_t limit, struct policy_text *out)
@@ -24,13 +26,11 @@ static int system_read(void *arg, const char *path, size_t limit, struct policy_
 	struct stat st;
 	int r;
 
-	r = io_read_file(path, limit, &text.text, &text.len);
+	r = io_read_regular(path, limit, &text.text, &text.len, &st);
 	if (r < 0)
 		return r;
-	if (stat(path, &st) == 0) {
-		text.dev = st.st_dev;
-		text.ino = st.st_ino;
-	}
+	text.dev = st.st_dev;
+	text.ino = st.st_ino;
 	*out = text;
 	return 0;
 }
@@ -145,7 +145,10 @@ int policy_file_error(struct policy_error *error, const struct place *place, int
 	size_t size = strlen(path) + 1;
 
 	errno = -r;
-	(void)policy_fail(error, place, "%s: %m", path);
+	if (r == -EMEDIUMTYPE)
+		(void)policy_fail(error, place, "%s: " NO_FILE, path);
+	else
+		(void)policy_fail(error, place, "%s: %m", path);
 	/* A part of a path would be another one. */
 	if (size <= sizeof(error->unread))
 		memcpy(error->unread, path, size);
@@ -374,7 +377,7 @@ int policy_load(const char *file, const struct policy_names *names, struct polic
 	r = system.read(NULL, file, POLICY_FILE_MAX, &text);
 	if (r < 0) {
 		errno = -r;
-		(void)policy_fail(error, &place, "%m");
+		(void)policy_fail(error, &place, r == -EMEDIUMTYPE ? NO_FILE : "%m");
 		return r;
 	}
 	top.dev = text.dev;

@@ -175,6 +175,12 @@ struct policy_probes {
 /* Of the first line that may match ORIGIN and has a budget, like policy_quota(). */
 struct policy_probes policy_probes(const struct policy *policy, const char *origin);
 
+/*
+ * Has any allow or ask line that may match ORIGIN (canonical; NULL has none) `list`? If not, policy_decide() lists
+ * nothing for it, whatever the object. If so, it may still list none: a line before that one may match all that it does.
+ */
+bool policy_lists(const struct policy *policy, const char *origin);
+
 /* Is there a set called SET; does it hold the object? */
 bool policy_has_set(const struct policy *policy, const char *set);
 bool policy_set_holds(const struct policy *policy, const char *set,

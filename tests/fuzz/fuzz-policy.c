@@ -177,6 +177,7 @@ static void decide(const struct twins *twins, const char *origin, const struct d
 	must(a.verdict != POLICY_DENY || !(a.cached || a.list || a.quota || a.wait_ms));
 	must(!a.wait_ms || a.verdict == POLICY_ASK);
 	must(!a.quota || policy_quota(twins->a, origin));
+	must(!a.list || policy_lists(twins->a, origin));
 	check_explained(twins->a, origin, digests, &a);
 }
 
@@ -191,6 +192,7 @@ static void decide_all(const struct twins *twins, const char *origin)
 
 	must(a.count == b.count && a.window_ms == b.window_ms && !a.count == !a.window_ms);
 	must(policy_quota(twins->a, origin) == policy_quota(twins->b, origin));
+	must(policy_lists(twins->a, origin) == policy_lists(twins->b, origin));
 	must(policy_origin_to_dir(origin, dir) == 0 && policy_origin_from_dir(dir, again) == 0);
 	must(strcmp(again, origin) == 0);
 	decide(twins, origin, &digests);

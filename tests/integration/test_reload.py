@@ -286,6 +286,33 @@ def test_half_a_policy_is_not_read(stocked, two):
     assert opens(mounted.object(other.sha256))
 
 
+def test_a_list_that_is_being_written_keeps_no_revocation_back(stocked, two, folder):
+    """Not even if it has half a line in it, which is no digest: then the rest of the line is all that is waited for."""
+    model, other = two
+    listed = os.path.join(folder, "list")
+    write(listed, "")
+    head = f"caller any is local\nset ours file {listed}\nallow local to ours\n"
+    mounted = stocked(head + f"allow local to {model.sha256}\n")
+    with open(listed, "a") as file:
+        for half in ("# a comment", other.sha256[:20]):
+            replace(mounted.policy, head + f"allow local to {model.sha256}\n")
+            wait_for_policy(mounted, model, True, "granted")
+            settled(mounted)
+            file.write(half)
+            file.flush()
+            replace(mounted.policy, head)
+            written = time.monotonic()
+            if half in other.sha256:
+                mounted.wait_for_log("a digest expected")
+                file.write(other.sha256[20:])
+                written = time.monotonic()
+            file.write("\n")
+            file.flush()
+            wait_for_policy(mounted, model, False, "revoked")
+            assert time.monotonic() - written < OBEYED + 0.2, "obeyed, but late"
+    wait_for_policy(mounted, other, True, "the list is closed")
+
+
 # ---- ways to change a policy ---------------------------------------------------------------------------
 
 def in_place(path, text):
@@ -466,6 +493,29 @@ def test_a_public_list_that_is_missing_is_empty_and_said(stocked, two, folder):
     write(listed, f"# Models\n{model.sha256}\n")
     wait_for_policy(mounted, model, True, "the list is there")
     assert cli.status(mounted.store)["policy"]["warnings"] == []
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(stocked, two, folder):
+    """Nobody writes to it; the daemon goes on, and ends when it is told to."""
+    model, other = two
+    listed = os.path.join(folder, "list")
+    write(listed, "")
+    head = f"caller any is local\nset public file {listed} shared\n"
+    mounted = stocked(head + f"allow local to {model.sha256}\n")
+    start = len(mounted.log())
+    os.mkfifo(listed + ".new")
+    os.rename(listed + ".new", listed)
+    mounted.wait_for_log(f"{listed}: not a regular file", start)
+    replace(mounted.policy, head + f"allow local to {other.sha256}\n")
+    wait_for_policy(mounted, model, False, "a policy beside it is in force")
+    assert opens(mounted.object(other.sha256))
+    os.mkfifo(mounted.policy + ".new")
+    os.rename(mounted.policy + ".new", mounted.policy)
+    mounted.wait_for_log(f"{mounted.policy}: not a regular file", start)
+    checked = cli.weightfs("policy", "check", mounted.policy)
+    assert checked.returncode == 1 and f"{mounted.policy}: not a regular file" in checked.stderr
+    assert opens(mounted.object(other.sha256))
+    mounted.stop()
 
 
 # ---- without inotify -----------------------------------------------------------------------------------

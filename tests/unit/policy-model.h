@@ -112,6 +112,20 @@ static inline void make_line(struct line *line)
 	line->any |= !targets;
 }
 
+/* No deny line may name an empty set. */
+static inline void leave_out_empty(const struct model *model, struct line *line)
+{
+	bool targets = false;
+
+	for (size_t s = 0; s < SETS; s++) {
+		line->sets[s] &= memchr(model->sets[s], true, MEMBERS) != NULL;
+		targets |= line->sets[s];
+	}
+	for (size_t m = 0; m < MEMBERS; m++)
+		targets |= line->members[m];
+	line->any |= !targets;
+}
+
 static inline void make_model(struct model *model)
 {
 	memset(model, 0, sizeof(*model));
@@ -124,8 +138,11 @@ static inline void make_model(struct model *model)
 			model->sets[s][m] = one_in(3) && (kinds == 2 || m / OBJECTS == kinds);
 		model->shared[s] = one_in(3);
 	}
-	for (size_t i = 0; i < model->n_lines; i++)
+	for (size_t i = 0; i < model->n_lines; i++) {
 		make_line(&model->lines[i]);
+		if (model->lines[i].verdict == POLICY_DENY)
+			leave_out_empty(model, &model->lines[i]);
+	}
 }
 
 /* ---- written out ---- */

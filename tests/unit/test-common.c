@@ -386,6 +386,23 @@ static void test_read_file(void **state)
 	assert_null(text);
 }
 
+/* The FIFO has no writer, and is not waited for. */
+static void test_read_regular(void **state)
+{
+	char path[] = "/tmp/weightfs-common-XXXXXX", *text = NULL;
+	struct stat st;
+	size_t len;
+
+	close(mkstemp(path));
+	unlink(path);
+	for (mode_t kind = S_IFIFO; kind; kind = kind == S_IFIFO ? S_IFSOCK : 0) {
+		assert_int_equal(mknod(path, kind | 0600, 0), 0);
+		assert_int_equal(io_read_regular(path, 100, &text, &len, &st), -EMEDIUMTYPE);
+		unlink(path);
+	}
+	assert_int_equal(io_read_regular("/dev/null", 100, &text, &len, &st), -EMEDIUMTYPE);
+}
+
 /* ---- cleanup ---- */
 
 static void leave(int *fds, char **kept)
@@ -425,7 +442,8 @@ int main(void)
 		cmocka_unit_test(test_names),	   cmocka_unit_test(test_names_refused),
 		cmocka_unit_test(test_pairs),	   cmocka_unit_test(test_chunks),
 		cmocka_unit_test(test_at_offsets), cmocka_unit_test(test_streams),
-		cmocka_unit_test(test_read_file),  cmocka_unit_test(test_cleanup),
+		cmocka_unit_test(test_read_file),
+		cmocka_unit_test(test_read_regular),  cmocka_unit_test(test_cleanup),
 	};
 
 	return cmocka_run_group_tests_name("common", tests, NULL, NULL);

@@ -1,142 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Watching paths: every way in which a file becomes another one is a change, and nothing else is. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <limits.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <sys/stat.h>
-#include <sys/timerfd.h>
-#include "common/clock.h"
-#include "fs/watch.h"
-
-#define LONG_MS	 10000 /* for what has to come */
-#define SHORT_MS 150   /* for what must not */
-
-static char base[PATH_MAX];
-
-/* ---- files, by their paths below the test's folder ---- */
-
-static const char *in(const char *path)
-{
-	static char whole[4][PATH_MAX];
-	static unsigned int turn;
-
-	turn = (turn + 1) % ARRAY_SIZE(whole);
-	snprintf(whole[turn], PATH_MAX, "%.2000s/%s", base, path);
-	return whole[turn];
-}
-
-static int begin_file(const char *path, int flags)
-{
-	int fd = open(in(path), O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0600);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, "text\n", 5), 5);
-	return fd;
-}
-
-static void put_file(const char *path)
-{
-	close(begin_file(path, O_TRUNC));
-}
-
-static void put_folder(const char *path)
-{
-	assert_int_equal(mkdir(in(path), 0700), 0);
-}
-
-static void put_link(const char *path, const char *target)
-{
-	assert_int_equal(symlink(target, in(path)), 0);
-}
-
-static void move(const char *from, const char *to)
-{
-	assert_int_equal(rename(in(from), in(to)), 0);
-}
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
-static void take_away(const char *path)
-{
-	assert_int_equal(nftw(in(path), remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
-}
-
-/* ---- a watch ---- */
-
-static struct watch *watch_of(const char *path)
-{
-	const char *paths[] = { in(path) };
-	struct watch *watch;
-
-	assert_int_equal(watch_new(&watch), 0);
-	assert_true(watch_set(watch, paths, 1));
-	assert_false(watch_set(watch, paths, 1));
-	return watch;
-}
-
-static enum watch_reason wait_for(struct watch *watch, int64_t ms)
-{
-	const struct itimerspec in_time = { .it_value = { ms / 1000, ms % 1000 * 1000000 } };
-	int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
-	enum watch_reason why;
-
-	assert_true(timer >= 0);
-	assert_int_equal(timerfd_settime(timer, 0, &in_time, NULL), 0);
-	why = watch_wait(watch, timer);
-	close(timer);
-	return why;
-}
-
-/* Of PATH; then as somebody does who has read it anew. True: there was something new to be watched. */
-static bool expect_change(struct watch *watch, const char *path)
-{
-	const char *paths[] = { in(path) };
-	bool anew;
-
-	assert_int_equal(wait_for(watch, LONG_MS), WATCH_CHANGED);
-	anew = watch_set(watch, paths, 1);
-	assert_false(anew && watch_set(watch, paths, 1));
-	return anew;
-}
-
-static void write_and_expect(const char *written, struct watch *watch, const char *path)
-{
-	put_file(written);
-	expect_change(watch, path);
-}
-
-static void expect_nothing(struct watch *watch)
-{
-	assert_int_equal(wait_for(watch, SHORT_MS), WATCH_WOKEN);
-}
-
-static int setup(void **state)
-{
-	char made[] = "/tmp/weightfs-watch-XXXXXX";
-
-	if (!mkdtemp(made) || !realpath(made, base))
-		return -1;
-	put_folder("etc");
-	put_file("etc/policy");
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	take_away("");
-	return 0;
-}
+#include "tests/unit/watch-testing.h"
 
 /* ---- ways to change a file ---- */
 
@@ -184,9 +48,8 @@ static void test_gone_and_back(void **state)
 	take_away("etc");
 	expect_change(watch, "etc/policy");
 	put_folder("etc");
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 2; i++)
 		write_and_expect("etc/policy", watch, "etc/policy");
-	}
 	watch_free(watch);
 }
 
@@ -198,9 +61,8 @@ static void test_not_there_yet(void **state)
 	assert_true(expect_change(watch, "new/deep/policy"));
 	put_folder("new/deep");
 	expect_change(watch, "new/deep/policy");
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 2; i++)
 		write_and_expect("new/deep/policy", watch, "new/deep/policy");
-	}
 	watch_free(watch);
 }
 
@@ -312,9 +174,8 @@ static void test_a_folder_gains_and_loses(void **state)
 
 	put_folder("policy.d");
 	watch = watch_of("policy.d");
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 2; i++)
 		write_and_expect("policy.d/10.rules", watch, "policy.d");
-	}
 	move("policy.d/10.rules", "policy.d/20.rules");
 	expect_change(watch, "policy.d");
 	take_away("policy.d/20.rules");
@@ -341,65 +202,6 @@ static void test_neighbours_do_not_matter(void **state)
 	watch_free(watch);
 }
 
-/* ---- when it is told ---- */
-
-/* Nobody is told to read half of a file. */
-static void test_half_written(void **state)
-{
-	struct watch *watch = watch_of("etc/policy");
-	int fd = begin_file("etc/policy", O_TRUNC);
-
-	expect_nothing(watch);
-	assert_int_equal(write(fd, "more\n", 5), 5);
-	expect_nothing(watch);
-	close(fd);
-	expect_change(watch, "etc/policy");
-	/* A new one, too, of which nothing is written yet. */
-	take_away("etc/policy");
-	expect_change(watch, "etc/policy");
-	fd = open(in("etc/policy"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	expect_nothing(watch);
-	close(fd);
-	expect_change(watch, "etc/policy");
-	watch_free(watch);
-}
-
-static void test_never_closed(void **state)
-{
-	struct watch *watch = watch_of("etc/policy");
-	int fd = begin_file("etc/policy", O_TRUNC);
-
-	expect_change(watch, "etc/policy");
-	/* That was the end of waiting for this close; it is a change of its own. */
-	close(fd);
-	expect_change(watch, "etc/policy");
-	expect_nothing(watch);
-	watch_free(watch);
-}
-
-static void test_many_changes_are_one(void **state)
-{
-	struct watch *watch = watch_of("etc/policy");
-
-	for (int i = 0; i < 100; i++)
-		write_and_expect("etc/policy", watch, "etc/policy");
-	expect_nothing(watch);
-	watch_free(watch);
-}
-
-/* What is woken for keeps the change for the next call. */
-static void test_woken(void **state)
-{
-	struct watch *watch = watch_of("etc/policy");
-	int wake = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-
-	put_file("etc/policy");
-	assert_int_equal(watch_wait(watch, wake), WATCH_WOKEN);
-	assert_int_equal(watch_wait(watch, wake), WATCH_CHANGED);
-	close(wake);
-	watch_free(watch);
-}
-
 /* ---- what is watched ---- */
 
 static void test_other_paths(void **state)
@@ -423,8 +225,6 @@ static void test_other_paths(void **state)
 	watch_free(watch);
 }
 
-#define IN_A_FOLDER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -439,10 +239,6 @@ int main(void)
 		IN_A_FOLDER(test_links_that_lead_nowhere),
 		IN_A_FOLDER(test_a_folder_gains_and_loses),
 		IN_A_FOLDER(test_neighbours_do_not_matter),
-		IN_A_FOLDER(test_half_written),
-		IN_A_FOLDER(test_never_closed),
-		IN_A_FOLDER(test_many_changes_are_one),
-		IN_A_FOLDER(test_woken),
 		IN_A_FOLDER(test_other_paths),
 	};
 

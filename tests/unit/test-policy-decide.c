@@ -15,11 +15,11 @@
 #include "tests/unit/policy-model.h"
 
 /* Which verdicts there were, of a line or of none. */
-static unsigned int counted[3][2], count_shared;
+static unsigned int counted[3][2], count_shared, count_lists[2];
 
 struct expected {
 	const struct line *line; /* NULL: none matches */
-	bool shared;
+	bool shared, lists;
 	unsigned int quota, probes;
 };
 
@@ -40,6 +40,7 @@ static struct expected read_model(const struct model *model, size_t origin,
 			expected.quota = line->quota;
 		if (!expected.probes)
 			expected.probes = line->probes;
+		expected.lists |= line->list;
 	}
 	for (size_t s = 0; s < SETS; s++)
 		expected.shared |= model->shared[s] && set_holds(model, s, digests);
@@ -78,6 +79,9 @@ static void ask(const struct policy *policy, const struct model *model, unsigned
 		fail_msg("%s: another quota than %uK\n%s", name, expected.quota, text->bytes);
 	if (probes.count != expected.probes || probes.window_ms != (int64_t)expected.probes * 1000)
 		fail_msg("%s: other probes than %u\n%s", name, expected.probes, text->bytes);
+	if (policy_lists(policy, name) != expected.lists)
+		fail_msg("%s: %s\n%s", name, expected.lists ? "nothing listed" : "listed", text->bytes);
+	count_lists[expected.lists]++;
 	counted[got.verdict][got.where.file != NULL]++;
 	count_shared += got.shared;
 }
@@ -124,7 +128,7 @@ static void test_first_match_wins(void **state)
 	assert_true(counted[POLICY_DENY][0] > 10000 && counted[POLICY_DENY][1] > 10000);
 	assert_true(counted[POLICY_ALLOW][1] > 10000 && counted[POLICY_ASK][1] > 10000);
 	assert_int_equal(counted[POLICY_ALLOW][0] + counted[POLICY_ASK][0], 0);
-	assert_true(count_shared > 10000);
+	assert_true(count_shared > 10000 && count_lists[false] > 10000 && count_lists[true] > 10000);
 }
 
 /* ---- by hand ---- */
@@ -199,6 +203,8 @@ static void test_edges(void **state)
 	assert_int_equal(policy_quota(policy, "https://example.com"), 0);
 	assert_int_equal(policy_quota(policy, "local"), 0);
 	assert_int_equal(policy_quota(policy, NULL), 0);
+	assert_true(policy_lists(policy, "https://a.example.com") && !policy_lists(policy, "https://example.com"));
+	assert_false(policy_lists(policy, "local") || policy_lists(policy, NULL));
 	policy_unref(policy);
 }
 

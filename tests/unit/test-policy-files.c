@@ -132,11 +132,23 @@ static void test_glob_order(void **state)
 
 static void test_load_errors(void **state)
 {
+	struct policy *policy;
+
 	check_load("missing", -ENOENT, "missing: No such file or directory");
 	assert_int_equal(mkdir("a-folder", 0700), 0);
 	check_load("a-folder", -EISDIR, "a-folder: Is a directory");
 	put("includes-folder", "include a-folde[r]\n");
 	check_load("includes-folder", -EISDIR, "includes-folder:1:9: a-folder: Is a directory");
+	assert_int_equal(mkfifo("a-pipe", 0600), 0);
+	check_load("a-pipe", -EMEDIUMTYPE, "a-pipe: not a regular file");
+	put("includes-pipe", "include a-pip[e]\n");
+	check_load("includes-pipe", -EMEDIUMTYPE, "includes-pipe:1:9: a-pipe: not a regular file");
+	put("list-is-pipe", "set x file a-pipe\n");
+	check_load("list-is-pipe", -EMEDIUMTYPE, "list-is-pipe:1:12: a-pipe: not a regular file");
+	put("public-list-is-pipe", "set x file a-pipe shared\n");
+	policy = load("public-list-is-pipe");
+	assert_string_equal(policy_warning(policy, 0)->message, "a-pipe: not a regular file");
+	policy_unref(policy);
 	put("no-list", "\nset x file no/such/list\n");
 	check_load("no-list", -ENOENT, "no-list:2:12: no/such/list: No such file or directory");
 	put("no-user", "caller user no.such.user is x\n");

@@ -133,7 +133,7 @@ static void test_bad_list(void **state)
 
 static void test_missing_list(void **state)
 {
-	const char *text = "set s file none shared\nset t shared\ndeny x to t\nallow x to any,s\n";
+	const char *text = "set s file none shared\nset t shared\nask x to t\nallow x to any,s\n";
 	struct policy *policy = parse_good(NULL, text);
 	struct digest_pair unknown = pair_of("fsverity-" A64);
 
@@ -148,7 +148,8 @@ static void test_missing_list(void **state)
 /* Nobody would be denied what stands in a list that is not there. */
 static void test_denied_list(void **state)
 {
-	static const struct fake_file files[] = {{"/etc/list", A64 "\nx\n"}, {NULL, NULL}};
+	static const struct fake_file files[] = {
+		{"/etc/list", A64 "\nx\n"}, {"/etc/comments", "# none\n"}, {NULL, NULL}};
 	static const struct {
 		const char *text, *message;
 	} policies[] = {
@@ -158,6 +159,14 @@ static void test_denied_list(void **state)
 		{"deny x to s,s\nset s file list shared\n",
 		 "/etc/p:1:11: 'deny' cannot do without set 's': "
 		 "/etc/list:2:1: a digest expected, not 'x'"},
+		{"set s\nallow x to s\ndeny any to s\n",
+		 "/etc/p:3:13: 'deny' cannot do without set 's': it is empty"},
+		{"set s shared\ndeny any to any,s\n",
+		 "/etc/p:2:17: 'deny' cannot do without set 's': it is empty"},
+		{"deny x to s\nset s file comments\n",
+		 "/etc/p:1:11: 'deny' cannot do without set 's': it is empty"},
+		{"deny x to s\nset s file comments shared\n",
+		 "/etc/p:1:11: 'deny' cannot do without set 's': it is empty"},
 		{"set q name hub:Qwen/*\ndeny x to q\n",
 		 "/etc/p:2:11: 'deny' cannot do without set 'q': "
 		 "/etc/p:1:12: no catalog is called 'hub'"},
@@ -213,7 +222,7 @@ static void test_names(void **state)
 				   "set exact name hub:Qwen\n"
 				   "set empty name hub:nobody/*\n"
 				   "set gone  name attic:*\n"
-				   "deny  x to empty\n"
+				   "ask   x to empty\n"
 				   "allow x to below\n";
 	struct digest_pair a = pair_of(A64);
 	struct policy_error error;
@@ -236,6 +245,12 @@ static void test_names(void **state)
 	assert_int_equal(policy_parse("p", "set x name broken:*", 19, &names, &policy, &error), -EIO);
 	assert_string_equal(error.message, "catalog 'broken': Input/output error");
 	assert_string_equal(error.unread, "");
+	assert_null(policy);
+	/* But what a deny line names must be something. */
+	assert_int_equal(policy_parse("p", "set x name hub:y\ndeny any to x", 30, &names, &policy, &error), -EINVAL);
+	assert_string_equal(error.message, "'deny' cannot do without set 'x': it is empty");
+	assert_int_equal(error.line, 2);
+	assert_int_equal(error.column, 13);
 	assert_null(policy);
 }
 

@@ -36,7 +36,7 @@ static void test_canonical(void **state)
 		"allow  x to sha256-" A64 ",z,any,z with list,cached,quota=1048576\n"
 		"ask https://*.Example.com:8443 to z with probes=5/60000ms,wait=3600s\n"
 		"set z sha256:" B64 " " A64 " fsverity-" A64 " " B64 " shared\n"
-		"deny site:HTTPS://example.com:443 to a,fsverity-" A64 "\n"
+		"deny site:HTTPS://example.com:443 to z,fsverity-" A64 "\n"
 		"set a\n"
 		"allow any to a with quota=1025,probes=1/1500ms\n");
 	_cleanup_free_ char *text = printed(policy);
@@ -52,7 +52,7 @@ static void test_canonical(void **state)
 				  "set z " A64 " " B64 " fsverity-" A64 " shared\n"
 				  "allow x to any," A64 ",z with cached,list,quota=1M\n"
 				  "ask https://*.example.com:8443 to z with wait=1h,probes=5/1m\n"
-				  "deny site:https://example.com to a,fsverity-" A64 "\n"
+				  "deny site:https://example.com to fsverity-" A64 ",z\n"
 				  "allow any to a with quota=1025,probes=1/1500ms\n");
 	policy_unref(policy);
 	policy = policy_of("");
@@ -86,6 +86,7 @@ static void compare(const struct policy *policy, const struct policy *copy, unsi
 				 b.where.line, text);
 		assert_int_equal(policy_quota(policy, origin), policy_quota(copy, origin));
 		assert_true(p.count == q.count && p.window_ms == q.window_ms);
+		assert_int_equal(policy_lists(policy, origin), policy_lists(copy, origin));
 	}
 }
 
