@@ -12,17 +12,48 @@
 
 #define FOR_MAX ((json_int_t)100 * 365 * 24 * 3600)
 
-int answers_authorise(struct operation *operation, bool anybody, uid_t *uid)
+/* A service is confined if it has its origin from where it runs: as a process of its user it would have another. */
+static bool is_confined(const struct operation *operation, const char *origin)
+{
+	struct policy_caller user = operation->caller;
+	const char *of_user;
+
+	user.cgroup = user.unit = NULL;
+	of_user = policy_origin_of(operation->policy, &user, NULL);
+	return !of_user || strcmp(of_user, origin) != 0;
+}
+
+/* May the caller, who is who it is, speak for its user at all? */
+static int check_speaks(struct operation *operation)
 {
 	const char *origin = policy_origin_of(operation->policy, &operation->caller, NULL);
-	json_t *named = json_object_get(operation->request, "uid");
-	json_int_t number = json_integer_value(named);
 
-	if (!operation->caller.identified)
-		return operation_fail(operation, -EPERM, "who you are cannot be found out");
 	if (origin && policy_origin_is_web(origin))
 		return operation_fail(operation, -EPERM, "%s is a web origin: it does not answer for its user",
 				      origin);
+	if (operation->privileged)
+		return 0;
+	if (!operation->caller.identified)
+		return operation_fail(operation, -EPERM, "who you are cannot be found out");
+	if (!origin)
+		return operation_fail(operation, -EPERM,
+				      "the policy gives you no origin: you do not answer for your user");
+	if (is_confined(operation, origin))
+		return operation_fail(operation, -EPERM,
+				      "%s is the origin of a confined service: it does not answer for its user",
+				      origin);
+	return 0;
+}
+
+int answers_authorise(struct operation *operation, bool anybody, uid_t *uid)
+{
+	json_t *named = json_object_get(operation->request, "uid");
+	json_int_t number = json_integer_value(named);
+	int r;
+
+	r = check_speaks(operation);
+	if (r < 0)
+		return r;
 	if (!named) {
 		*uid = anybody && operation->privileged ? ANSWERS_ANYBODY : operation->caller.uid;
 		return 0;

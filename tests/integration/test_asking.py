@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from conftest import ALICE, BOB
-from harness import cli, process, reader
+from harness import cgroups, cli, process, reader
 from harness.disk import LOSE_LOG, Disk
 from harness.models import unknown_digest
 from harness.mount import Booted
@@ -242,6 +242,44 @@ def test_a_web_origin_does_not_answer(small, server, mount):
         assert result.returncode == 1 and "is a web origin" in result.stderr and not result.stdout
     assert asked.grants(uid=0) == []
     assert reader.whole(asked.mounted.object(small.sha256), uid=ALICE)["errno"] == "EACCES"
+
+
+ANSWERS = (("grant", "translator", "0" * 64), ("deny", WEB, "0" * 64), ("revoke", "translator"), ("grants",), ("pending",))
+
+
+def test_who_has_no_origin_does_not_answer(server, mount):
+    asked = Asked(mount(server, policy=f"caller uid {BOB} is local\nask translator to any\n"))
+    for words in ANSWERS:
+        result = asked.run(*words)
+        assert result.returncode == 1 and "no origin" in result.stderr and not result.stdout
+    asked.ok("grant", "translator", "0" * 64, uid=BOB)
+    asked.ok("grant", "--uid", str(ALICE), "translator", "0" * 64, uid=0)
+
+
+@pytest.mark.parametrize("line", ["cgroup", "unit"])
+def test_a_confined_service_does_not_answer(line, server, mount):
+    """By the origin of its cgroup; as a process of its user it would have another one."""
+    if not cgroups.hierarchies():
+        pytest.skip("no cgroup can be made here")
+    made = cgroups.Cgroups(cgroups.hierarchies()[0])
+    try:
+        path = made.make(made.name("translator.service"))
+        which = path if line == "cgroup" else path.lstrip("/")
+        asked = Asked(mount(server, policy=f"caller {line} {which} is translator\n" + asking()))
+
+        def run_inside(*words, uid=ALICE):
+            command, *rest = words
+            return process.run(["sh", "-c", 'echo 0 >"$1"; shift; exec "$@"', "sh", made.procs(path),
+                                *process.as_user(uid, [WEIGHTFS, command, "--store", asked.mounted.store, *rest])])
+
+        for words in ANSWERS:
+            result = run_inside(*words)
+            assert result.returncode == 1 and "confined service" in result.stderr and not result.stdout
+        assert asked.grants(uid=0) == []
+        assert run_inside("grant", "translator", "0" * 64, uid=0).returncode == 0
+        asked.ok("grant", "translator", "0" * 64)
+    finally:
+        made.remove()
 
 
 # ---- how long it holds -----------------------------------------------------------------------------------
