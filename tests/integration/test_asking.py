@@ -282,6 +282,17 @@ def test_a_confined_service_does_not_answer(line, server, mount):
         made.remove()
 
 
+def test_a_no_is_not_evaded_by_the_other_name(small, server, mount):
+    names = {"sha256": f"sha256-{small.sha256}", "fsverity": small.attested}
+    asked = Asked(mount(server, policy=f"set s {' '.join(names.values())}\ncaller any is local\nask {WEB} to s\n"))
+    asked.ok("grant", WEB, "s")
+    for name, other in (names.values(), reversed(names.values())):
+        asked.ok("deny", WEB, name)
+        assert {reader.whole(asked.path(which))["errno"] for which in (name, other)} == {"EACCES"}
+        asked.ok("revoke", WEB, name)
+    assert reader.whole(asked.path(small.attested))["sha256"] == small.sha256
+
+
 # ---- how long it holds -----------------------------------------------------------------------------------
 
 def test_it_ends(small, medium, asked):
