@@ -78,7 +78,7 @@ static int compare_grants(const void *left, const void *right)
 
 bool grants_is_over(const struct store_grant *grant, int64_t wall)
 {
-	return grant->until != 0 && (grant->until <= wall || grant->made > wall);
+	return grant->until != 0 && (grant->until <= wall || (!grant->refused && grant->made > wall));
 }
 
 static void set_answer(struct answer *answer, const struct store_grant *grant, struct grants_time now)
@@ -183,7 +183,7 @@ static bool is_over(struct answer *answer, struct grants_time now, struct grants
 			.made = answer->made,
 			.until = answer->until,
 		};
-	return atomic_load(&answer->over) || answer->made > now.wall;
+	return atomic_load(&answer->over) || (!answer->refused && answer->made > now.wall);
 }
 
 /* ANSWER is about the object: what is said is that, too. No goes before yes. */

@@ -259,10 +259,14 @@ static void test_before_it_was_given(void **state)
 {
 	give(WEB, 'a', false, at.wall + DAY);
 	give(WEB, 'b', false, 0);
+	give(WEB, 'c', true, at.wall + DAY);
 	at.wall -= 1;
 	load(*state);
 	assert_int_equal(ask(*state, 'a'), GRANTS_NONE);
 	assert_int_equal(ask(*state, 'b'), GRANTS_YES);
+	assert_int_equal(ask(*state, 'c'), GRANTS_NO); /* a refusal holds, whatever the time is */
+	assert_false(grants_is_over(&stored[2], at.wall));
+	assert_true(grants_is_over(&stored[2], at.wall + 1 + DAY));
 	at.wall += 1; /* now the clock is right */
 	assert_int_equal(ask(*state, 'a'), GRANTS_YES);
 	assert_false(grants_is_over(&stored[0], at.wall));
