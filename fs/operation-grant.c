@@ -146,15 +146,7 @@ static json_t *dated_line(const struct store_grant *grant)
 	return line;
 }
 
-static int fail_to_write(struct operation *operation, int error)
-{
-	if (error == -E2BIG)
-		return operation_fail(operation, error, "a user may have %d answers, and these are given: "
-				      "revoke some", STORE_GRANTS_MAX);
-	return operation_fail(operation, error, "the answer cannot be written down: %s", strerror(-error));
-}
-
-/* It is on the disk: whoever asks next is told, and who waits. */
+/* The store has it: whoever asks next is told, and who waits. */
 static int make_known(struct operation *operation, uid_t uid, const char *origin)
 {
 	struct weightfs *fs = operation->fs;
@@ -166,6 +158,18 @@ static int make_known(struct operation *operation, uid_t uid, const char *origin
 	session_forget_names(fs);
 	return r < 0 ? operation_fail(operation, r, "the answer is written down, but cannot be read again: %s",
 				      strerror(-r)) : 0;
+}
+
+/* TAKEN: it is a no, which counts in memory whether or not the disk has it. */
+static int fail_to_write(struct operation *operation, int error, const struct store_grant *grant, bool taken)
+{
+	if (taken && operation->fs && make_known(operation, grant->uid, grant->origin) == 0 && error != -E2BIG)
+		return operation_fail(operation, error, "the answer cannot be written down: %s; it holds until the "
+				      "daemon ends", strerror(-error));
+	if (error == -E2BIG)
+		return operation_fail(operation, error, "a user may have %d answers, and these are given: "
+				      "revoke some", STORE_GRANTS_MAX);
+	return operation_fail(operation, error, "the answer cannot be written down: %s", strerror(-error));
 }
 
 static int answer(struct operation *operation, bool refused)
@@ -184,7 +188,7 @@ static int answer(struct operation *operation, bool refused)
 		return r;
 	r = store_grant_put(operation->store, &grant);
 	if (r < 0)
-		return fail_to_write(operation, r);
+		return fail_to_write(operation, r, &grant, refused);
 	r = make_known(operation, grant.uid, grant.origin);
 	return r < 0 ? r : operation->emit(operation, dated_line(&grant));
 }
@@ -216,7 +220,7 @@ int operation_revoke(struct operation *operation)
 		return r;
 	r = store_grant_drop(operation->store, grant.uid, grant.origin, all ? NULL : &grant.about, &dropped);
 	if (r < 0)
-		return fail_to_write(operation, r);
+		return fail_to_write(operation, r, &grant, true);
 	if (dropped == 0)
 		return operation_fail(operation, -ENOENT, "%s: nothing of that was answered", grant.origin);
 	r = make_known(operation, grant.uid, grant.origin);

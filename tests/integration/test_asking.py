@@ -293,6 +293,40 @@ def test_a_no_is_not_evaded_by_the_other_name(small, server, mount):
     assert reader.whole(asked.path(small.attested))["sha256"] == small.sha256
 
 
+@pytest.mark.parametrize("words", [("revoke", WEB), ("deny", WEB)], ids=lambda words: words[0])
+@pytest.mark.parametrize("file", ["kept", "gone"])
+def test_a_no_holds_on_a_full_disk(words, file, small, server, mount, folder):
+    place = os.path.join(folder, "full")
+    os.mkdir(place)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64M", "none", place], check=True)
+    try:
+        asked = Asked(mount(server, store=os.path.join(place, "store"), policy=asking()))
+        asked.ok("grant", WEB, small.sha256)
+        assert asked.opens(small)
+        if file == "gone":  # there is nothing to write over
+            os.unlink(os.path.join(place, "store", "grants", str(ALICE)))
+            os.mkdir(os.path.join(place, "store", "grants", str(ALICE)))
+        with open(os.path.join(place, "fill"), "wb", buffering=0) as fill:
+            try:
+                while fill.write(bytes(4096)):
+                    pass
+            except OSError:
+                pass
+        result = asked.run(*words, *([small.sha256] if words[0] == "deny" else []))
+        assert not asked.opens(small), result
+        if file == "kept":
+            assert result.returncode == 0, result.stderr
+            asked.mounted.stop()
+            os.unlink(os.path.join(place, "fill"))
+            asked.restart()
+            assert not asked.opens(small)
+        else:
+            assert result.returncode == 1
+        asked.mounted.stop()
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
 # ---- how long it holds -----------------------------------------------------------------------------------
 
 def test_it_ends(small, medium, asked):
