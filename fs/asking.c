@@ -143,7 +143,7 @@ void asking_lookup(struct weightfs *fs, fuse_req_t request, const struct view *v
 		   const struct digest_name *name, const struct policy_decision *decision)
 {
 	if (decision->wait_ms != VIEW_REFUSED)
-		pending_note(fs->pendings, view->number, name, time(NULL));
+		pending_note(fs->pendings, view->number, view->uid, name, time(NULL));
 	if (decision->wait_ms > 0)
 		wait_for_answer(fs, request, view, name, decision->wait_ms);
 	else

@@ -11,8 +11,8 @@
 #include "fs/view.h"
 
 #define ASKING_MAX	    256 /* look-ups that wait; more are refused at once */
-#define ASKING_MAX_USER 128 /* the same of one user */
-#define ASKING_MAX_VIEW 32  /* and in one view */
+#define ASKING_MAX_USER 32  /* the same of one user */
+#define ASKING_MAX_VIEW 16  /* and in one view */
 
 int must_check asking_new(struct asking **out);
 /* When nothing is parked any more. NULL is allowed. */

@@ -14,9 +14,10 @@ struct answer {
 	atomic_bool over;    /* it was seen to be, and stays so */
 };
 
-/* In the order of digests first, then sets. */
+/* In the order of digests first, by kind, then sets. */
 struct answers {
 	size_t n_digests, n;
+	bool refuses_sha256, refuses_fsverity; /* there are refusals that name a digest of that kind */
 	struct answer items[];
 };
 
@@ -77,7 +78,7 @@ static int compare_grants(const void *left, const void *right)
 
 bool grants_is_over(const struct store_grant *grant, int64_t wall)
 {
-	return grant->until != 0 && (grant->until <= wall || grant->made > wall);
+	return grant->until != 0 && (grant->until <= wall || (!grant->refused && grant->made > wall));
 }
 
 static void set_answer(struct answer *answer, const struct store_grant *grant, struct grants_time now)
@@ -107,8 +108,15 @@ static struct answers *make(struct store_grant *grants, size_t n, const char *or
 	/* An empty name of a set is the least: digests come first. */
 	qsort(grants, kept, sizeof(*grants), compare_grants);
 	for (; answers->n < kept; answers->n++) {
-		set_answer(&answers->items[answers->n], &grants[answers->n], now);
-		answers->n_digests += !*grants[answers->n].about.set;
+		const struct store_grant *grant = &grants[answers->n];
+		bool of_digest = !*grant->about.set;
+
+		set_answer(&answers->items[answers->n], grant, now);
+		answers->n_digests += of_digest;
+		if (of_digest && grant->refused && grant->about.digest.kind == DIGEST_SHA256)
+			answers->refuses_sha256 = true;
+		else if (of_digest && grant->refused)
+			answers->refuses_fsverity = true;
 	}
 	return answers;
 }
@@ -175,7 +183,7 @@ static bool is_over(struct answer *answer, struct grants_time now, struct grants
 			.made = answer->made,
 			.until = answer->until,
 		};
-	return atomic_load(&answer->over) || answer->made > now.wall;
+	return atomic_load(&answer->over) || (!answer->refused && answer->made > now.wall);
 }
 
 /* ANSWER is about the object: what is said is that, too. No goes before yes. */
@@ -218,6 +226,30 @@ static void add_sets(struct answers *answers, const struct policy *policy,
 	}
 }
 
+/* Is there a digest of KIND that was refused, and still is? */
+static bool refuses_any(const struct answers *answers, enum digest_kind kind, struct grants_time now)
+{
+	for (size_t i = 0; i < answers->n_digests; i++) {
+		const struct answer *answer = &answers->items[i];
+
+		if (answer->refused && answer->about.digest.kind == kind &&
+		    (answer->until == 0 || (!atomic_load(&answer->over) && answer->until > now.wall &&
+					    answer->until_boot > now.boot)))
+			return true;
+	}
+	return false;
+}
+
+/* Could one of the refusals be about the object, by a digest that is not known of it? */
+static bool may_be_refused(const struct answers *answers, const struct digest_pair *digests,
+			   struct grants_time now)
+{
+	return (answers->refuses_sha256 && !digests->has_sha256 &&
+		refuses_any(answers, DIGEST_SHA256, now)) ||
+	       (answers->refuses_fsverity && !digests->has_fsverity &&
+		refuses_any(answers, DIGEST_FSVERITY, now));
+}
+
 struct grants_said grants_ask(struct grants *grants, const struct policy *policy,
 			      const struct digest_pair *digests, struct grants_time now)
 {
@@ -231,8 +263,12 @@ struct grants_said grants_ask(struct grants *grants, const struct policy *policy
 		add_digest(answers, DIGEST_SHA256, &digests->sha256, now, &said);
 	if (answers && digests->has_fsverity)
 		add_digest(answers, DIGEST_FSVERITY, &digests->fsverity, now, &said);
-	if (answers && said.answer == GRANTS_NONE)
+	if (answers && said.answer == GRANTS_NONE) {
 		add_sets(answers, policy, digests, now, &said);
+		/* Else a no to one name would be evaded by the other. */
+		if (said.answer == GRANTS_YES && may_be_refused(answers, digests, now))
+			said.answer = GRANTS_NONE;
+	}
 	pthread_rwlock_unlock(&grants->lock);
 	return said;
 }

@@ -4,9 +4,10 @@
  * of readers at once.
  *
  * An answer about the object itself goes before one about a set that holds it; of two that contradict each other, no
- * holds. One with a time is over when the wall clock says so, or when that much time has passed since it was
- * loaded, whichever comes first; what is over stays so, wherever the clock is set. So is one that would have been given in
- * the future: nobody knows how late it is.
+ * holds. While a digest of a kind is not known of the object, any refusal that names one of that kind might be about it, so
+ * that no grant of a set applies, as with the policy's deny lines. One with a time is over when the wall clock says so, or when that much time has passed since it was
+ * loaded, whichever comes first; what is over stays so, wherever the clock is set. So is a grant
+ * that would have been given in the future: nobody knows how late it is. A refusal counts all the same.
  */
 #ifndef FS_GRANTS_H
 #define FS_GRANTS_H

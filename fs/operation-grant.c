@@ -12,17 +12,48 @@
 
 #define FOR_MAX ((json_int_t)100 * 365 * 24 * 3600)
 
-int answers_authorise(struct operation *operation, bool anybody, uid_t *uid)
+/* A service is confined if it has its origin from where it runs: as a process of its user it would have another. */
+static bool is_confined(const struct operation *operation, const char *origin)
+{
+	struct policy_caller user = operation->caller;
+	const char *of_user;
+
+	user.cgroup = user.unit = NULL;
+	of_user = policy_origin_of(operation->policy, &user, NULL);
+	return !of_user || strcmp(of_user, origin) != 0;
+}
+
+/* May the caller, who is who it is, speak for its user at all? */
+static int check_speaks(struct operation *operation)
 {
 	const char *origin = policy_origin_of(operation->policy, &operation->caller, NULL);
-	json_t *named = json_object_get(operation->request, "uid");
-	json_int_t number = json_integer_value(named);
 
-	if (!operation->caller.identified)
-		return operation_fail(operation, -EPERM, "who you are cannot be found out");
 	if (origin && policy_origin_is_web(origin))
 		return operation_fail(operation, -EPERM, "%s is a web origin: it does not answer for its user",
 				      origin);
+	if (operation->privileged)
+		return 0;
+	if (!operation->caller.identified)
+		return operation_fail(operation, -EPERM, "who you are cannot be found out");
+	if (!origin)
+		return operation_fail(operation, -EPERM,
+				      "the policy gives you no origin: you do not answer for your user");
+	if (is_confined(operation, origin))
+		return operation_fail(operation, -EPERM,
+				      "%s is the origin of a confined service: it does not answer for its user",
+				      origin);
+	return 0;
+}
+
+int answers_authorise(struct operation *operation, bool anybody, uid_t *uid)
+{
+	json_t *named = json_object_get(operation->request, "uid");
+	json_int_t number = json_integer_value(named);
+	int r;
+
+	r = check_speaks(operation);
+	if (r < 0)
+		return r;
 	if (!named) {
 		*uid = anybody && operation->privileged ? ANSWERS_ANYBODY : operation->caller.uid;
 		return 0;
@@ -115,15 +146,7 @@ static json_t *dated_line(const struct store_grant *grant)
 	return line;
 }
 
-static int fail_to_write(struct operation *operation, int error)
-{
-	if (error == -E2BIG)
-		return operation_fail(operation, error, "a user may have %d answers, and these are given: "
-				      "revoke some", STORE_GRANTS_MAX);
-	return operation_fail(operation, error, "the answer cannot be written down: %s", strerror(-error));
-}
-
-/* It is on the disk: whoever asks next is told, and who waits. */
+/* The store has it: whoever asks next is told, and who waits. */
 static int make_known(struct operation *operation, uid_t uid, const char *origin)
 {
 	struct weightfs *fs = operation->fs;
@@ -135,6 +158,18 @@ static int make_known(struct operation *operation, uid_t uid, const char *origin
 	session_forget_names(fs);
 	return r < 0 ? operation_fail(operation, r, "the answer is written down, but cannot be read again: %s",
 				      strerror(-r)) : 0;
+}
+
+/* TAKEN: it is a no, which counts in memory whether or not the disk has it. */
+static int fail_to_write(struct operation *operation, int error, const struct store_grant *grant, bool taken)
+{
+	if (taken && operation->fs && make_known(operation, grant->uid, grant->origin) == 0 && error != -E2BIG)
+		return operation_fail(operation, error, "the answer cannot be written down: %s; it holds until the "
+				      "daemon ends", strerror(-error));
+	if (error == -E2BIG)
+		return operation_fail(operation, error, "a user may have %d answers, and these are given: "
+				      "revoke some", STORE_GRANTS_MAX);
+	return operation_fail(operation, error, "the answer cannot be written down: %s", strerror(-error));
 }
 
 static int answer(struct operation *operation, bool refused)
@@ -153,7 +188,7 @@ static int answer(struct operation *operation, bool refused)
 		return r;
 	r = store_grant_put(operation->store, &grant);
 	if (r < 0)
-		return fail_to_write(operation, r);
+		return fail_to_write(operation, r, &grant, refused);
 	r = make_known(operation, grant.uid, grant.origin);
 	return r < 0 ? r : operation->emit(operation, dated_line(&grant));
 }
@@ -185,7 +220,7 @@ int operation_revoke(struct operation *operation)
 		return r;
 	r = store_grant_drop(operation->store, grant.uid, grant.origin, all ? NULL : &grant.about, &dropped);
 	if (r < 0)
-		return fail_to_write(operation, r);
+		return fail_to_write(operation, r, &grant, true);
 	if (dropped == 0)
 		return operation_fail(operation, -ENOENT, "%s: nothing of that was answered", grant.origin);
 	r = make_known(operation, grant.uid, grant.origin);

@@ -20,11 +20,20 @@ struct entry {
 	int64_t first, last;
 	struct entry *prev, *next;		 /* of all */
 	struct entry *prev_of_view, *next_of_view;
+	struct of_user *user;
+	struct entry *prev_of_user, *next_of_user;
 	UT_hash_handle hh;
 };
 
 struct of_view {
 	uint32_t view;
+	unsigned int n;
+	struct entry *entries; /* the one asked for longest ago first */
+	UT_hash_handle hh;
+};
+
+struct of_user {
+	uid_t uid;
 	unsigned int n;
 	struct entry *entries; /* the one asked for longest ago first */
 	UT_hash_handle hh;
@@ -36,6 +45,7 @@ struct pendings {
 	struct entry *table;   /* protected by lock, like all of these: by key */
 	struct entry *entries; /* the one asked for longest ago first */
 	struct of_view *views; /* those that have any */
+	struct of_user *users; /* the same */
 	uint64_t serial;
 };
 
@@ -74,6 +84,19 @@ static struct entry *find(struct pendings *pendings, uint32_t view, const struct
 	return entry;
 }
 
+/* Either may be NULL. */
+static void forget_if_empty(struct pendings *pendings, struct of_view *of_view, struct of_user *of_user)
+{
+	if (of_view && of_view->n == 0) {
+		HASH_DEL(pendings->views, of_view);
+		free(of_view);
+	}
+	if (of_user && of_user->n == 0) {
+		HASH_DEL(pendings->users, of_user);
+		free(of_user);
+	}
+}
+
 static void remove_entry(struct pendings *pendings, struct entry *entry)
 {
 	struct of_view *of_view = find_view(pendings, entry->key.view);
@@ -81,10 +104,10 @@ static void remove_entry(struct pendings *pendings, struct entry *entry)
 	HASH_DEL(pendings->table, entry);
 	DL_DELETE(pendings->entries, entry);
 	DL_DELETE2(of_view->entries, entry, prev_of_view, next_of_view);
-	if (--of_view->n == 0) {
-		HASH_DEL(pendings->views, of_view);
-		free(of_view);
-	}
+	DL_DELETE2(entry->user->entries, entry, prev_of_user, next_of_user);
+	of_view->n--;
+	entry->user->n--;
+	forget_if_empty(pendings, of_view, entry->user);
 	free(entry);
 }
 
@@ -102,37 +125,82 @@ static struct of_view *find_or_make_view(struct pendings *pendings, uint32_t vie
 	return of_view;
 }
 
-static void make_room(struct pendings *pendings, uint32_t view)
+static struct of_user *find_user(struct pendings *pendings, uid_t uid)
+{
+	struct of_user *of_user;
+
+	HASH_FIND(hh, pendings->users, &uid, sizeof(uid), of_user);
+	return of_user;
+}
+
+static struct of_user *find_or_make_user(struct pendings *pendings, uid_t uid)
+{
+	struct of_user *of_user = find_user(pendings, uid);
+
+	if (of_user)
+		return of_user;
+	of_user = calloc(1, sizeof(*of_user));
+	if (of_user) {
+		of_user->uid = uid;
+		HASH_ADD(hh, pendings->users, uid, sizeof(of_user->uid), of_user);
+	}
+	return of_user;
+}
+
+/* So that nobody's flood pushes out what others asked for, who ask for less. */
+static struct of_user *find_greediest(struct pendings *pendings)
+{
+	struct of_user *of_user, *next, *most = pendings->users;
+
+	HASH_ITER(hh, pendings->users, of_user, next) {
+		if (of_user->n > most->n)
+			most = of_user;
+	}
+	return most;
+}
+
+static void make_room(struct pendings *pendings, uint32_t view, uid_t uid)
 {
 	struct of_view *of_view = find_view(pendings, view);
+	struct of_user *of_user;
 
 	if (of_view && of_view->n >= PENDING_MAX_VIEW)
 		remove_entry(pendings, of_view->entries);
-	if (HASH_COUNT(pendings->table) >= PENDING_MAX)
-		remove_entry(pendings, pendings->entries);
+	of_user = find_user(pendings, uid);
+	if (of_user && of_user->n >= PENDING_MAX_USER)
+		remove_entry(pendings, of_user->entries);
+	of_user = HASH_COUNT(pendings->table) >= PENDING_MAX ? find_greediest(pendings) : NULL;
+	if (of_user)
+		remove_entry(pendings, of_user->entries);
 }
 
-static struct entry *add(struct pendings *pendings, uint32_t view, const struct digest_name *name,
-			 int64_t now)
+static struct entry *add(struct pendings *pendings, uint32_t view, uid_t uid,
+			 const struct digest_name *name, int64_t now)
 {
 	struct entry *entry = calloc(1, sizeof(*entry));
 	struct of_view *of_view;
+	struct of_user *of_user;
 
 	if (!entry)
 		return NULL;
-	make_room(pendings, view);
+	make_room(pendings, view, uid);
 	of_view = find_or_make_view(pendings, view);
-	if (!of_view) {
+	of_user = find_or_make_user(pendings, uid);
+	if (!of_view || !of_user) {
+		forget_if_empty(pendings, of_view, of_user);
 		free(entry);
 		return NULL;
 	}
+	entry->user = of_user;
 	entry->key = (struct key){view, *name};
 	entry->serial = ++pendings->serial;
 	entry->first = now;
 	HASH_ADD(hh, pendings->table, key, sizeof(entry->key), entry);
 	DL_APPEND(pendings->entries, entry);
 	DL_APPEND2(of_view->entries, entry, prev_of_view, next_of_view);
+	DL_APPEND2(of_user->entries, entry, prev_of_user, next_of_user);
 	of_view->n++;
+	of_user->n++;
 	pthread_cond_broadcast(&pendings->noted);
 	return entry;
 }
@@ -146,6 +214,8 @@ static void move_back(struct pendings *pendings, struct entry *entry)
 	DL_APPEND(pendings->entries, entry);
 	DL_DELETE2(of_view->entries, entry, prev_of_view, next_of_view);
 	DL_APPEND2(of_view->entries, entry, prev_of_view, next_of_view);
+	DL_DELETE2(entry->user->entries, entry, prev_of_user, next_of_user);
+	DL_APPEND2(entry->user->entries, entry, prev_of_user, next_of_user);
 }
 
 /* ---- any thread ---- */
@@ -161,7 +231,7 @@ void pendings_free(struct pendings *pendings)
 	free(pendings);
 }
 
-void pending_note(struct pendings *pendings, uint32_t view, const struct digest_name *name,
+void pending_note(struct pendings *pendings, uint32_t view, uid_t uid, const struct digest_name *name,
 		  int64_t now)
 {
 	struct entry *entry;
@@ -171,7 +241,7 @@ void pending_note(struct pendings *pendings, uint32_t view, const struct digest_
 	if (entry)
 		move_back(pendings, entry);
 	else
-		entry = add(pendings, view, name, now);
+		entry = add(pendings, view, uid, name, now);
 	if (entry) {
 		entry->last = now;
 		entry->count++;

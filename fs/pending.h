@@ -8,10 +8,12 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include "common/cleanup.h"
 #include "common/digest.h"
 
-#define PENDING_MAX	     4096 /* in all; the one that was asked for longest ago goes */
+#define PENDING_MAX	     4096 /* in all; the one that whoever has most asked for longest ago goes */
+#define PENDING_MAX_USER 1024 /* of one user; the one that was asked for longest ago goes */
 #define PENDING_MAX_VIEW 128	  /* the same of one view */
 
 struct pendings;
@@ -27,8 +29,8 @@ struct pending {
 int must_check pendings_new(struct pendings **out);
 void pendings_free(struct pendings *pendings); /* nobody waits; NULL is allowed */
 
-/* NAME was asked for in VIEW at NOW (seconds since the epoch). Without memory, nothing happens. */
-void pending_note(struct pendings *pendings, uint32_t view, const struct digest_name *name,
+/* NAME was asked for in VIEW, which is of user UID, at NOW (seconds since the epoch). Without memory, nothing happens. */
+void pending_note(struct pendings *pendings, uint32_t view, uid_t uid, const struct digest_name *name,
 		  int64_t now);
 /* It was answered, or is not asked about any more. */
 void pending_forget(struct pendings *pendings, uint32_t view, const struct digest_name *name);

@@ -10,7 +10,8 @@
  * They are not in the database, because of a damaged one old values come back: what was deleted, and, where the block
  * with the newer value is lost, what was overwritten, so that a grant that was taken back would hold again, however
  * that is recorded. A file is replaced as a whole: it has what was acknowledged last, or cannot be
- * understood. Of one that cannot nothing counts: its user is asked again.
+ * understood. Of one that cannot nothing counts: its user is asked again. What was refused or taken back, and could not be
+ * written, holds in memory.
  */
 #include "store/internal.h"
 
@@ -157,9 +158,41 @@ static void put_aside(struct store *store, const char *name)
 		log_warning_errno(-errno, "%s/grants/%s stays", store->path, name);
 }
 
+/* ---- what could not be written. Claimed: answering ---- */
+
+static const struct unwritten_grants *find_unwritten(const struct store *store, uid_t uid)
+{
+	const struct unwritten_grants *found = store->unwritten;
+
+	while (found && found->uid != uid)
+		found = found->next;
+	return found;
+}
+
+static void forget_unwritten(struct store *store, uid_t uid)
+{
+	struct unwritten_grants **at = &store->unwritten, *found;
+
+	while (*at && (*at)->uid != uid)
+		at = &(*at)->next;
+	found = *at;
+	if (!found)
+		return;
+	*at = found->next;
+	free(found->items);
+	free(found);
+}
+
+void unwritten_grants_free(struct store *store)
+{
+	while (store->unwritten)
+		forget_unwritten(store, store->unwritten->uid);
+}
+
 /* LIST, which is to be freed, has room for one more. Claimed: answering. */
 static int read_list(struct store *store, uid_t uid, struct list *list)
 {
+	const struct unwritten_grants *unwritten = find_unwritten(store, uid);
 	_cleanup_free_ char *path = NULL, *text = NULL;
 	char name[NAME_SIZE];
 	size_t len;
@@ -170,6 +203,11 @@ static int read_list(struct store *store, uid_t uid, struct list *list)
 	snprintf(name, sizeof(name), "%u", uid);
 	if (!list->items || asprintf(&path, "%s/grants/%s", store->path, name) < 0)
 		return -ENOMEM;
+	if (unwritten) {
+		memcpy(list->items, unwritten->items, unwritten->n * sizeof(*list->items));
+		list->n = unwritten->n;
+		return 0;
+	}
 	r = io_read_file(path, FILE_MAX, &text, &len);
 	if (r == -ENOENT)
 		return 0;
@@ -214,28 +252,8 @@ static int format(const struct list *list, char **text, size_t *len)
 	return -ENOMEM;
 }
 
-/* Durable, or an error, after which it may have been written all the same. */
-static int replace(struct store *store, const char *name, const char *text, size_t len)
-{
-	_cleanup_close_ int fd = -1;
-	char tmp[NAME_SIZE + 8];
-	int r;
-
-	snprintf(tmp, sizeof(tmp), "grants-%s", name);
-	fd = openat(store->tmp_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	r = fd < 0 ? -errno : io_write(fd, text, len);
-	if (r == 0 && fsync(fd) < 0)
-		r = -errno;
-	if (r == 0 && renameat(store->tmp_fd, tmp, store->grants_fd, name) < 0)
-		r = -errno;
-	if (r == 0 && fsync(store->grants_fd) < 0)
-		r = -errno;
-	if (r < 0)
-		(void)unlinkat(store->tmp_fd, tmp, 0);
-	return r < 0 ? log_error_errno(r, "%s/grants/%s cannot be written", store->path, name) : 0;
-}
-
-static int write_list(struct store *store, uid_t uid, const struct list *list)
+/* Durable, or an error, after which it may have been written all the same. URGENT: see grant_file_write(). */
+static int write_list(struct store *store, uid_t uid, const struct list *list, bool urgent)
 {
 	_cleanup_free_ char *text = NULL;
 	char name[NAME_SIZE];
@@ -246,7 +264,26 @@ static int write_list(struct store *store, uid_t uid, const struct list *list)
 	if (r < 0)
 		return r;
 	snprintf(name, sizeof(name), "%u", uid);
-	return replace(store, name, text, len);
+	r = grant_file_write(store, name, text, len, urgent);
+	if (r == 0)
+		forget_unwritten(store, uid);
+	return r;
+}
+
+/* LIST has less of grants than what is on the disk, and counts until the store closes even if it cannot be written. */
+static int write_taken(struct store *store, uid_t uid, struct list *list)
+{
+	struct unwritten_grants *unwritten = calloc(1, sizeof(*unwritten));
+	int r = unwritten ? write_list(store, uid, list, true) : -ENOMEM;
+
+	if (r == 0 || !unwritten) {
+		free(unwritten);
+		return r;
+	}
+	forget_unwritten(store, uid);
+	*unwritten = (struct unwritten_grants){uid, steal_pointer(list->items), list->n, store->unwritten};
+	store->unwritten = unwritten;
+	return r;
 }
 
 /* ---- what is done with them ---- */
@@ -317,7 +354,8 @@ int store_grant_put(struct store *store, const struct store_grant *grant)
 			r = -E2BIG;
 	}
 	if (r == 0)
-		r = write_list(store, grant->uid, &list);
+		r = grant->refused ? write_taken(store, grant->uid, &list) :
+				     write_list(store, grant->uid, &list, false);
 	store_unclaim(store, &store->answering);
 	return r;
 }
@@ -336,7 +374,7 @@ static int drop(struct store *store, uid_t uid, const char *origin, const struct
 		n = take_out(&list, origin, about);
 	if (n > 0) {
 		take_out_expired(&list);
-		r = write_list(store, uid, &list);
+		r = write_taken(store, uid, &list);
 	}
 	store_unclaim(store, &store->answering);
 	if (r == 0)

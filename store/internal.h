@@ -91,7 +91,24 @@ struct store {
 	struct sequence object_ids, view_ids;
 	struct user *users; /* claimed: naming: view.c */
 	struct store_doubts doubts; /* constant once it is open */
+	struct unwritten_grants *unwritten; /* claimed: answering */
 };
+
+/* All answers of UID, instead of those on the disk, which could not be replaced. */
+struct unwritten_grants {
+	uid_t uid;
+	struct store_grant *items;
+	size_t n;
+	struct unwritten_grants *next;
+};
+void unwritten_grants_free(struct store *store); /* grant.c */
+
+/*
+ * grant-file.c: grants/NAME has TEXT, durably, or an error (logged), after which it may have it all the same. URGENT: if a new
+ * file cannot be written the old one is overwritten, and may be damaged after an error.
+ */
+int must_check grant_file_write(struct store *store, const char *name, const char *text, size_t len,
+				bool urgent);
 
 void store_claim(struct store *store, bool *claim);
 void store_unclaim(struct store *store, bool *claim);

@@ -223,6 +223,7 @@ void store_close(struct store *store)
 	residents_free(store);
 	accounts_free(store);
 	users_free(store);
+	unwritten_grants_free(store);
 	pthread_mutex_destroy(&store->accounts_lock);
 	pthread_cond_destroy(&store->changed);
 	pthread_mutex_destroy(&store->lock);

@@ -324,7 +324,8 @@ struct store_grant {
 
 /*
  * Write GRANT down, instead of an earlier answer about the same. It is durable, or an error, after which it may be written all
- * the same. -E2BIG: the user has STORE_GRANTS_MAX. -EINVAL: a name that cannot be one.
+ * the same. -E2BIG: the user has STORE_GRANTS_MAX. -EINVAL: a name that cannot be one. A refusal, and what is taken back,
+ * which could not be written counts until the store closes, although that is an error.
  */
 int must_check store_grant_put(struct store *store, const struct store_grant *grant);
 /* Take back what UID answered for ORIGIN about ABOUT (NULL: about anything), DROPPED answers; durable as well. */

@@ -174,6 +174,30 @@ static void test_sets(void **state)
 	assert_int_equal(ask(*state, 'b'), GRANTS_NO); /* of two sets */
 }
 
+/* A no to one name of an object is not evaded by its other one. */
+static void test_a_digest_that_is_not_known(void **state)
+{
+	struct store_grant *refusal;
+
+	give_set("ab", false);
+	give(WEB, 'c', false, 0);
+	refusal = give(WEB, 'y', true, at.wall + DAY);
+	refusal->about.digest = name_of(DIGEST_FSVERITY, 'y');
+	load(*state);
+	assert_int_equal(ask(*state, 'a'), GRANTS_NONE);
+	assert_int_equal(ask_pair(*state, 'a', 'x').answer, GRANTS_YES);
+	assert_int_equal(ask_pair(*state, 'a', 'y').answer, GRANTS_NO);
+	assert_int_equal(ask(*state, 'c'), GRANTS_YES); /* that very one */
+	/* A refusal of the kind that is known does not matter, nor one that is over. */
+	refusal->about.digest = name_of(DIGEST_SHA256, 'y');
+	load(*state);
+	assert_int_equal(ask(*state, 'a'), GRANTS_YES);
+	refusal->about.digest = name_of(DIGEST_FSVERITY, 'y');
+	load(*state);
+	at.wall += DAY;
+	assert_int_equal(ask(*state, 'a'), GRANTS_YES);
+}
+
 /* ---- the time ---- */
 
 static void test_the_end(void **state)
@@ -235,10 +259,14 @@ static void test_before_it_was_given(void **state)
 {
 	give(WEB, 'a', false, at.wall + DAY);
 	give(WEB, 'b', false, 0);
+	give(WEB, 'c', true, at.wall + DAY);
 	at.wall -= 1;
 	load(*state);
 	assert_int_equal(ask(*state, 'a'), GRANTS_NONE);
 	assert_int_equal(ask(*state, 'b'), GRANTS_YES);
+	assert_int_equal(ask(*state, 'c'), GRANTS_NO); /* a refusal holds, whatever the time is */
+	assert_false(grants_is_over(&stored[2], at.wall));
+	assert_true(grants_is_over(&stored[2], at.wall + 1 + DAY));
 	at.wall += 1; /* now the clock is right */
 	assert_int_equal(ask(*state, 'a'), GRANTS_YES);
 	assert_false(grants_is_over(&stored[0], at.wall));
@@ -291,6 +319,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_both_digests, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sets, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_digest_that_is_not_known, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_clock_that_is_set_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_clock_that_nobody_sets, setup, teardown),

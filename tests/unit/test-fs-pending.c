@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is pending: told once for each object and view, bounded in a view and in all, the oldest go first. */
+/* What is pending: told once for each object and view, bounded in a view, for a user, and in all, the oldest go first. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,8 @@
 #include "common/clock.h"
 #include "fs/pending.h"
 
-#define SOON 20000
+#define SOON  20000
+#define VIEWS 64 /* of each user */
 
 static int setup(void **state)
 {
@@ -48,7 +49,7 @@ static void note(struct pendings *pendings, uint32_t view, uint32_t seed, int64_
 {
 	struct digest_name name = name_of(seed);
 
-	pending_note(pendings, view, &name, now);
+	pending_note(pendings, view, view / VIEWS, &name, now);
 }
 
 static struct pending *list(struct pendings *pendings, uint64_t after, size_t expected)
@@ -71,7 +72,7 @@ static void test_told_once(void **state)
 	note(*state, 3, 1, 100);
 	note(*state, 4, 1, 105);
 	other.kind = DIGEST_FSVERITY;
-	pending_note(*state, 3, &other, 106);
+	pending_note(*state, 3, 0, &other, 106);
 	note(*state, 3, 1, 110);
 	note(*state, 3, 1, 120);
 	pending = list(*state, 0, 3);
@@ -112,15 +113,38 @@ static void test_bounded_in_a_view(void **state)
 	free(pending);
 }
 
-static void test_bounded_in_all(void **state)
+static void test_bounded_for_a_user(void **state)
 {
 	struct pending *pending;
 
+	note(*state, VIEWS, 7, 1);
 	for (uint32_t i = 0; i < 3 * PENDING_MAX; i++)
-		note(*state, i / 64, i, i);
+		note(*state, i % VIEWS, i, i);
+	pending = list(*state, 0, PENDING_MAX_USER + 1);
+	assert_int_equal(pending[0].view, VIEWS);
+	for (uint32_t i = 1; i <= PENDING_MAX_USER; i++)
+		assert_int_equal(seed_of(&pending[i]), 3 * PENDING_MAX - PENDING_MAX_USER - 1 + i);
+	free(pending);
+}
+
+/* Whoever asks for most loses first; who asked once, before all of them, loses nothing. */
+static void test_bounded_in_all(void **state)
+{
+	enum { USERS = 8 };
+	unsigned int of_user[USERS + 1] = {0};
+	struct pending *pending;
+
+	note(*state, USERS * VIEWS, 7, 1);
+	for (uint32_t user = 0; user < USERS; user++) {
+		for (uint32_t i = 0; i < PENDING_MAX; i++)
+			note(*state, user * VIEWS + i % VIEWS, i, i);
+	}
 	pending = list(*state, 0, PENDING_MAX);
+	assert_int_equal(pending[0].view, USERS * VIEWS);
 	for (uint32_t i = 0; i < PENDING_MAX; i++)
-		assert_int_equal(seed_of(&pending[i]), 2 * PENDING_MAX + i);
+		of_user[pending[i].view / VIEWS]++;
+	for (uint32_t user = 0; user < USERS; user++)
+		assert_in_range(of_user[user], PENDING_MAX / USERS - 2, PENDING_MAX / USERS + 2);
 	for (uint32_t i = 0; i < PENDING_MAX; i++)
 		pending_forget(*state, pending[i].view, &pending[i].name);
 	free(pending);
@@ -199,6 +223,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_told_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bounded_in_a_view, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bounded_for_a_user, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bounded_in_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_waiting, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_from_many_threads, setup, teardown),

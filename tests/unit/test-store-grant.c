@@ -6,6 +6,7 @@
 #include "store-damage.h"
 
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -233,15 +234,52 @@ static void test_all_is_synced(void **state)
 	assert_int_equal(synced, 2);
 	assert_int_equal(drop(store, 7, WEB, 1), 1);
 	assert_int_equal(synced, 4);
+	failing = EIO;
+	assert_int_equal(store_grant_put(store, &grant), -EIO);
+	failing = 0;
+	assert_int_equal(answer(store, 7, WEB, 1), '-');
+	assert_int_equal(count_files(*state), 0); /* nothing is left in tmp/ */
+	/* A no holds all the same, until another answer could be written, with all before. */
 	put(store, 7, WEB, 1, false);
+	put(store, 7, WEB, 2, false);
 	failing = EIO;
 	grant.refused = true;
 	assert_int_equal(store_grant_put(store, &grant), -EIO);
+	assert_int_equal(answer(store, 7, WEB, 1), 'r');
 	assert_int_equal(store_grant_drop(store, 7, WEB, NULL, &dropped), -EIO);
 	assert_int_equal(dropped, 99);
+	assert_int_equal(count(store, 7), 0);
+	grant.refused = false;
+	assert_int_equal(store_grant_put(store, &grant), -EIO);
 	failing = 0;
-	assert_int_equal(answer(store, 7, WEB, 1), 'g');
-	assert_int_equal(count_files(*state), 0); /* nothing is left in tmp/ */
+	assert_int_equal(count(store, 7), 0);
+	put(store, 7, OTHER, 3, false);
+	store_close(store);
+	store = open_store(*state, BOOT_A);
+	assert_int_equal(count(store, 7), 1);
+	assert_int_equal(answer(store, 7, OTHER, 3), 'g');
+	store_close(store);
+}
+
+/* Where no new file can be written a no is written over the old one, a yes is not. */
+static void test_no_room_for_another_file(void **state)
+{
+	struct store *store = open_store(*state, BOOT_A);
+	struct store_grant grant = grant_of(7, WEB, 3);
+	char in_the_way[300];
+
+	put(store, 7, WEB, 1, false);
+	put(store, 7, WEB, 2, false);
+	snprintf(in_the_way, sizeof(in_the_way), "%s/tmp/grants-7", (char *)*state);
+	assert_int_equal(mkdir(in_the_way, 0700), 0);
+	assert_int_equal(store_grant_put(store, &grant), -EISDIR);
+	put(store, 7, WEB, 2, true);
+	assert_int_equal(drop(store, 7, WEB, 1), 1);
+	assert_int_equal(count(store, 7), 1);
+	store_close(store);
+	store = open_store(*state, BOOT_A);
+	assert_int_equal(count(store, 7), 1);
+	assert_int_equal(answer(store, 7, WEB, 2), 'r');
 	store_close(store);
 }
 
@@ -434,6 +472,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_as_many_as_there_may_be, setup_directory,
 						teardown_directory),
 		cmocka_unit_test_setup_teardown(test_all_is_synced, setup_directory, teardown_directory),
+		cmocka_unit_test_setup_teardown(test_no_room_for_another_file, setup_directory, teardown_directory),
 		cmocka_unit_test_setup_teardown(test_what_is_over_is_gone_for_good, setup_directory,
 						teardown_directory),
 		cmocka_unit_test(test_damage_of_the_database),
