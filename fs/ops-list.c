@@ -222,8 +222,9 @@ static int list_own(struct objects_listing *objects, const struct policy *policy
 static int list_by_name(struct objects_listing *objects, off_t offset)
 {
 	struct policy *policy = policy_slot_get(objects->fs->policy);
-	struct names *names = malloc(sizeof(*names));
-	int r = -ENOMEM;
+	bool lists = policy_lists(policy, objects->view->origin);
+	struct names *names = lists ? malloc(sizeof(*names)) : NULL;
+	int r = lists ? -ENOMEM : 0;
 
 	if (names) {
 		names->after = name_at(offset);
