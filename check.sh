@@ -152,7 +152,7 @@ unit_tests() { # NAME FOLDER
 	account "$1" "$log" "$p" "$f" "$s" $((SECONDS - begin))
 }
 
-# Three files at a time: most of their time is spent waiting for somebody's deadline.
+# Four files at a time: most of their time is spent waiting for somebody's deadline.
 integration_tests() { # NAME FOLDER SANITIZER MODEL-SIZE MARKERS [TEST…]
 	local log=$logs/$1.log xml=$logs/$1.xml begin=$SECONDS counts status=0
 	local tests=("${@:6}")
@@ -160,7 +160,7 @@ integration_tests() { # NAME FOLDER SANITIZER MODEL-SIZE MARKERS [TEST…]
 	rm -f "$xml"
 	WEIGHTFS=$2/weightfs WEIGHTFS_SANITIZER=$3 WEIGHTFS_MODEL_SIZE=${WEIGHTFS_MODEL_SIZE:-$4} \
 		"$python" -m pytest "${tests[@]}" -q --color=no -m "$5" --durations=15 \
-		-n 3 --dist loadfile --junitxml="$xml" >"$log" 2>&1 </dev/null || status=$?
+		-n 4 --dist loadfile --junitxml="$xml" >"$log" 2>&1 </dev/null || status=$?
 	counts="0 0 0"
 	[ ! -f "$xml" ] || counts=$(tally "$xml" 2>>"$log")
 	local p f s
@@ -261,14 +261,18 @@ stage_asan() {
 	check asan-build build_in "$build/asan" --enable-werror \
 		--enable-sanitizers=address,undefined CFLAGS='-g -O1' || return 0
 	unit_tests asan-unit "$build/asan"
-	integration_tests asan-integration "$build/asan" address 96M "not native"
+	integration_tests asan-integration "$build/asan" address 96M "not native and not heavy"
 }
 
 stage_tsan() {
 	check tsan-build build_in "$build/tsan" --enable-werror \
 		--enable-sanitizers=thread CFLAGS='-g -O1' || return 0
 	unit_tests tsan-unit "$build/tsan"
-	integration_tests tsan-integration "$build/tsan" thread 96M "not native and not heavy"
+	# Where threads meet; what else there is the other builds run.
+	integration_tests tsan-integration "$build/tsan" thread 96M "not native and not heavy" \
+		"$top"/tests/integration/test_{abuse,asking,callers,crash,hostile,kills,leaks,matrix,mmap}.py \
+		"$top"/tests/integration/test_{nodes,outage,passthrough,policy,pull,quota,read,rebuild}.py \
+		"$top"/tests/integration/test_{reload,repair,room,sharing,stall}.py
 }
 
 stage_fuzz() {
