@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 #include "common/log.h"
 #include "fs/commands.h"
 #include "fs/control.h"
@@ -81,22 +82,28 @@ static enum verdict ask_program(const char *prompt, const json_t *pending)
 	}
 	if (!WIFEXITED(status))
 		return LATER;
+	/* As sh(1) says that there is no such program. */
+	if (WEXITSTATUS(status) == 126 || WEXITSTATUS(status) == 127)
+		log_warning("%s: cannot be run; it stays pending", prompt);
 	return WEXITSTATUS(status) == 0 ? YES : WEXITSTATUS(status) == 1 ? NO : LATER;
 }
 
-static enum verdict ask_terminal(const json_t *pending)
+static enum verdict ask_terminal(const json_t *pending, const char *span)
 {
 	json_t *size = json_object_get(pending, "size");
 	_cleanup_free_ char *answer = NULL;
 	size_t capacity = 0;
 
 	for (;;) {
-		printf("%s asks for %s", text(pending, "origin"), text(pending, "digest"));
+		printf("%s wants to open %s", text(pending, "origin"), text(pending, "digest"));
 		if (json_is_integer(size))
 			printf(" (%" JSON_INTEGER_FORMAT " bytes)", json_integer_value(size));
-		printf(". Let it? [y/n/later] ");
-		if (fflush(stdout) == EOF || getline(&answer, &capacity, stdin) < 0)
+		printf(". Let it, %s%s? [y/n/later] ", span ? "for " : "until you revoke it", span ? span : "");
+		if (fflush(stdout) == EOF || getline(&answer, &capacity, stdin) < 0) {
+			printf("\n");
+			log_error("nobody answers; it stays pending");
 			return END;
+		}
 		answer[strcspn(answer, "\n")] = '\0';
 		if (!strcmp(answer, "y") || !strcmp(answer, "yes"))
 			return YES;
@@ -104,6 +111,7 @@ static enum verdict ask_terminal(const json_t *pending)
 			return NO;
 		if (!strcmp(answer, "l") || !strcmp(answer, "later"))
 			return LATER;
+		printf("y, n or later, please.\n");
 	}
 }
 
@@ -186,7 +194,8 @@ static int ask_about_all(struct agent *agent)
 
 		if (!is_still_pending(agent, pending))
 			continue;
-		verdict = agent->prompt ? ask_program(agent->prompt, pending) : ask_terminal(pending);
+		verdict = agent->prompt ? ask_program(agent->prompt, pending) :
+					  ask_terminal(pending, agent->span);
 		if (verdict == END)
 			return 1;
 		answer(agent, pending, verdict);
@@ -199,6 +208,8 @@ static int serve(struct agent *agent)
 {
 	int r = 0;
 
+	if (!agent->prompt && isatty(STDIN_FILENO))
+		printf("Waiting for what is asked for; an interrupt ends this.\n");
 	while (r == 0) {
 		r = call(agent, json_pack("{s:s, s:b, s:I}", "op", "pending", "wait", 1, "after", agent->last),
 			 take_pending, agent);
@@ -237,7 +248,7 @@ int command_agent(const struct command *command, int argc, char **argv)
 		status = command_usage(command);
 	else if (command_put_uid(trial, agent.uid) < 0 || command_put_for(trial, agent.span) < 0)
 		status = EXIT_USAGE;
-	else if (serve(&agent) < 0)
+	else if (serve(&agent) != 0)
 		status = EXIT_FAILED;
 	json_decref(trial);
 	json_decref(agent.told);

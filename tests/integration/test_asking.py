@@ -667,8 +667,8 @@ def test_agent_on_the_terminal(models, asked, watcher):
     wait_until(lambda: len(asked.grants()) == 2, "two are answered")
     assert [asked.opens(model) for model in some] == [True, False, False, False]
     child.stdin.close()
-    assert child.wait(20) == 0
-    assert f"{WEB} asks for {some[0].sha256}" in child.stdout.read()
+    assert child.wait(20) == 1
+    assert f"{WEB} wants to open {some[0].sha256}" in child.stdout.read()
 
 
 # ---- many at once ---------------------------------------------------------------------------------------------
