@@ -19,7 +19,10 @@ struct waiter {
 
 struct asking {
 	pthread_mutex_t lock;
+	pthread_cond_t reviewed;
 	struct waiter *waiters; /* protected by lock; some may have been answered */
+	unsigned int reviews;	/* protected by lock: under way */
+	bool stopped;		/* protected by lock */
 };
 
 int asking_new(struct asking **out)
@@ -29,8 +32,20 @@ int asking_new(struct asking **out)
 	if (!asking)
 		return -ENOMEM;
 	pthread_mutex_init(&asking->lock, NULL);
+	pthread_cond_init(&asking->reviewed, NULL);
 	*out = asking;
 	return 0;
+}
+
+void asking_stop(struct asking *asking)
+{
+	if (!asking)
+		return;
+	pthread_mutex_lock(&asking->lock);
+	asking->stopped = true;
+	while (asking->reviews > 0)
+		pthread_cond_wait(&asking->reviewed, &asking->lock);
+	pthread_mutex_unlock(&asking->lock);
 }
 
 void asking_free(struct asking *asking)
@@ -43,6 +58,7 @@ void asking_free(struct asking *asking)
 		DL_DELETE(asking->waiters, waiter);
 		parked_unref(&waiter->parked);
 	}
+	pthread_cond_destroy(&asking->reviewed);
 	pthread_mutex_destroy(&asking->lock);
 	free(asking);
 }
@@ -150,20 +166,36 @@ void asking_lookup(struct weightfs *fs, fuse_req_t request, const struct view *v
 		fuse_reply_err(request, EACCES);
 }
 
+static void end_review(struct asking *asking)
+{
+	pthread_mutex_lock(&asking->lock);
+	if (--asking->reviews == 0)
+		pthread_cond_broadcast(&asking->reviewed);
+	pthread_mutex_unlock(&asking->lock);
+}
+
 void asking_review(struct weightfs *fs)
 {
 	struct waiter *waiters[ASKING_MAX], *waiter;
+	struct asking *asking = fs->asking;
+	bool stopped;
 	size_t n = 0;
 
-	pthread_mutex_lock(&fs->asking->lock);
-	clear_away(fs->asking);
-	DL_FOREACH(fs->asking->waiters, waiter) {
+	pthread_mutex_lock(&asking->lock);
+	stopped = asking->stopped;
+	asking->reviews += !stopped;
+	if (!stopped)
+		clear_away(asking);
+	for (waiter = stopped ? NULL : asking->waiters; waiter; waiter = waiter->next) {
 		waiters[n++] = waiter;
 		(void)parked_ref(&waiter->parked);
 	}
-	pthread_mutex_unlock(&fs->asking->lock);
+	pthread_mutex_unlock(&asking->lock);
+	if (stopped)
+		return;
 	for (size_t i = 0; i < n; i++) {
 		serve(fs, waiters[i]);
 		parked_unref(&waiters[i]->parked);
 	}
+	end_review(asking);
 }

@@ -15,6 +15,11 @@
 #define ASKING_MAX_VIEW 16  /* and in one view */
 
 int must_check asking_new(struct asking **out);
+/*
+ * Nobody who waits is served any more when this returns, also not by a review that was under way: what is served takes
+ * queues that end with the daemon. NULL is allowed.
+ */
+void asking_stop(struct asking *asking);
 /* When nothing is parked any more. NULL is allowed. */
 void asking_free(struct asking *asking);
 

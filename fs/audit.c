@@ -14,11 +14,18 @@
 
 #define QUEUE_SIZE 64
 #define LOG_MAX    900 /* bytes of JSON that one line of the log takes */
+#define SHARES	   64 /* users that are told apart */
 
 struct queued {
 	struct audit_record record;
 	struct timespec when;
 	uint64_t count; /* refusals that it stands for */
+};
+
+/* Lines that there may be, in thousandths: a second's at most, more come as time passes. */
+struct bucket {
+	int64_t tokens;
+	int64_t filled; /* clock_ms() of that; 0: never */
 };
 
 struct audit {
@@ -32,8 +39,11 @@ struct audit {
 	/* Protected by lock. */
 	struct queued queue[QUEUE_SIZE];
 	size_t first, used;
-	int64_t tokens; /* thousandths of a line */
-	int64_t filled; /* clock_ms() of that */
+	struct bucket all;
+	struct {
+		uid_t uid;
+		struct bucket bucket;
+	} shares[SHARES]; /* what is for one user, whatever others do */
 	uint64_t missed; /* refusals since the last line */
 	bool reopen, stop;
 };
@@ -216,7 +226,6 @@ int audit_new(const struct audit_options *options, struct audit **out)
 	audit->options = *options;
 	audit->options.file = NULL;
 	audit->fd = -1;
-	audit->filled = clock_ms() - 1000;
 	pthread_mutex_init(&audit->lock, NULL);
 	pthread_cond_init(&audit->changed, NULL);
 	if (options->file && !(audit->options.file = strdup(options->file)))
@@ -247,27 +256,67 @@ void audit_free(struct audit *audit)
 	destroy(audit);
 }
 
-bool audit_admits(struct audit *audit)
+/* RATE: lines a second. A thousandth of a line each ms for each of them. */
+static void fill(struct bucket *bucket, int64_t rate, int64_t now)
 {
-	int64_t now = clock_ms(), most;
+	int64_t most = rate * 1000;
+
+	if (bucket->filled == 0 || now - bucket->filled >= 1000)
+		bucket->tokens = most;
+	else
+		bucket->tokens += (now - bucket->filled) * rate;
+	if (bucket->tokens > most)
+		bucket->tokens = most;
+	bucket->filled = now;
+}
+
+/* That of UID, in the place of whoever was refused something longest ago. With the lock held. */
+static struct bucket *share_of(struct audit *audit, uid_t uid)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < SHARES; i++) {
+		if (audit->shares[i].bucket.filled != 0 && audit->shares[i].uid == uid)
+			return &audit->shares[i].bucket;
+		if (audit->shares[i].bucket.filled < audit->shares[at].bucket.filled)
+			at = i;
+	}
+	audit->shares[at].uid = uid;
+	audit->shares[at].bucket.filled = 0;
+	return &audit->shares[at].bucket;
+}
+
+/*
+ * One user's flood must not hide what another does: the last quarter of all is kept for those who have not used up a
+ * share of as much. With the lock held.
+ */
+static bool take(struct audit *audit, uid_t uid, int64_t now)
+{
+	int64_t share_rate = ((int64_t)audit->options.rate + 3) / 4;
+	struct bucket *share = share_of(audit, uid);
+
+	fill(&audit->all, audit->options.rate, now);
+	fill(share, share_rate, now);
+	if (audit->all.tokens < 1000)
+		return false;
+	if (audit->all.tokens - 1000 < share_rate * 1000) {
+		if (share->tokens < 1000)
+			return false;
+		share->tokens -= 1000;
+	}
+	audit->all.tokens -= 1000;
+	return true;
+}
+
+bool audit_admits(struct audit *audit, uid_t uid)
+{
 	bool admitted;
 
 	if (!audit)
 		return false;
 	pthread_mutex_lock(&audit->lock);
-	most = (int64_t)audit->options.rate * 1000;
-	/* A thousandth of a line each ms for each line a second; more than a second's are not saved up. */
-	if (now - audit->filled >= 1000)
-		audit->tokens = most;
-	else
-		audit->tokens += (now - audit->filled) * audit->options.rate;
-	if (audit->tokens > most)
-		audit->tokens = most;
-	audit->filled = now;
-	admitted = audit->tokens >= 1000;
-	if (admitted)
-		audit->tokens -= 1000;
-	else
+	admitted = take(audit, uid, clock_ms());
+	if (!admitted)
 		audit->missed++;
 	pthread_mutex_unlock(&audit->lock);
 	if (!admitted)

@@ -47,10 +47,11 @@ int must_check audit_new(const struct audit_options *options, struct audit **out
 void audit_free(struct audit *audit);
 
 /*
- * Is there to be a line about a refusal now? If not, it is counted. Any thread, like all of these; AUDIT NULL: there
+ * Is there to be a line about a refusal to UID now? If not, it is counted. A part of the rate is for those who are refused
+ * little. Any thread, like all of these; AUDIT NULL: there
  * is no audit.
  */
-bool audit_admits(struct audit *audit);
+bool audit_admits(struct audit *audit, uid_t uid);
 /* The line. */
 void audit_add(struct audit *audit, const struct audit_record *record);
 /* The file may have been renamed: open it by its name again. */

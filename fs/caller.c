@@ -185,6 +185,20 @@ static void place(struct callers *callers, const struct policy *policy, pid_t ti
 		out->who.unit = out->unit;
 }
 
+/*
+ * N groups were found, of which there is room for some; or -errno. Without all of them the caller might match a line that
+ * comes after its own.
+ */
+static void set_groups(const struct policy *policy, int n, struct caller *out)
+{
+	bool all = n >= 0 && n <= CALLER_GROUPS_MAX;
+
+	out->who.groups = out->groups;
+	out->who.n_groups = all ? (size_t)n : 0;
+	if (!all && policy_needs_groups(policy))
+		out->who.identified = false;
+}
+
 void caller_of_request(struct callers *callers, const struct policy *policy, fuse_req_t request,
 		       struct caller *out)
 {
@@ -196,13 +210,8 @@ void caller_of_request(struct callers *callers, const struct policy *policy, fus
 		.gid = ctx->gid,
 		.groups = out->groups,
 	};
-	if (out->who.identified && policy_needs_groups(policy)) {
-		int n = fuse_req_getgroups(request, CALLER_GROUPS_MAX, out->groups);
-
-		/* Without them it might match a line that comes after its own. */
-		out->who.identified = n >= 0;
-		out->who.n_groups = n < 0 ? 0 : n < CALLER_GROUPS_MAX ? (size_t)n : CALLER_GROUPS_MAX;
-	}
+	if (out->who.identified && policy_needs_groups(policy))
+		set_groups(policy, fuse_req_getgroups(request, CALLER_GROUPS_MAX, out->groups), out);
 	place(callers, policy, ctx->pid, UINT64_MAX, out);
 }
 
@@ -211,19 +220,20 @@ void caller_of_peer(struct callers *callers, const struct policy *policy, int fd
 {
 	socklen_t len = sizeof(struct ucred), groups_size = sizeof(out->groups);
 	struct ucred peer;
+	int n_groups;
 
 	out->who = (struct policy_caller){.uid = (uid_t)-1, .gid = (gid_t)-1};
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, out->groups, &groups_size) < 0)
-		groups_size = 0;
+	n_groups = getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, out->groups, &groups_size) < 0 ?
+			   -errno :
+			   (int)(groups_size / sizeof(gid_t));
 	out->who = (struct policy_caller){
 		.identified = peer.pid != 0,
 		.uid = peer.uid,
 		.gid = peer.gid,
-		.groups = out->groups,
-		.n_groups = groups_size / sizeof(gid_t),
 	};
+	set_groups(policy, n_groups, out);
 	place(callers, policy, peer.pid, accepted, out);
 }
 
@@ -239,15 +249,12 @@ uint64_t caller_now(void)
 void caller_of_self(const struct policy *policy, struct caller *out)
 {
 	struct callers *callers;
-	int n = getgroups(CALLER_GROUPS_MAX, out->groups);
-
 	out->who = (struct policy_caller){
 		.identified = true,
 		.uid = getuid(),
 		.gid = getgid(),
-		.groups = out->groups,
-		.n_groups = n < 0 ? 0 : (size_t)n,
 	};
+	set_groups(policy, getgroups(CALLER_GROUPS_MAX, out->groups), out);
 	if (!policy_needs_cgroup(policy))
 		return;
 	if (callers_new("/proc", "/sys/fs/cgroup", 0, &callers) < 0) {

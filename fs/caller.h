@@ -14,7 +14,7 @@
 #include "fs/cgroup.h"
 #include "fs/fs.h"
 
-#define CALLER_GROUPS_MAX 1024 /* supplementary groups that are looked at */
+#define CALLER_GROUPS_MAX 1024 /* supplementary groups; who has more is not identified where they matter */
 #define CALLER_KEEP_MS	  50
 
 /* WHO points into the rest. */

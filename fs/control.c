@@ -18,6 +18,7 @@
 #include "fs/operations.h"
 
 #define CLIENTS_MAX     48
+#define CLIENTS_KEPT    8 /* of these, for root and the owner of the store, whoever else comes */
 #define CLIENTS_PER_UID 4 /* of users who are not root and do not own the store */
 #define BUSY_MS         100 /* before accepting again when there are no descriptors */
 
@@ -57,7 +58,8 @@ static unsigned int take_slot(struct control *control, int fd, uid_t uid)
 		else if (control->clients[i].uid == uid)
 			of_uid++;
 	}
-	if (!operation_is_privileged(uid) && of_uid >= CLIENTS_PER_UID)
+	if (!operation_is_privileged(uid) &&
+	    (of_uid >= CLIENTS_PER_UID || control->n_clients >= CLIENTS_MAX - CLIENTS_KEPT))
 		slot = CLIENTS_MAX;
 	if (slot < CLIENTS_MAX) {
 		control->clients[slot].fd = fd;

@@ -185,6 +185,8 @@ void daemon_stop(struct weightfs *fs)
 	atomic_store(&fs->stopping, true);
 	control_free(fs->control);
 	policy_slot_unfollow(fs->policy);
+	/* What is done in the background makes views ask anew, and who is served then uses queues that end before that does. */
+	asking_stop(fs->asking);
 	/* Ends every transfer; what has come already is verified, stored and answered. */
 	fetch_stop(fs->fetch);
 	workqueue_free(fs->listings);

@@ -15,6 +15,7 @@
 #define LOOK_MS		100 /* between two looks at whether somebody listens */
 #define LULL_NS		20000000 /* after what was noted for others */
 #define WATCHERS_MAX	16  /* conversations that wait */
+#define WATCHERS_KEPT	4   /* of these, for root and the owner of the store */
 #define WATCHERS_OF_UID 2   /* the same of a user who is not root and does not own the store */
 
 /* ---- how many wait ---- */
@@ -34,7 +35,8 @@ static bool begin_watching(const struct operation *operation)
 	pthread_mutex_lock(&watchers.lock);
 	for (unsigned int i = 0; i < watchers.n; i++)
 		of_uid += watchers.uids[i] == uid;
-	fits = watchers.n < WATCHERS_MAX && (operation->privileged || of_uid < WATCHERS_OF_UID);
+	fits = operation->privileged ? watchers.n < WATCHERS_MAX :
+				       watchers.n < WATCHERS_MAX - WATCHERS_KEPT && of_uid < WATCHERS_OF_UID;
 	if (fits)
 		watchers.uids[watchers.n++] = uid;
 	pthread_mutex_unlock(&watchers.lock);

@@ -38,7 +38,8 @@ void audit_refused(struct weightfs *fs, fuse_req_t request, const struct view *v
 	struct digest_name name = digest_pair_name(digests);
 	struct audit_record record;
 
-	if ((decision && view_refusal(decision) == 0) || !audit_admits(fs->audit))
+	if ((decision && view_refusal(decision) == 0) ||
+	    !audit_admits(fs->audit, fuse_req_ctx(request)->uid))
 		return;
 	begin_record(request, operation, &record);
 	record.decision = !decision			       ? "probes" :
@@ -59,7 +60,7 @@ void audit_refused_view(struct weightfs *fs, fuse_req_t request, uid_t uid, cons
 	struct policy *policy;
 	const char *own;
 
-	if (!audit_admits(fs->audit))
+	if (!audit_admits(fs->audit, fuse_req_ctx(request)->uid))
 		return;
 	begin_record(request, "lookup", &record);
 	record.decision = "deny";

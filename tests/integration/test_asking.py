@@ -4,7 +4,9 @@
 import glob
 import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import threading
 
@@ -242,6 +244,57 @@ def test_a_web_origin_does_not_answer(small, server, mount):
         assert result.returncode == 1 and "is a web origin" in result.stderr and not result.stdout
     assert asked.grants(uid=0) == []
     assert reader.whole(asked.mounted.object(small.sha256), uid=ALICE)["errno"] == "EACCES"
+
+
+class Connections:
+    """To the control socket, of several users at once."""
+
+    def __init__(self, asked):
+        self.address = os.path.join(asked.mounted.store, "control.sock")
+        self.open = []
+
+    def connect(self, uid):
+        os.seteuid(uid)
+        try:
+            one = socket.socket(socket.AF_UNIX)
+            one.connect(self.address)
+        finally:
+            os.seteuid(0)
+        self.open.append(one)
+        return one
+
+    def watch(self, uid):
+        one = self.connect(uid)
+        one.sendall(b'{"op":"pending","wait":true}\n')
+        return one
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for one in self.open:
+            one.close()
+
+
+def answered(connections):
+    return select.select(connections, [], [], 0)[0]
+
+
+def test_other_users_do_not_shut_out_root(asked):
+    with Connections(asked) as connections:
+        for uid in range(100000, 100012):
+            for _ in range(4):
+                connections.connect(uid)
+        wait_until(lambda: len(answered(connections.open)) == 8, "some are turned away")
+        assert asked.run("grants", uid=0).returncode == 0
+
+
+def test_other_users_do_not_keep_root_from_watching(asked):
+    with Connections(asked) as connections:
+        watchers = [connections.watch(uid) for uid in range(100000, 100008) for _ in range(2)]
+        wait_until(lambda: len(answered(watchers)) == 4, "some are told that there are too many")
+        root = connections.watch(0)
+        holds_for(lambda: not answered([root]), 0.5, "root waits")
 
 
 ANSWERS = (("grant", "translator", "0" * 64), ("deny", WEB, "0" * 64), ("revoke", "translator"), ("grants",), ("pending",))

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include "common/clock.h"
 #include "fs/asking.h"
@@ -21,6 +23,7 @@
 
 static struct policy_decision decision;
 static atomic_uint served;
+static atomic_bool held, stopped; /* whoever is served waits; asking_stop() has returned */
 
 struct policy_decision view_decide(struct weightfs *fs, const struct view *view,
 				   const struct digest_pair *digests)
@@ -34,6 +37,8 @@ void ops_lookup_object(struct weightfs *fs, fuse_req_t request, uint32_t view, c
 {
 	assert_int_equal(strlen(name), 64);
 	atomic_fetch_add(&served, 1);
+	while (atomic_load(&held))
+		sched_yield();
 	fuse_reply_err(request, ENOENT);
 }
 
@@ -233,6 +238,53 @@ static void test_the_end(void **state)
 	assert_answered(outcome, ENOTCONN);
 }
 
+/* ---- stopped, while one is being served ---- */
+
+static void *review(void *arg)
+{
+	asking_review(arg);
+	return NULL;
+}
+
+static void *stop(void *arg)
+{
+	struct weightfs *fs = arg;
+
+	asking_stop(fs->asking);
+	atomic_store(&stopped, true);
+	return NULL;
+}
+
+static void test_stopped(void **state)
+{
+	struct weightfs *fs = *state;
+	struct outcome *outcome = ask(fs, 0, &views[0], &decision);
+	int64_t deadline = clock_ms() + 20000;
+	pthread_t reviewer, stopper;
+
+	atomic_store(&held, true);
+	atomic_store(&stopped, false);
+	decision.verdict = POLICY_ALLOW;
+	assert_int_equal(pthread_create(&reviewer, NULL, review, fs), 0);
+	while (atomic_load(&served) == 0)
+		assert_true(clock_ms() < deadline);
+	assert_int_equal(pthread_create(&stopper, NULL, stop, fs), 0);
+	for (int64_t until = clock_ms() + 50; clock_ms() < until;)
+		assert_false(atomic_load(&stopped)); /* one is still under way */
+	atomic_store(&held, false);
+	pthread_join(stopper, NULL);
+	pthread_join(reviewer, NULL);
+	assert_answered(outcome, ENOENT);
+	/* From now on nobody is served. */
+	decision.verdict = POLICY_ASK;
+	outcome = ask(fs, 1, &views[1], &decision);
+	decision.verdict = POLICY_ALLOW;
+	asking_review(fs);
+	assert_int_equal(atomic_load(&served), 1);
+	parking_free(steal_pointer(fs->parking));
+	assert_answered(outcome, ENOTCONN);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -243,6 +295,7 @@ int main(void)
 		TEST(test_its_time_is_over),  TEST(test_interrupted),
 		TEST(test_bounded_in_a_view), TEST(test_bounded_for_a_user),
 		TEST(test_bounded_in_all),    TEST(test_the_end),
+		TEST(test_stopped),
 	};
 
 	return cmocka_run_group_tests_name("asking", tests, NULL, NULL);

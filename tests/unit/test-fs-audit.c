@@ -109,7 +109,7 @@ static void test_a_line(void **state)
 	char end;
 	json_t *lines, *line;
 
-	assert_true(audit_admits(audit));
+	assert_true(audit_admits(audit, 1000));
 	audit_add(audit, &record);
 	audit_free(audit);
 	assert_int_equal(stat(file, &st), 0);
@@ -219,7 +219,7 @@ static void test_rate(void **state)
 	json_t *lines;
 
 	for (; asked < MANY; asked++) {
-		if (!audit_admits(audit))
+		if (!audit_admits(audit, 1000))
 			continue;
 		admitted++;
 		audit_add(audit, &record);
@@ -230,7 +230,7 @@ static void test_rate(void **state)
 	assert_true(admitted <= 10 + (end - begun) / 100 + 1);
 	assert_int_equal(stats_get(STAT_AUDIT_SUPPRESSED) - suppressed, (uint64_t)(asked - admitted));
 	/* The next line stands for all that were left out. */
-	for (; !audit_admits(audit); asked++)
+	for (; !audit_admits(audit, 1000); asked++)
 		usleep(5000);
 	asked++;
 	audit_add(audit, &record);
@@ -239,6 +239,31 @@ static void test_rate(void **state)
 	assert_int_equal(json_array_size(lines), admitted + 1);
 	assert_int_equal(sum_of_counts(lines), asked);
 	json_decref(lines);
+}
+
+/* However much one user is refused, others' refusals are recorded, a share each. */
+static void test_a_flood_hides_nobody(void **state)
+{
+	enum { RATE = 100, SHARE = RATE / 4, OTHERS = 3 };
+	unsigned int admitted[OTHERS] = {0}, flood = 0, all = 0;
+	struct audit *audit = start(file, RATE);
+	int64_t begun = clock_ms();
+
+	while (all < OTHERS * SHARE) {
+		for (int i = 0; i < MANY; i++)
+			flood += audit_admits(audit, 7);
+		for (uid_t i = 0; i < OTHERS; i++) {
+			if (admitted[i] < SHARE && audit_admits(audit, 1000 + i)) {
+				admitted[i]++;
+				all++;
+			}
+		}
+		/* Of one bucket for all they would have got one in a thousand. */
+		assert_true(clock_ms() - begun < 20000);
+	}
+	assert_true(flood >= RATE - SHARE);
+	assert_true(flood + all <= RATE + (clock_ms() - begun + 1) * RATE / 1000);
+	audit_free(audit);
 }
 
 /* A file that takes nothing: a pipe that nobody reads. */
@@ -317,7 +342,7 @@ static void test_a_file_that_cannot_be_opened(void **state)
 	struct audit *audit;
 
 	assert_int_equal(audit_new(&options, &audit), -EISDIR);
-	assert_false(audit_admits(NULL));
+	assert_false(audit_admits(NULL, 1000));
 	audit_free(NULL);
 }
 
@@ -362,6 +387,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_odd_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_web_origins_stay_unnamed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rate, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_flood_hides_nobody, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nobody_waits_for_the_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_full_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_file_that_cannot_be_opened, setup, teardown),

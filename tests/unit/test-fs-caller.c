@@ -2,6 +2,7 @@
 /* Who asks: processes in a /proc that changes while it is looked at. */
 #include "tests/unit/caller-trees.h"
 
+#include <grp.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -167,6 +168,11 @@ static void test_not_needed(void **state)
 	needs_groups = true;
 	n_groups = 3;
 	assert_string_equal(seen(100), "none");
+	n_groups = CALLER_GROUPS_MAX;
+	assert_string_equal(seen(100), "none");
+	/* The one that matters may be among those that are not looked at. */
+	n_groups = CALLER_GROUPS_MAX + 1;
+	assert_string_equal(seen(100), "nobody");
 	n_groups = -ESRCH;
 	assert_string_equal(seen(100), "nobody");
 }
@@ -391,6 +397,41 @@ static void test_peer(void **state)
 	assert_int_equal(caller_now(), 123456 * sysconf(_SC_CLK_TCK) / 1000);
 }
 
+/* A peer with N groups, where they matter, and where they do not. */
+static void check_groups(size_t n, bool identified)
+{
+	static gid_t groups[CALLER_GROUPS_MAX + 1];
+	struct caller caller;
+	int sockets[2];
+
+	for (size_t i = 0; i < n; i++)
+		groups[i] = (gid_t)(1000 + i);
+	assert_int_equal(setgroups(n, groups), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);
+	needs_groups = true;
+	caller_of_peer(callers, NULL, sockets[0], 5000, &caller);
+	assert_int_equal(caller.who.identified, identified);
+	assert_int_equal(caller.who.n_groups, identified ? n : 0);
+	caller_of_self(NULL, &caller);
+	assert_int_equal(caller.who.identified, identified);
+	needs_groups = false;
+	caller_of_peer(callers, NULL, sockets[0], 5000, &caller);
+	assert_true(caller.who.identified);
+	close(sockets[0]);
+	close(sockets[1]);
+}
+
+static void test_groups_of_a_peer(void **state)
+{
+	if (geteuid() != 0)
+		skip();
+	needs_cgroup = false;
+	check_groups(3, true);
+	check_groups(CALLER_GROUPS_MAX, true);
+	check_groups(CALLER_GROUPS_MAX + 1, false);
+	check_groups(0, true);
+}
+
 /* In the real /proc: this process, its own thread. */
 static void *find_self(void *arg)
 {
@@ -436,6 +477,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_at_once, begin, end),
 		cmocka_unit_test_setup_teardown(test_namespaces, begin, end),
 		cmocka_unit_test_setup_teardown(test_peer, begin, end),
+		cmocka_unit_test_setup_teardown(test_groups_of_a_peer, begin, end),
 		cmocka_unit_test_setup_teardown(test_self, begin, end),
 	};
 
