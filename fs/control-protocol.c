@@ -166,6 +166,19 @@ static bool listens(struct operation *operation)
 	       poll(&peer, 1, 0) == 0;
 }
 
+/*
+ * Root always is. The owner of the store is not as a web origin, which speaks for no user; nor if it cannot be identified: it
+ * could be one.
+ */
+static bool is_privileged(const struct policy *policy, const struct policy_caller *caller)
+{
+	const char *origin = policy_origin_of(policy, caller, NULL);
+
+	if (!operation_is_privileged(caller->uid))
+		return false;
+	return caller->uid == 0 || (caller->identified && !(origin && policy_origin_is_web(origin)));
+}
+
 static json_t *last_line(const struct operation *operation, int r)
 {
 	json_t *line = NULL;
@@ -198,7 +211,7 @@ void conversation_serve(struct conversation *conversation, const char *line, siz
 	caller_of_peer(fs->callers, operation.policy, conversation->fd, conversation->accepted,
 		       &caller);
 	operation.caller = caller.who;
-	operation.privileged = operation_is_privileged(caller.who.uid);
+	operation.privileged = is_privileged(operation.policy, &caller.who);
 	operation.request = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
 	if (json_is_object(operation.request))
 		r = operation_run(&operation);

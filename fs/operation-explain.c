@@ -6,8 +6,9 @@
  *	caller ─► origin, broker ─► every line of the policy looked at ─► decision ─► what was granted
  *	       ─► what the view uses, and may ─► the object here, and whether it shares it ─► the sources ─► result
  *
- * Nobody is told more than the view itself would show: what the store has, and how the sources did, is for root, the owner
- * of the store, and whoever the policy lets open it in a view that hides nothing.
+ * Nobody is told more than the view itself would show: what the store has, and which sources there are, is for root, the
+ * owner of the store, and whoever the policy lets open it in a view that hides nothing; how the sources did is for root and
+ * the owner.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -53,6 +54,21 @@ static int say_object(struct operation *operation, const struct store_info *info
 			   info->digests.has_fsverity ? "attested" : "unattested");
 }
 
+/* What has been fetched, and how it went, is what others did: a counter that moves is a fetch that somebody makes. */
+static int say_source_names(struct operation *operation)
+{
+	struct fetch *fetch = operation->fs->fetch;
+	int r = 0;
+
+	for (unsigned int i = 0; r == 0 && i < fetch_source_count(fetch); i++) {
+		struct fetch_source_state state;
+
+		fetch_source_state(fetch, i, &state);
+		r = explain_say(operation, "source", json_pack("{s:s}", "name", state.name), "%s", state.name);
+	}
+	return r;
+}
+
 static int say_sources(struct operation *operation, const char *last_error)
 {
 	struct fetch *fetch = operation->fs->fetch;
@@ -87,6 +103,8 @@ static int say_state(struct explaining *explaining)
 		return r;
 	if (!operation->fs)
 		return explain_say(operation, "daemon", NULL, "none has this store");
+	if (!operation->privileged)
+		return say_source_names(operation);
 	if (explaining->known)
 		last_error = object_last_error(operation->fs, explaining->info.id);
 	if (!last_error)

@@ -67,7 +67,7 @@ int operation_grants(struct operation *operation);
 
 /* ---- shared ---- */
 
-/* Root, or who owns the store: the user that this process is. */
+/* Root, or who owns the store: the user that this process is. A conversation asks for more (fs/control-protocol.c). */
 bool operation_is_privileged(uid_t uid);
 
 /* -errno with a message. */

@@ -54,6 +54,18 @@ def test_commands_use_the_users_daemon(small, mounted):
     assert reader.whole(mounted.object(small.sha256), uid=NOBODY)["sha256"] == small.sha256
 
 
+def test_a_web_origin_of_the_owner_is_not_the_owner(small, device, mount, server):
+    made = mount(server, uid=NOBODY, policy=f"caller uid {NOBODY} is https://app.example.com\nallow any to any\n",
+                 options=["origin=https://app.example.com"])
+    for words in (("ls",), ("rm", small.sha256), ("grants",)):
+        command, *rest = words
+        result = cli.weightfs(command, "--store", made.store, *rest, uid=NOBODY)
+        assert result.returncode == 1 and ("only for root" in result.stderr or "web origin" in result.stderr)
+    assert cli.weightfs("ls", "--store", made.store).returncode == 0
+    made.set_policy("caller any is local\nallow any to any\n")
+    wait_until(lambda: cli.weightfs("ls", "--store", made.store, uid=NOBODY).returncode == 0, "it is the owner")
+
+
 def test_the_default_store_of_a_user(small, folder):
     home = os.path.join(folder, "home")
     os.mkdir(home)
