@@ -146,12 +146,12 @@ static void ask(void)
 	const struct view *view;
 
 	require(view_of(fs.views, getuid(), "https://a.example", &view) == 0);
-	pending_note(fs.pendings, view->number, &unknown, 1);
+	pending_note(fs.pendings, view->number, view->uid, &unknown, 1);
 	for (size_t i = 0; i < ARRAY_SIZE(objects); i++) {
 		struct digest_name name = { .kind = objects[i].kind };
 
 		memset(&name.digest, objects[i].byte, sizeof(name.digest));
-		pending_note(fs.pendings, view->number, &name, 2);
+		pending_note(fs.pendings, view->number, view->uid, &name, 2);
 	}
 }
 

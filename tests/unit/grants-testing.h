@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Answers, given and looked at. */
+#ifndef TESTS_UNIT_GRANTS_TESTING_H
+#define TESTS_UNIT_GRANTS_TESTING_H
+
+#include "store-damage.h"
+
+#define WEB   "https://a.example"
+#define OTHER "translator"
+
+static struct store_grant grant_of(uid_t uid, const char *origin, unsigned int seed)
+{
+	struct store_grant grant = {.uid = uid, .made = 1000, .about.digest = name_of(DIGEST_SHA256, seed)};
+
+	snprintf(grant.origin, sizeof(grant.origin), "%s", origin);
+	return grant;
+}
+
+static void put(struct store *store, uid_t uid, const char *origin, unsigned int seed, bool refused)
+{
+	struct store_grant grant = grant_of(uid, origin, seed);
+
+	grant.refused = refused;
+	assert_int_equal(store_grant_put(store, &grant), 0);
+}
+
+static size_t drop(struct store *store, uid_t uid, const char *origin, unsigned int seed)
+{
+	struct store_about about = {.digest = name_of(DIGEST_SHA256, seed)};
+	size_t dropped = 99;
+
+	assert_int_equal(store_grant_drop(store, uid, origin, &about, &dropped), 0);
+	return dropped;
+}
+
+/* 'g'ranted, 'r'efused, '-' neither. */
+static char answer(struct store *store, uid_t uid, const char *origin, unsigned int seed)
+{
+	struct store_grant wanted = grant_of(uid, origin, seed), *grants;
+	char found = '-';
+	size_t n;
+
+	assert_int_equal(store_grants(store, uid, &grants, &n), 0);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(grants[i].uid, uid);
+		if (strcmp(grants[i].origin, origin) != 0 || *grants[i].about.set ||
+		    memcmp(&grants[i].about.digest, &wanted.about.digest, sizeof(struct digest_name)) != 0)
+			continue;
+		assert_int_equal(found, '-');
+		found = grants[i].refused ? 'r' : 'g';
+	}
+	free(grants);
+	return found;
+}
+
+static size_t count(struct store *store, uid_t uid)
+{
+	struct store_grant *grants;
+	size_t n;
+
+	assert_int_equal(store_grants(store, uid, &grants, &n), 0);
+	free(grants);
+	return n;
+}
+
+#endif
