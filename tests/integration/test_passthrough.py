@@ -489,7 +489,7 @@ def test_backing_ids_do_not_leak(mounted, models, folder):
     trace, expected = os.path.join(folder, "trace"), model.read()
     tracer = process.spawn(["strace", "-qq", "-f", "-e", "trace=ioctl", "-o", trace,
                             "-p", str(mounted.child.pid)], stderr=subprocess.DEVNULL)
-    wrong = []
+    wrong, tries = [], []
 
     def work(path):
         for _ in range(2500):
@@ -499,6 +499,7 @@ def test_backing_ids_do_not_leak(mounted, models, folder):
             os.close(fd)
 
     def traced():
+        tries.append(paths[0])
         os.close(os.open(paths[0], os.O_RDONLY))
         return os.path.exists(trace) and backing_calls(trace)[0]
 
@@ -516,7 +517,8 @@ def test_backing_ids_do_not_leak(mounted, models, folder):
     assert not wrong
     opened, closed = backing_calls(trace)
     assert set(closed) == {0}, "an id was given back that was none"
-    assert len(opened) == len(closed) > 1000
+    # strace takes one thread after the other: of the first tries it may have seen how they ended only.
+    assert len(opened) > 1000 and 0 <= len(closed) - len(opened) <= len(tries)
     assert all(number > 0 for number in opened)
 
 
