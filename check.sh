@@ -152,7 +152,7 @@ unit_tests() { # NAME FOLDER
 	account "$1" "$log" "$p" "$f" "$s" $((SECONDS - begin))
 }
 
-# Four files at a time: most of their time is spent waiting for somebody's deadline.
+# Three files at a time: most of their time is spent waiting for somebody's deadline.
 integration_tests() { # NAME FOLDER SANITIZER MODEL-SIZE MARKERS [TEST…]
 	local log=$logs/$1.log xml=$logs/$1.xml begin=$SECONDS counts status=0
 	local tests=("${@:6}")
@@ -160,7 +160,7 @@ integration_tests() { # NAME FOLDER SANITIZER MODEL-SIZE MARKERS [TEST…]
 	rm -f "$xml"
 	WEIGHTFS=$2/weightfs WEIGHTFS_SANITIZER=$3 WEIGHTFS_MODEL_SIZE=${WEIGHTFS_MODEL_SIZE:-$4} \
 		"$python" -m pytest "${tests[@]}" -q --color=no -m "$5" --durations=15 \
-		-n 4 --dist loadfile --junitxml="$xml" >"$log" 2>&1 </dev/null || status=$?
+		-n 3 --dist loadfile --junitxml="$xml" >"$log" 2>&1 </dev/null || status=$?
 	counts="0 0 0"
 	[ ! -f "$xml" ] || counts=$(tally "$xml" 2>>"$log")
 	local p f s
