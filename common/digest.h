@@ -47,6 +47,14 @@ static inline bool digest_equal(const struct digest *a, const struct digest *b)
 	return memcmp(a->bytes, b->bytes, DIGEST_SIZE) == 0;
 }
 
+/* By kind, then by the bytes: less than, equal to, or greater than 0. */
+static inline int digest_name_compare(const struct digest_name *a, const struct digest_name *b)
+{
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	return memcmp(a->digest.bytes, b->digest.bytes, DIGEST_SIZE);
+}
+
 /* Exactly 64 lowercase hex digits, no NUL needed behind them. Returns 0 or -EINVAL. */
 int must_check digest_from_hex(const char hex[64], struct digest *out);
 void digest_to_hex(const struct digest *digest, char out[DIGEST_HEX_SIZE]);

@@ -64,9 +64,7 @@ static int compare(const void *left, const void *right)
 
 	if (*a->set || *b->set)
 		return strcmp(a->set, b->set);
-	if (a->digest.kind != b->digest.kind)
-		return a->digest.kind < b->digest.kind ? -1 : 1;
-	return memcmp(a->digest.digest.bytes, b->digest.digest.bytes, DIGEST_SIZE);
+	return digest_name_compare(&a->digest, &b->digest);
 }
 
 static int compare_grants(const void *left, const void *right)

@@ -108,13 +108,9 @@ static struct digest_name name_at(off_t place)
 	return name;
 }
 
-static int compare(const void *a, const void *b)
+static int by_name(const void *a, const void *b)
 {
-	const struct digest_name *x = a, *y = b;
-
-	if (x->kind != y->kind)
-		return x->kind < y->kind ? -1 : 1;
-	return memcmp(x->digest.bytes, y->digest.bytes, DIGEST_SIZE);
+	return digest_name_compare(a, b);
 }
 
 /* Names behind AFTER, BATCH of each sort at most. */
@@ -130,12 +126,12 @@ static int add_name(void *arg, const struct digest_name *name)
 {
 	struct names *names = arg;
 
-	if (compare(name, &names->after) <= 0)
+	if (digest_name_compare(name, &names->after) <= 0)
 		return 0;
 	names->names[names->n++] = *name;
 	if (names->n < names->end)
 		return 0;
-	if (!names->cut || compare(name, &names->last) < 0)
+	if (!names->cut || digest_name_compare(name, &names->last) < 0)
 		names->last = *name;
 	names->cut = true;
 	return 1;
@@ -146,7 +142,7 @@ static int add_separate(void *arg, const struct digest_name *name)
 {
 	struct names *names = arg;
 
-	if (compare(name, &names->after) > 0)
+	if (digest_name_compare(name, &names->after) > 0)
 		names->names[names->n++] = *name;
 	return names->n < names->end ? 0 : 1;
 }
@@ -168,7 +164,7 @@ static int collect(const struct objects_listing *objects, const struct policy *p
 	names->end = names->n + BATCH;
 	if (r >= 0)
 		r = separates_each(fs, view, add_separate, names);
-	qsort(names->names, names->n, sizeof(names->names[0]), compare);
+	qsort(names->names, names->n, sizeof(names->names[0]), by_name);
 	return r < 0 ? r : 0;
 }
 
@@ -193,7 +189,7 @@ static int list_name(const struct objects_listing *objects, const struct digest_
 	if (find(objects, name, &info) < 0 || !is_listed(objects, &info))
 		return 0;
 	canonical = digest_pair_name(&info.digests);
-	if (compare(&canonical, name) != 0 && find(objects, &canonical, &same) == 0 &&
+	if (digest_name_compare(&canonical, name) != 0 && find(objects, &canonical, &same) == 0 &&
 	    same.id == info.id)
 		return 0;
 	return list(objects, name, &info, place_of(name)) ? 0 : 1;
@@ -207,9 +203,9 @@ static int list_own(struct objects_listing *objects, const struct policy *policy
 	for (;;) {
 		r = collect(objects, policy, names);
 		for (size_t i = 0; i < names->n && r == 0; i++) {
-			if (names->cut && compare(&names->names[i], &names->last) > 0)
+			if (names->cut && digest_name_compare(&names->names[i], &names->last) > 0)
 				break;
-			if (i > 0 && compare(&names->names[i], &names->names[i - 1]) == 0)
+			if (i > 0 && digest_name_compare(&names->names[i], &names->names[i - 1]) == 0)
 				continue;
 			r = list_name(objects, &names->names[i]);
 		}

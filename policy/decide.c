@@ -81,13 +81,6 @@ struct run {
 	size_t n;
 };
 
-static int compare_names(const struct digest_name *a, const struct digest_name *b)
-{
-	if (a->kind != b->kind)
-		return a->kind < b->kind ? -1 : 1;
-	return memcmp(a->digest.bytes, b->digest.bytes, DIGEST_SIZE);
-}
-
 /* The index of the first entry that is not before (NAME, TARGET). */
 static size_t entry_bound(const struct entry *entries, size_t n, const struct digest_name *name,
 			  uint64_t target)
@@ -96,7 +89,7 @@ static size_t entry_bound(const struct entry *entries, size_t n, const struct di
 
 	while (low < n) {
 		size_t middle = low + (n - low) / 2;
-		int order = compare_names(&entries[middle].name, name);
+		int order = digest_name_compare(&entries[middle].name, name);
 
 		if (order < 0 || (order == 0 && entries[middle].target < target))
 			low = middle + 1;
@@ -416,7 +409,7 @@ int policy_each_shared(const struct policy *policy, const struct digest_name *af
 		const struct entry *first = &policy->entries[at];
 
 		r = first->shared ? found(arg, &first->name) : 0;
-		while (at < policy->n_entries && compare_names(&policy->entries[at].name, &first->name) == 0)
+		while (at < policy->n_entries && digest_name_compare(&policy->entries[at].name, &first->name) == 0)
 			at++;
 	}
 	return r;

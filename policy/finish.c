@@ -140,17 +140,10 @@ static int sort_targets(struct policy *policy)
 
 /* ---- entries ---- */
 
-static int compare_digests(const struct entry *x, const struct entry *y)
-{
-	if (x->name.kind != y->name.kind)
-		return COMPARE(x->name.kind, y->name.kind);
-	return memcmp(x->name.digest.bytes, y->name.digest.bytes, DIGEST_SIZE);
-}
-
 static int compare_entries(const void *a, const void *b)
 {
 	const struct entry *x = a, *y = b;
-	int order = compare_digests(x, y);
+	int order = digest_name_compare(&x->name, &y->name);
 
 	return order ? order : COMPARE(x->target, y->target);
 }
@@ -171,7 +164,8 @@ static void sort_entries(struct policy *policy)
 		bool shared = false;
 		size_t end = first;
 
-		for (; end < kept && compare_digests(&entries[first], &entries[end]) == 0; end++)
+		for (; end < kept && digest_name_compare(&entries[first].name, &entries[end].name) == 0;
+		     end++)
 			shared |= policy->targets[entries[end].target].shared;
 		for (; first < end; first++)
 			entries[first].shared = shared;

@@ -12,17 +12,13 @@
 #define STEPS_MAX   ((size_t)1 << 26) /* what finding out may take: far less than a second */
 #define ENTRIES_MAX ((size_t)1 << 22) /* … and keep: 16 MiB */
 
-static bool same_digest(const struct entry *a, const struct entry *b)
-{
-	return a->name.kind == b->name.kind && digest_equal(&a->name.digest, &b->name.digest);
-}
-
 /* How many entries the digest has that begins at FIRST. */
 static size_t run_length(const struct policy *policy, size_t first)
 {
 	size_t end = first + 1;
 
-	while (end < policy->n_entries && same_digest(&policy->entries[first], &policy->entries[end]))
+	while (end < policy->n_entries &&
+	       digest_name_compare(&policy->entries[first].name, &policy->entries[end].name) == 0)
 		end++;
 	return end - first;
 }

@@ -292,8 +292,7 @@ static bool same_about(const struct store_about *a, const struct store_about *b)
 {
 	if (*a->set || *b->set)
 		return !strcmp(a->set, b->set);
-	return a->digest.kind == b->digest.kind &&
-	       digest_equal(&a->digest.digest, &b->digest.digest);
+	return digest_name_compare(&a->digest, &b->digest) == 0;
 }
 
 /* Those of ORIGIN, about ABOUT if that is not NULL, go. How many that were. */
