@@ -21,6 +21,7 @@ struct objects_listing {
 	struct weightfs *fs;
 	const struct view *view;
 	struct listing *listing;
+	bool counted; /* the view has a probe budget */
 };
 
 /* Known is not stored: a recursive grep must not download it. */
@@ -31,7 +32,7 @@ static bool is_listed(const struct objects_listing *objects, const struct store_
 	if (view_refusal(&decision) < 0 || !decision.list)
 		return false;
 	/* Whose look-ups are counted finds by a listing what it has, and nothing else. */
-	if (budget_is_kept(objects->fs, objects->view) && !ops_has(objects->fs, objects->view, info))
+	if (objects->counted && !ops_has(objects->fs, objects->view, info))
 		return false;
 	return info->complete || (info->present > 0 && !decision.cached);
 }
@@ -256,11 +257,14 @@ static void run(struct work *work)
 {
 	struct listing_job *job = container_of(work, struct listing_job, work);
 	struct objects_listing objects = {
-		job->fs, view_get(job->fs->views, job->node.view), &job->listing
+		.fs = job->fs,
+		.view = view_get(job->fs->views, job->node.view),
+		.listing = &job->listing,
 	};
 	int r = 0;
 
 	list_dots(job);
+	objects.counted = objects.view && budget_is_kept(job->fs, objects.view);
 	if (objects.view)
 		r = objects.view->web ? list_by_name(&objects, job->offset) :
 					list_all(&objects, job->offset);
