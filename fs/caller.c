@@ -223,6 +223,7 @@ void caller_of_peer(struct callers *callers, const struct policy *policy, int fd
 	int n_groups;
 
 	out->who = (struct policy_caller){.uid = (uid_t)-1, .gid = (gid_t)-1};
+	out->pid = 0;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return;
 	n_groups = getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, out->groups, &groups_size) < 0 ?
@@ -233,6 +234,7 @@ void caller_of_peer(struct callers *callers, const struct policy *policy, int fd
 		.uid = peer.uid,
 		.gid = peer.gid,
 	};
+	out->pid = peer.pid;
 	set_groups(policy, n_groups, out);
 	place(callers, policy, peer.pid, accepted, out);
 }

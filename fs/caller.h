@@ -20,6 +20,7 @@
 /* WHO points into the rest. */
 struct caller {
 	struct policy_caller who;
+	pid_t pid; /* of a peer, its process; 0: not known */
 	gid_t groups[CALLER_GROUPS_MAX];
 	char cgroup[CGROUP_PATH_SIZE]; /* any bytes, as the kernel has them */
 	char unit[CGROUP_UNIT_SIZE];

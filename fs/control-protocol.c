@@ -148,14 +148,6 @@ static int emit(struct operation *operation, json_t *line)
 	return r;
 }
 
-static pid_t peer_pid(int fd)
-{
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
-
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ? 0 : peer.pid;
-}
-
 /* Who will send nothing more is not waited with. */
 static bool listens(struct operation *operation)
 {
@@ -199,7 +191,6 @@ void conversation_serve(struct conversation *conversation, const char *line, siz
 		.store = fs->store,
 		.fs = fs,
 		.fd = passed,
-		.pid = peer_pid(conversation->fd),
 		.emit = emit,
 		.listens = listens,
 		.arg = conversation,
@@ -211,6 +202,7 @@ void conversation_serve(struct conversation *conversation, const char *line, siz
 	caller_of_peer(fs->callers, operation.policy, conversation->fd, conversation->accepted,
 		       &caller);
 	operation.caller = caller.who;
+	operation.pid = caller.pid;
 	operation.privileged = is_privileged(operation.policy, &caller.who);
 	operation.request = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
 	if (json_is_object(operation.request))
