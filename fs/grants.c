@@ -170,11 +170,15 @@ int grants_load(struct grants *grants, struct store *store, uid_t uid, const cha
 
 /* ---- deciding: all but the last with the lock held ---- */
 
+/* Its time has come, by either clock; it may have been seen to be over before. */
+static bool has_ended(const struct answer *answer, struct grants_time now)
+{
+	return answer->until != 0 && (answer->until <= now.wall || answer->until_boot <= now.boot);
+}
+
 static bool is_over(struct answer *answer, struct grants_time now, struct grants_said *said)
 {
-	bool over = answer->until <= now.wall || answer->until_boot <= now.boot;
-
-	if (over && !atomic_exchange(&answer->over, true))
+	if (has_ended(answer, now) && !atomic_exchange(&answer->over, true))
 		said->expired = (struct store_grant){
 			.about = answer->about,
 			.refused = answer->refused,
@@ -230,9 +234,8 @@ static bool refuses_any(const struct answers *answers, enum digest_kind kind, st
 	for (size_t i = 0; i < answers->n_digests; i++) {
 		const struct answer *answer = &answers->items[i];
 
-		if (answer->refused && answer->about.digest.kind == kind &&
-		    (answer->until == 0 || (!atomic_load(&answer->over) && answer->until > now.wall &&
-					    answer->until_boot > now.boot)))
+		if (answer->refused && answer->about.digest.kind == kind && !atomic_load(&answer->over) &&
+		    !has_ended(answer, now))
 			return true;
 	}
 	return false;
