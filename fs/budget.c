@@ -7,7 +7,6 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-
 struct looked_for {
 	struct digest_name name;
 	int64_t when_ms;
@@ -90,12 +89,10 @@ static bool is_spent(struct budget *budget, int64_t now)
 	return budget->spent_until_ms;
 }
 
-/* With the lock held. */
+/* With the lock held, of one that is not spent. */
 static bool spend(struct budget *budget, const struct policy_probes *probes,
 		  const struct digest_name *name, int64_t now)
 {
-	if (is_spent(budget, now))
-		return false;
 	forget(budget, now - probes->window_ms);
 	if (is_known(budget, name))
 		return true;
@@ -109,6 +106,7 @@ static bool spend(struct budget *budget, const struct policy_probes *probes,
 bool budget_spend(struct weightfs *fs, const struct view *view, const struct digest_name *name)
 {
 	struct policy_probes probes = view_probes(fs, view);
+	int64_t now = clock_ms();
 	struct budget *budget;
 	bool was_spent, enough;
 
@@ -116,8 +114,8 @@ bool budget_spend(struct weightfs *fs, const struct view *view, const struct dig
 		return true;
 	pthread_mutex_lock(&lock);
 	budget = budget_of(view->number, true);
-	was_spent = budget && is_spent(budget, clock_ms());
-	enough = budget && spend(budget, &probes, name, clock_ms());
+	was_spent = budget && is_spent(budget, now);
+	enough = budget && !was_spent && spend(budget, &probes, name, now);
 	pthread_mutex_unlock(&lock);
 	if (!enough && !was_spent)
 		log_warning("%s (uid %u) looked for more than %u objects within %lld s: until that has passed "

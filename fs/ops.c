@@ -5,8 +5,8 @@
 #include "fs/budget.h"
 #include "fs/object.h"
 #include "fs/passthrough.h"
-#include "fs/separate.h"
 #include "fs/refused.h"
+#include "fs/separate.h"
 #include "fs/session.h"
 
 /* Constants of an object: nothing about it changes, so nothing tells when it was fetched, or by whom. */
