@@ -355,6 +355,13 @@ def test_removal_under_a_live_mapping(mounted, medium, server):
         assert view.read(30 * MIB, 100) == medium.read(30 * MIB, 100)
 
 
+def damage(mounted, model):
+    """Seven bytes of what is stored, in one chunk."""
+    with open(stored_file(mounted, model), "r+b") as stored:
+        stored.seek(20 * MIB)
+        stored.write(b"damaged")
+
+
 def test_repair_under_a_live_mapping(mounted, medium, server):
     """A damaged chunk is fetched again, into the file that others have mapped: they see its old bytes, then the right
     ones, and never a hole."""
@@ -362,9 +369,7 @@ def test_repair_under_a_live_mapping(mounted, medium, server):
     with Mapping(path) as view:
         good = view.read(0, CHUNK)
         wait_for_opens(mounted, 0, 0)  # RELEASE came, though it is mapped
-        with open(stored_file(mounted, medium), "r+b") as stored:
-            stored.seek(20 * MIB)
-            stored.write(b"damaged")
+        damage(mounted, medium)
         server.mark()
         assert cli.weightfs("verify", "--store", mounted.store).returncode == 1
         assert cli.record_of(mounted.store, medium)["present"] == medium.size - CHUNK
@@ -380,9 +385,7 @@ def test_repair_under_a_live_mapping(mounted, medium, server):
 def test_repair_under_an_open_file(mounted, medium):
     path = fetch(mounted, medium)
     with open(path, "rb", buffering=0) as file:
-        with open(stored_file(mounted, medium), "r+b") as stored:
-            stored.seek(20 * MIB)
-            stored.write(b"damaged")
+        damage(mounted, medium)
         assert cli.weightfs("verify", "--store", mounted.store).returncode == 1
         assert file.read(CHUNK) == medium.read(0, CHUNK)
         assert os.fstat(file.fileno()).st_size == medium.size
@@ -397,9 +400,7 @@ def test_what_is_added_mends_what_others_have_open(mounted, medium):
     """It comes into the same file: who opens it next gets what the first one has open."""
     path = fetch(mounted, medium)
     with open(path, "rb", buffering=0) as file:
-        with open(stored_file(mounted, medium), "r+b") as stored:
-            stored.seek(20 * MIB)
-            stored.write(b"damaged")
+        damage(mounted, medium)
         assert cli.weightfs("verify", "--store", mounted.store).returncode == 1
         assert cli.weightfs("add", "--store", mounted.store, medium.path).returncode == 0
         assert reader.whole(path)["sha256"] == medium.sha256
