@@ -12,7 +12,7 @@ set -eu
 packages='
 autoconf automake pkgconf make gcc
 libfuse3-dev fuse3 librocksdb-dev libcurl4-openssl-dev libssl-dev libjansson-dev libinih-dev uthash-dev
-libidn2-dev libpsl-dev
+libidn2-dev libpsl-dev libexpat1-dev
 libcmocka-dev libfsverity-dev fsverity minisign
 clang libclang-rt-dev
 nginx-light openssl curl python3 python3-pytest python3-pytest-xdist python3-prometheus-client

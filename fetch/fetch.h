@@ -68,6 +68,50 @@ int must_check fetch_template_check(const char *template, bool allow_http,
 
 struct fetch;
 
+/* ---- places: where single objects are said to be, beside what the templates of sources give ---- */
+
+/*
+ * How places that came together may be asked: those of a catalog, or of what a user imported. Each (group, scheme, host and
+ * port) is a source of its own, made when it is first needed, with its own pace, errors and lies; of these there are at
+ * most what FETCH_SOURCES_MAX leaves, and the one that was not used for longest gives its place to a new one.
+ */
+struct fetch_group_options {
+	const char *name; /* for people: "catalog hub" */
+	int priority;	  /* among sources, as theirs */
+	bool allow_http, allow_private;
+	const char *ca_file;	   /* as in struct fetch_source */
+	const char *authorization; /* value of an Authorization header, for a place's own host only; NULL: none */
+	/*
+	 * Answer a 401 with `WWW-Authenticate: Bearer realm=…,service=…,scope=…` (the OCI distribution specification's
+	 * token flow): the realm is asked once, with AUTHORIZATION if it lies on the place's own host, and the token
+	 * is sent to that host until it is refused.
+	 */
+	bool token_challenge;
+};
+struct fetch_group;
+
+/* Strings and files are copied and read now. 0 or -errno; a file that cannot be read is logged by name. Reference counted, any thread. */
+int must_check fetch_group_new(const struct fetch_group_options *options, struct fetch_group **out);
+struct fetch_group *fetch_group_ref(struct fetch_group *group);
+void fetch_group_unref(struct fetch_group *group); /* NULL is allowed */
+
+struct fetch_place {
+	struct fetch_group *group;
+	const char *url;  /* absolute; of the object's bytes; NULL: not known */
+	const char *tree; /* absolute; of its tree, or the front of it; NULL: has none */
+};
+#define FETCH_PLACES_MAX 32 /* of one object */
+
+/* Immutable, reference counted, any thread. */
+struct fetch_places;
+
+/* PLACES are copied, their groups referenced. -E2BIG: more than FETCH_PLACES_MAX. */
+int must_check fetch_places_new(const struct fetch_place *places, size_t n, struct fetch_places **out);
+struct fetch_places *fetch_places_ref(struct fetch_places *places); /* NULL is allowed, and returned */
+void fetch_places_unref(struct fetch_places *places);		    /* NULL is allowed */
+
+/* ---- fetching ---- */
+
 /*
  * Starts the thread. 0 or -errno; a file that cannot be read or parsed is logged by name and line.
  * curl_global_init() is done here, so call it before other threads exist.
@@ -124,6 +168,8 @@ struct fetch_request {
 	uint64_t size;              /* FETCH_FRONT: bytes at most, <= FETCH_FRONT_MAX; FETCH_CHUNKS: of the object */
 	uint64_t first, count;      /* FETCH_CHUNKS: 1 … FETCH_CHUNKS_MAX of them */
 	uint64_t excluded;          /* bit N: do not ask source N */
+	struct fetch_places *places; /* the object's own, tried beside the sources by the same rules; NULL: none. The
+					request's: it is unref'd by whoever made it, in done() or later */
 	uint32_t party;             /* redirects are kept for each party on its own, so that none notices by the time what
 				       another has asked for */
 	atomic_bool demanded;       /* a reader is blocked on it: see fetch_demand() */

@@ -10,6 +10,7 @@
 #include "fs/audit.h"
 #include "fs/budget.h"
 #include "fs/caller.h"
+#include "fs/catalogs.h"
 #include "fs/control.h"
 #include "fs/handle.h"
 #include "fs/kept.h"
@@ -151,7 +152,9 @@ int daemon_start(struct weightfs *fs, const struct settings *settings, struct co
 		r = rebuild_if_due(fs->store, session_asked_to_stop);
 	if (r < 0)
 		return r;
-	r = start_fetch(fs);
+	r = catalogs_new(&fs->config, store_path(fs->store), &fs->catalogs);
+	if (r == 0)
+		r = start_fetch(fs);
 	if (r == 0)
 		r = start_audit(fs);
 	if (r < 0)
@@ -209,6 +212,7 @@ void daemon_stop(struct weightfs *fs)
 	views_free(fs->views);
 	callers_free(fs->callers);
 	pool_free(fs->pool);
+	catalogs_free(fs->catalogs);
 	store_close(fs->store);
 	audit_free(fs->audit); /* whoever answered requests has ended */
 	policy_slot_free(fs->policy);

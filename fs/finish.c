@@ -58,7 +58,7 @@ static int make_complete(struct object *object, const struct digest_pair *digest
 	return store_object_finish(object->store, digests, front, len);
 }
 
-/* It is not what was verified: what is wrong goes, all of it if that cannot be told. */
+/* It is not what was verified: what is wrong goes, all of it if its chunks cannot be told apart. */
 static int withdraw(struct object *object, const char *name)
 {
 	const struct verify_tree *tree;
@@ -67,7 +67,8 @@ static int withdraw(struct object *object, const char *name)
 	r = object_tree(object, &tree);
 	if (r == 0)
 		r = scrub(object, tree, false);
-	if (r == -ENODATA || r == -ECANCELED)
+	/* 0: a reader was faster, and what it dropped may even have come again. */
+	if (r == 0 || r == -ENODATA || r == -ECANCELED)
 		return log_error_errno(-EBADMSG, "%s: its stored bytes have changed; what is wrong "
 						 "is fetched again", name);
 	if (store_remove(object->fs->store, object->id) < 0)

@@ -25,6 +25,7 @@
 struct asking;
 struct callers;
 struct audit;
+struct catalogs;
 struct control;
 struct kept;
 struct objects;
@@ -49,6 +50,7 @@ struct weightfs {
 	struct workqueue *background; /* syncs, audits, whole-file hashing: may take seconds */
 	struct parking *parking;
 	struct passthrough *passthrough;
+	struct catalogs *catalogs; /* what is known of objects, and their names */
 	struct callers *callers;
 	struct views *views;
 	struct objects *objects;

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What registries of models say: replies of their APIs, as lists of files. Nothing here asks anybody: who does gives the
+ * bytes of replies, and is told what to ask for next. Replies are untrusted input: bounded, strict, fuzzed.
+ *
+ * Everything returns 0 or -errno, sets outputs on success only, logs nothing, may be called by any thread; what is wrong
+ * with a reply is said in one line for people, printable.
+ */
+#ifndef REGISTRY_REGISTRY_H
+#define REGISTRY_REGISTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "common/cleanup.h"
+#include "common/digest.h"
+
+#define REGISTRY_PROBLEM_SIZE 256
+#define REGISTRY_FILES_MAX    100000
+#define REGISTRY_URLS_MAX     16
+
+/* A file of a model, as its registry has it. */
+struct registry_file {
+	char *path; /* below the model: "onnx/model.onnx"; one that a catalog may have as a name (components, no "..") */
+	uint64_t size;
+	bool has_size;
+	bool has_sha256;
+	struct digest sha256;
+	/*
+	 * What is known of its bytes instead, where the registry has no SHA-256: they have to be fetched and hashed.
+	 * SHA-1 of "blob SIZE\0" and the bytes.
+	 */
+	bool has_git_blob;
+	uint8_t git_blob[20];
+	char *urls[REGISTRY_URLS_MAX]; /* absolute */
+	size_t n_urls;
+};
+
+struct registry_files {
+	struct registry_file *files;
+	size_t n, capacity;
+};
+
+/* Takes over what is in FILE. 0, -E2BIG or -ENOMEM; then FILE is the caller's yet. */
+int must_check registry_files_add(struct registry_files *files, struct registry_file *file);
+void registry_file_clear(struct registry_file *file);
+void registry_files_clear(struct registry_files *files);
+
+#endif
