@@ -18,4 +18,10 @@ const char *registry_shown(const char *text, size_t len, char out[REGISTRY_SHOWN
 /* SHA-256 of DATA. 0 or -ENOMEM. */
 int must_check registry_sha256(const void *data, size_t len, struct digest *out);
 
+/* ---- files.c ---- */
+
+/* No two of them have the same path. -EINVAL with PROBLEM, -ENOMEM. */
+int must_check registry_files_distinct(const struct registry_files *files,
+				       char problem[REGISTRY_PROBLEM_SIZE]);
+
 #endif
