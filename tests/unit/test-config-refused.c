@@ -176,7 +176,6 @@ static void test_bad_layout(void **state)
 {
 	static const struct bad bad[] = {
 		{"path = /x\n", 1, "key \"path\" before the first section"},
-		{"[catalog hub]\n", 1, "section [catalog] is not supported by this version"},
 		{"[control]\n", 1, "section [control] is not supported by this version"},
 		{"[sotre]\n", 1, "unknown section [sotre]"},
 		{"[Store]\n", 1, "unknown section [Store]"},
