@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside fs/imports*.c: imports.c (files of a user), imports-merge.c (what a catalog becomes), imports-rest.c (the JSON
+ * beside it).
+ */
+#ifndef FS_IMPORTS_INTERNAL_H
+#define FS_IMPORTS_INTERNAL_H
+
+#include "fs/imports.h"
+
+static inline void cleanup_catalog(struct verify_catalog **catalog)
+{
+	verify_catalog_unref(*catalog);
+}
+
+static inline void cleanup_json(json_t **json)
+{
+	json_decref(*json);
+}
+
+/* -ERROR, with one line in PROBLEM (may be NULL). */
+int import_refuse(struct verify_problem *problem, int error, const char *format, ...) printf_like(3, 4);
+
+/*
+ * Bytes of NAME as far as the component with the "@", its "/" included; 0: there is no such folder. And: is NAME the folder
+ * FOLDER (without "/"), or in it?
+ */
+size_t import_folder(const char *name);
+bool import_is_in(const char *name, const char *folder);
+
+/* ---- imports-rest.c: { "refs": {…}, "gated": {…}, "hosts": {…} } ---- */
+
+json_t *import_rest_new(void);
+/* -EUCLEAN: it is not what import_rest_format() wrote. */
+int must_check import_rest_parse(const char *text, size_t len, json_t **out);
+/* To be freed. */
+char *import_rest_format(const json_t *rest);
+/* Into the form that others see; OUT has name, owner and entries. */
+int must_check import_rest_show(const json_t *rest, struct import *out);
+/* What is known of FOLDER and below goes. */
+void import_rest_drop(json_t *rest, const char *folder);
+/* What REQUEST, whose objects are NEW, says beside them. -EINVAL, -E2BIG, -ENOMEM. */
+int must_check import_rest_add(json_t *rest, const struct import_request *request,
+			       const struct verify_catalog *new, struct verify_problem *problem);
+/* Of what is not in ENTRIES (any more) nothing stays. */
+int must_check import_rest_prune(json_t *rest, const struct verify_catalog *entries);
+
+/* ---- imports-merge.c ---- */
+
+/* May a user bring this? */
+int must_check import_check(const struct verify_catalog *new, struct verify_problem *problem);
+/*
+ * OLD without what is in the folder WITHOUT (NULL: all of it), and NEW (each may be NULL), as a catalog to OUT: OBJECTS,
+ * of which ADDED are not in OLD.
+ */
+struct import_merge {
+	const char *name;
+	uint64_t serial;
+	const struct verify_catalog *old, *new;
+	const char *without;
+	size_t added, objects;
+};
+int must_check import_merge_write(struct import_merge *merge, FILE *out, struct verify_problem *problem);
+
+#endif
