@@ -104,19 +104,19 @@ void import_rest_name(char out[IMPORT_FILE_SIZE], const char *name, uint64_t ser
 
 /* Call EACH for all files in FOLDER, until it returns other than 0. */
 int import_dir_each(const struct import_dir *dir, int (*each)(const struct import_dir *dir, const char *file, void *arg),
-		     void *arg)
+		    void *arg)
 {
 	int fd = openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
 
-	if (!dir)
+	if (!stream)
 		return -errno;
-	while (r == 0 && (entry = readdir(dir))) {
+	while (r == 0 && (entry = readdir(stream))) {
 		if (entry->d_name[0] != '.')
 			r = each(dir, entry->d_name, arg);
 	}
-	closedir(dir);
+	closedir(stream);
 	return r;
 }
 
