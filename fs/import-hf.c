@@ -100,6 +100,8 @@ static int check_access(struct lookup *lookup)
 
 	if (!lookup->model.restricted)
 		return 0;
+	lookup->advice.unauthorized = "not everybody may read it: set HF_TOKEN or run "
+				      "`huggingface-cli login`";
 	r = ask(lookup, url, "leave to read the model", &document);
 	if (r < 0)
 		return r;

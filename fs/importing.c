@@ -81,13 +81,21 @@ static int unknown(const char *spec)
 	return -EINVAL;
 }
 
+/* The configuration's are for what the daemon fetches as well; else as OpenSSL's own tools take it from the environment. */
+static const char *authorities(const struct config *config)
+{
+	const char *file = getenv("SSL_CERT_FILE");
+
+	return config->import.ca_file ? config->import.ca_file : file && *file ? file : NULL;
+}
+
 int import_spec(const struct settings *settings, struct config *config, const char *spec,
 		bool everybody, struct imported *out)
 {
 	struct import_talk talk = {
 		.spec = spec,
 		.config = config,
-		.ca_file = getenv("SSL_CERT_FILE"),
+		.ca_file = authorities(config),
 		.allow_private = config->import.allow_private,
 	};
 	struct import_found found = { 0 };
@@ -98,6 +106,8 @@ int import_spec(const struct settings *settings, struct config *config, const ch
 
 	if (!source)
 		return unknown(spec);
+	if (!config->import.enabled)
+		return import_fail(&talk, -EPERM, "the configuration allows no imports");
 	if (config->fetch.offline || settings->offline)
 		return import_fail(&talk, -ENODATA, "the configuration says offline");
 	r = source->find(&talk, rest, &found);

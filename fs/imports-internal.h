@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside fs/imports*.c: imports.c (files of a user), imports-merge.c (what a catalog becomes), imports-rest.c (the JSON
- * beside it).
+ * Inside fs/imports*.c: imports.c (files, found and read), imports-change.c (how they are replaced), imports-merge.c (what
+ * a catalog becomes), imports-rest.c (the JSON beside it).
  */
 #ifndef FS_IMPORTS_INTERNAL_H
 #define FS_IMPORTS_INTERNAL_H
@@ -27,6 +27,46 @@ int import_refuse(struct verify_problem *problem, int error, const char *format,
  */
 size_t import_folder(const char *name);
 bool import_is_in(const char *name, const char *folder);
+
+/* ---- imports.c ---- */
+
+#define IMPORT_FILE_SIZE 128
+
+/* One at a time: whoever has the turn has it across the disk. */
+void imports_take_turn(void);
+void imports_end_turn(void);
+
+/* Of one owner. */
+struct import_dir {
+	char *path;
+	int fd;
+};
+/* MAKE it if it is not there. -errno, logged, but for -ENOENT. */
+int must_check import_dir_find(const char *store, uid_t owner, bool make, struct import_dir *out);
+void import_dir_release(struct import_dir *dir);
+/* Call EACH for all files in it, until it returns other than 0. */
+int import_dir_each(const struct import_dir *dir,
+		    int (*each)(const struct import_dir *dir, const char *file, void *arg), void *arg);
+
+void import_catalog_name(char out[IMPORT_FILE_SIZE], const char *name);
+void import_rest_name(char out[IMPORT_FILE_SIZE], const char *name, uint64_t serial);
+
+/* What a catalog NAME may be: anything but another one. */
+static inline struct verify_catalog_rules import_rules(const char *name)
+{
+	static const char *const any[] = { "" };
+
+	return (struct verify_catalog_rules){ .name = name, .prefixes = any, .n_prefixes = 1 };
+}
+
+int must_check import_load_catalog(const struct import_dir *dir, const char *file, const char *name,
+				   struct verify_catalog **out, struct verify_problem *problem);
+/*
+ * What is there of NAME. -ENOENT: nothing. -EUCLEAN: it is damaged, logged; other errors are the disk's, logged, or
+ * -ENOMEM.
+ */
+int must_check import_load_one(const struct import_dir *dir, const char *name, struct verify_catalog **entries,
+			       json_t **rest);
 
 /* ---- imports-rest.c: { "refs": {…}, "gated": {…}, "hosts": {…} } ---- */
 
