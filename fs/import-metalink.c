@@ -84,7 +84,7 @@ static int describe(const char *rest, const char *text, size_t len, struct impor
 	char title[NAME_COMPONENT_MAX + 1], hex[DIGEST_HEX_SIZE];
 	struct digest digest;
 
-	if (registry_digest(text, len, &digest) < 0)
+	if (registry_sha256(text, len, &digest) < 0)
 		return -ENOMEM;
 	digest_to_hex(&digest, hex);
 	title_of(rest, title);

@@ -94,6 +94,7 @@ int import_spec(const struct settings *settings, struct config *config, const ch
 {
 	struct import_talk talk = {
 		.spec = spec,
+		.settings = settings,
 		.config = config,
 		.ca_file = authorities(config),
 		.allow_private = config->import.allow_private,

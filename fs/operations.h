@@ -34,7 +34,7 @@ struct operation {
 
 /*
  * Run the operation that the request's "op" names: ls, add, pin, unpin, rm, gc, verify, explain, status, pull,
- * reload, metrics, pending, grant, deny, revoke, grants. 0 or -errno; message may say more.
+ * reload, metrics, pending, grant, deny, revoke, grants, locate. 0 or -errno; message may say more.
  */
 int must_check operation_run(struct operation *operation);
 
@@ -65,6 +65,7 @@ int operation_grant(struct operation *operation);
 int operation_deny(struct operation *operation);
 int operation_revoke(struct operation *operation);
 int operation_grants(struct operation *operation);
+int operation_locate(struct operation *operation);
 
 /* ---- shared ---- */
 
