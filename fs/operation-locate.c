@@ -4,6 +4,7 @@
  * root and the owner are told of what the policy would give them.
  */
 #include <string.h>
+#include "fs/catalogs.h"
 #include "fs/ipfs.h"
 #include "fs/operations.h"
 
