@@ -28,6 +28,7 @@ struct import_get {
 	/* The user named this place himself, and it may be http:// or have a private address. */
 	bool users_own;
 	uint64_t max; /* bytes; 0: IMPORT_REPLY_MAX */
+	bool size_only; /* as in struct fetch_document_request */
 };
 
 #define IMPORT_REPLY_MAX ((uint64_t)16 << 20)
