@@ -175,8 +175,9 @@ int must_check verify_catalog_write_header(FILE *out, const char *name, uint64_t
 int must_check verify_catalog_write_object(FILE *out, const struct verify_catalog_line *line,
 					   struct verify_problem *problem);
 
-/* What is wrong with the name of a catalog, or NULL. */
+/* What is wrong with the name of a catalog, or with a URL in one; NULL: nothing. */
 const char *verify_label_refused(const char *name);
+const char *verify_url_refused(const char *url);
 
 /* Times as headers have them: "2027-01-01T00:00:00Z". -EINVAL. */
 #define VERIFY_DATE_SIZE 32
