@@ -12,10 +12,12 @@
 #include "common/log.h"
 #include "fetch/document.h"
 #include "fs/imports.h"
+#include "fs/ipfs.h"
 
 struct catalog_set {
 	atomic_uint references;
 	uint64_t generation;
+	struct catalog_gateways *gateways; /* NULL: none */
 	size_t n;
 	struct catalog_part *parts[]; /* as they are gone through */
 };
@@ -84,8 +86,8 @@ static bool comes_before(const struct catalog_part *a, const struct catalog_part
 	return a->catalog.priority > b->catalog.priority;
 }
 
-int catalog_set_new(uint64_t generation, struct catalog_part *const *parts, size_t n,
-		    struct catalog_set **out)
+int catalog_set_new(uint64_t generation, struct catalog_gateways *gateways,
+		    struct catalog_part *const *parts, size_t n, struct catalog_set **out)
 {
 	struct catalog_set *set = calloc(1, sizeof(*set) + n * sizeof(struct catalog_part *));
 
@@ -93,6 +95,7 @@ int catalog_set_new(uint64_t generation, struct catalog_part *const *parts, size
 		return -ENOMEM;
 	atomic_init(&set->references, 1);
 	set->generation = generation;
+	set->gateways = catalog_gateways_ref(gateways);
 	for (size_t i = 0; i < n; i++) {
 		size_t at = set->n;
 
@@ -119,6 +122,7 @@ void catalog_set_unref(struct catalog_set *set)
 		return;
 	for (size_t i = 0; i < set->n; i++)
 		catalog_part_unref(set->parts[i]);
+	catalog_gateways_unref(set->gateways);
 	free(set);
 }
 
@@ -297,6 +301,7 @@ int catalog_set_find(const struct catalog_set *set, uid_t uid, const struct dige
 /* ---- places ---- */
 
 struct gathered_places {
+	const struct catalog_gateways *gateways; /* NULL: none */
 	struct fetch_place places[FETCH_PLACES_MAX];
 	char *urls[2 * FETCH_PLACES_MAX];
 	size_t n, n_urls;
@@ -323,6 +328,37 @@ static int resolve(struct gathered_places *g, const struct catalog *catalog, con
 	return 0;
 }
 
+/* URL is an "ipfs://" one: as many places as there are gateways. */
+static int add_gateways(struct gathered_places *g, const char *url, bool tree)
+{
+	char *urls[CONFIG_GATEWAYS_MAX];
+	size_t n;
+	int r = catalog_gateways_resolve(g->gateways, url, urls, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		if (r < 0 || g->n == FETCH_PLACES_MAX) {
+			free(urls[i]);
+			continue;
+		}
+		g->urls[g->n_urls++] = urls[i];
+		g->places[g->n++] = (struct fetch_place){
+			.group = catalog_gateways_group(g->gateways),
+			.url = tree ? NULL : urls[i],
+			.tree = tree ? urls[i] : NULL,
+		};
+	}
+	return r;
+}
+
+/* TREE: it is where the tree is. */
+static int add_url(struct gathered_places *g, const struct catalog *catalog, const char *url, bool tree,
+		   struct fetch_place *place)
+{
+	if (ipfs_is_url(url))
+		return add_gateways(g, url, tree);
+	return resolve(g, catalog, url, tree ? &place->tree : &place->url);
+}
+
 /* Its tree goes with the first URL. */
 static int add_places(struct gathered_places *g, const struct catalog_part *part,
 		      const struct verify_object *object)
@@ -337,13 +373,13 @@ static int add_places(struct gathered_places *g, const struct catalog_part *part
 		struct fetch_place place = {0};
 
 		if (i < object->n_urls)
-			r = resolve(g, catalog, verify_object_url(catalog->entries, object, i, url),
-				    &place.url);
+			r = add_url(g, catalog, verify_object_url(catalog->entries, object, i, url),
+				    false, &place);
 		if (r == 0 && i == 0 && object->has_tree)
-			r = resolve(g, catalog, verify_object_tree(catalog->entries, object, url),
-				    &place.tree);
+			r = add_url(g, catalog, verify_object_tree(catalog->entries, object, url), true,
+				    &place);
 		place.group = import_group_of(part, place.url ? place.url : place.tree, gated);
-		if (r == 0 && (place.url || place.tree))
+		if (r == 0 && (place.url || place.tree) && g->n < FETCH_PLACES_MAX)
 			g->places[g->n++] = place;
 	}
 	return r;
@@ -373,7 +409,7 @@ static int places_of(struct gathered_places *g, const struct catalog_part *part,
 int catalog_set_places(const struct catalog_set *set, uid_t uid, const struct digest_pair *digests,
 		       struct fetch_places **out)
 {
-	struct gathered_places places = {0};
+	struct gathered_places places = {.gateways = set->gateways};
 	struct gathered g = {.all.digests = *digests};
 	int r;
 

@@ -77,7 +77,17 @@ static int locate(struct import_talk *talk, const struct ipfs_name *name, struct
 	if (!file->urls[0])
 		return import_fail(talk, -ENOMEM, "no memory");
 	file->n_urls = 1;
-	return file->has_size ? 0 : import_size(talk, file, users_own ? gateway : NULL, &advice);
+	if (!file->has_size)
+		r = import_size(talk, file, users_own ? gateway : NULL, &advice);
+	if (r < 0)
+		return r;
+	/* The daemon may know others. */
+	if (asprintf(&file->urls[1], IPFS_PREFIX "%s", file->path) < 0) {
+		file->urls[1] = NULL;
+		return import_fail(talk, -ENOMEM, "no memory");
+	}
+	file->n_urls = 2;
+	return 0;
 }
 
 /* ---- what a catalog says ---- */

@@ -4,11 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-bool ipfs_is_url(const char *url)
-{
-	return !strncmp(url, IPFS_PREFIX, strlen(IPFS_PREFIX));
-}
-
 /* Of a URL that is sent: nothing that leaves the folder, or the path. */
 static const char *path_refused(const char *path)
 {

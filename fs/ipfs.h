@@ -4,6 +4,7 @@
 #define FS_IPFS_H
 
 #include <stdbool.h>
+#include <string.h>
 #include "common/cleanup.h"
 #include "registry/cid.h"
 
@@ -15,7 +16,11 @@ struct ipfs_name {
 	const char *path; /* what is below it, percent-encoded, with the "/" in front; "". In the text that was parsed */
 };
 
-bool ipfs_is_url(const char *url);
+static inline bool ipfs_is_url(const char *url)
+{
+	return !strncmp(url, IPFS_PREFIX, strlen(IPFS_PREFIX));
+}
+
 /* TEXT is what is behind "ipfs:", with or without "//". -EINVAL with PROBLEM. */
 int must_check ipfs_name_parse(const char *text, struct ipfs_name *out,
 			       char problem[REGISTRY_PROBLEM_SIZE]);

@@ -103,8 +103,9 @@ void verify_catalog_object(const struct verify_catalog *catalog, size_t index,
 const char *verify_object_name(const struct verify_catalog *catalog,
 			       const struct verify_object *object, unsigned int i);
 /*
- * The I-th URL, I < n_urls, and the URL of its tree (has_tree): absolute (http or https), or relative to the URL that the
- * catalog was fetched from (RFC 3986, section 4.2; without authority). Returns OUT.
+ * The I-th URL, I < n_urls, and the URL of its tree (has_tree): absolute (http or https), "ipfs://CID[/PATH]" (the CID is not
+ * looked at here), or relative to the URL that the catalog was fetched from (RFC 3986, section 4.2; without authority). Returns
+ * OUT.
  */
 const char *verify_object_url(const struct verify_catalog *catalog,
 			      const struct verify_object *object, unsigned int i,

@@ -267,7 +267,7 @@ static void assert_url_refused(const char *json, const char *shown, const char *
 
 static void test_urls(void **state)
 {
-	static const char scheme[] = "is neither relative nor one of https:// or http://";
+	static const char scheme[] = "is neither relative nor one of https://, http:// or ipfs://";
 	static const char bytes[] = "has blanks, backslashes or other than ASCII's characters";
 
 	assert_url_refused("", "", "is empty");
@@ -277,6 +277,10 @@ static void test_urls(void **state)
 	assert_url_refused("https:/x", "https:/x", scheme);
 	assert_url_refused("https://", "https://", scheme);
 	assert_url_refused("https:///x", "https:///x", "has no host");
+	assert_url_refused("ipfs://", "ipfs://", scheme);
+	assert_url_refused("ipfs:///x", "ipfs:///x", "has no CID behind ipfs://");
+	assert_url_refused("ipfs://a.b/x", "ipfs://a.b/x", "has no CID behind ipfs://");
+	assert_url_refused("IPFS://abc", "IPFS://abc", scheme);
 	assert_url_refused("//host/x", "//host/x", "has a host without a scheme");
 	assert_url_refused("a b", "a b", bytes);
 	assert_url_refused("a\\\\b", "a\\b", bytes);
