@@ -23,6 +23,8 @@ static const struct entry {
 	{ "verify", operation_verify, true, NEEDS_STORE },
 	{ "explain", operation_explain, false, NEEDS_STORE },
 	{ "pull", operation_pull, false, NEEDS_SOURCES },
+	{ "catalogs", operation_list_catalogs, false, NEEDS_STORE },
+	{ "catalog-refresh", operation_refresh_catalogs, true, NEEDS_SOURCES },
 	{ "status", operation_status, false, NEEDS_DAEMON },
 	{ "reload", operation_reload, true, NEEDS_DAEMON },
 	{ "metrics", operation_metrics, true, NEEDS_DAEMON },
