@@ -46,7 +46,7 @@ static int refresh_one(struct operation *operation, const char *name, char messa
 	if (r == 0)
 		sent = operation->emit(operation, json_pack("{s:s, s:b}", "name", name, "refreshed", true));
 	else
-		sent = operation->emit(operation, json_pack("{s:s, s:b, s:s}", "name", name, "refreshed", false, "error",
+		sent = operation->emit(operation, json_pack("{s:s, s:b, s:s}", "name", name, "refreshed", false, "problem",
 							    message));
 	return sent != 0 ? sent : r;
 }
