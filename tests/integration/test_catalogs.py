@@ -331,7 +331,7 @@ allow local to any with list
 
 
 def opens(mounted, model):
-    return reader.whole(mounted.object(model.attested)).get("errno") != "ENOENT"
+    return reader.whole(mounted.object(model.unattested)).get("errno") != "ENOENT"
 
 
 def test_sets_of_the_policy(small, medium, server, publisher, mount):
@@ -361,5 +361,5 @@ def test_sets_of_the_policy(small, medium, server, publisher, mount):
     hub.server.stop()
     mounted.start()
     assert opens(mounted, medium) and not opens(mounted, small)
-    said = cli.weightfs("explain", "--store", mounted.store, small.attested).stdout
+    said = cli.weightfs("explain", "--store", mounted.store, small.unattested).stdout
     assert "deny local to secret" in said
