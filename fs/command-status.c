@@ -107,6 +107,8 @@ static void print_more(const json_t *json)
 	print_size(number(memory, "buffers_limit"));
 	printf("\n");
 	json_array_foreach(json_object_get(json, "sources"), index, source) print_source(source);
+	json_array_foreach(json_object_get(json, "catalogs"), index, source) command_print_catalog(source);
+	command_print_disagreements(json_object_get(json, "disagreements"));
 }
 
 static void print_view(const json_t *view)

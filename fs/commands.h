@@ -47,6 +47,8 @@ int command_publish(const struct command *command, int argc, char **argv);
 int command_catalog(const struct command *command, int argc, char **argv);
 int command_catalog_verify(const struct command *command, int argc, char **argv);
 int command_catalog_show(const struct command *command, int argc, char **argv);
+int command_catalog_list(const struct command *command, int argc, char **argv);
+int command_catalog_refresh(const struct command *command, int argc, char **argv);
 int command_catalog_diff(const struct command *command, int argc, char **argv);
 int command_status(const struct command *command, int argc, char **argv);
 
@@ -88,6 +90,10 @@ struct command_printing {
 	void (*print)(const json_t *line);
 };
 int command_print_line(void *arg, json_t *line);
+
+/* Of `catalog list` and `status` (fs/command-catalogs.c). */
+void command_print_catalog(const json_t *catalog);
+void command_print_disagreements(const json_t *disagreements);
 
 /* TEXT, a user's number for --uid (NULL: none), into REQUEST. 0, or -EINVAL, logged. */
 int must_check command_put_uid(json_t *request, const char *text);

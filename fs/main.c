@@ -27,7 +27,7 @@ static const struct command commands[] = {
 	{ "tree", "FILE...", "write FILE.vtree, print both digests", command_tree },
 	{ "publish", "DIR -o OUT --key FILE [--url BASE] [OPTION...]",
 	  "make objects, trees and a signed catalog of a folder of models", command_publish },
-	{ "catalog", "verify FILE | show FILE | diff OLD NEW", "look at catalogs", command_catalog },
+	{ "catalog", "list | refresh [NAME] | verify FILE | show FILE | diff OLD NEW", "look at catalogs", command_catalog },
 	{ "policy", "check FILE | print FILE | test FILE ORIGIN DIGEST", "check a policy, ask it",
 	  command_policy },
 	{ "pending", "[--json] [--watch] [--uid UID]", "what is asked for, and nobody has answered",

@@ -23,6 +23,8 @@ static const struct entry {
 	{ "verify", operation_verify, true, NEEDS_STORE },
 	{ "explain", operation_explain, false, NEEDS_STORE },
 	{ "pull", operation_pull, false, NEEDS_SOURCES },
+	{ "catalogs", operation_list_catalogs, false, NEEDS_STORE },
+	{ "catalog-refresh", operation_refresh_catalogs, true, NEEDS_SOURCES },
 	{ "import", operation_import, false, NEEDS_STORE },
 	{ "imports", operation_imports, false, NEEDS_STORE },
 	{ "import-remove", operation_import_remove, false, NEEDS_STORE },
