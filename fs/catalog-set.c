@@ -176,6 +176,9 @@ struct gathered {
 	struct verify_object all;
 	struct digest_pair live; /* of those that have not expired */
 	bool found, found_live, found_open, tree, tree_live;
+	/* Where it is from, and by which digests: there is no need to find it there. */
+	const struct catalog *own;
+	struct digest_pair own_digests;
 };
 
 static void add_digests(struct digest_pair *to, const struct digest_pair *from)
@@ -220,15 +223,16 @@ static int add(struct gathered *g, const struct catalog_part *part, const struct
 	return 0;
 }
 
+/* But for EXCEPT (NULL: none). */
 static int gather_by(const struct catalog_set *set, uid_t uid, enum catalog_kind kind,
-		     const struct digest_name *name, struct gathered *g)
+		     const struct catalog *except, const struct digest_name *name, struct gathered *g)
 {
 	for (size_t i = 0; i < set->n; i++) {
 		const struct catalog_part *part = set->parts[i];
 		struct verify_object object;
 		int r = 0;
 
-		if (part->catalog.kind == kind && catalog_is_for(&part->catalog, uid) &&
+		if (part->catalog.kind == kind && &part->catalog != except && catalog_is_for(&part->catalog, uid) &&
 		    verify_catalog_find(part->catalog.entries, name, &object) == 0)
 			r = add(g, part, &object);
 		if (r < 0)
@@ -241,6 +245,7 @@ static int gather_by(const struct catalog_set *set, uid_t uid, enum catalog_kind
 static int gather(const struct catalog_set *set, uid_t uid, enum catalog_kind kind, struct gathered *g)
 {
 	bool by_sha256 = false, by_fsverity = false;
+	const struct catalog *except = NULL;
 	int r = 0;
 
 	while (r == 0) {
@@ -250,13 +255,15 @@ static int gather(const struct catalog_set *set, uid_t uid, enum catalog_kind ki
 		if (digests->has_sha256 && !by_sha256) {
 			name = (struct digest_name){DIGEST_SHA256, digests->sha256};
 			by_sha256 = true;
+			except = g->own_digests.has_sha256 ? g->own : NULL;
 		} else if (digests->has_fsverity && !by_fsverity) {
 			name = (struct digest_name){DIGEST_FSVERITY, digests->fsverity};
 			by_fsverity = true;
+			except = g->own_digests.has_fsverity ? g->own : NULL;
 		} else {
 			break;
 		}
-		r = gather_by(set, uid, kind, &name, g);
+		r = gather_by(set, uid, kind, except, &name, g);
 	}
 	return r;
 }
@@ -264,7 +271,7 @@ static int gather(const struct catalog_set *set, uid_t uid, enum catalog_kind ki
 bool catalog_set_contradicts(const struct catalog_set *set, const struct catalog *catalog,
 			     const struct verify_object *object)
 {
-	struct gathered g = {.all = *object, .found = true};
+	struct gathered g = {.all = *object, .found = true, .own = catalog, .own_digests = object->digests};
 
 	if (gather(set, catalog->owner, CATALOG_SIGNED, &g) < 0)
 		return true;
