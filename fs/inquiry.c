@@ -48,9 +48,16 @@ static void ask(struct inquiry *inquiry, enum fetch_kind kind, uint64_t size,
 		.count = kind == FETCH_CHUNKS ? 1 : 0,
 		.excluded = inquiry->excluded,
 		.party = inquiry->view,
+		.places = inquiry->places,
 		.demanded = true, /* a LOOKUP waits for it, and not for long */
 	};
 	fetch_submit(inquiry->fs->fetch, &inquiry->request);
+}
+
+static void finish(struct inquiry *inquiry, int error, const struct store_info *info)
+{
+	fetch_places_unref(steal_pointer(inquiry->places));
+	inquiry->ended(inquiry, error, info);
 }
 
 static void ask_size(struct inquiry *inquiry)
@@ -125,10 +132,14 @@ static int keep_in_store(struct inquiry *inquiry, const struct verify_tree *tree
 /* Takes over TREE in success. */
 static int keep_separate(struct inquiry *inquiry, struct verify_tree *tree, struct store_info *info)
 {
+	struct knowledge known = {
+		.digests = digest_pair_of(&inquiry->name),
+		.size = inquiry->size,
+	};
 	struct object *object;
 	int r;
 
-	r = separate_begin(inquiry->fs, inquiry->view, &inquiry->name, inquiry->size, tree, &object);
+	r = separate_begin(inquiry->fs, inquiry->view, &inquiry->name, &known, tree, &object);
 	if (r < 0)
 		return r;
 	keep_chunk(inquiry, object);
@@ -260,7 +271,7 @@ static void keep(struct work *work)
 	if (r == -EBADMSG)
 		reject(inquiry);
 	else
-		inquiry->ended(inquiry, r, &info);
+		finish(inquiry, r, &info);
 }
 
 /* ---- on the fetch thread ---- */
@@ -303,7 +314,7 @@ static void tree_done(struct fetch_request *request, const struct fetch_result *
 	struct inquiry *inquiry = container_of(request, struct inquiry, request);
 
 	if (result->error < 0 && result->error != -ENOENT && result->error != -EIO) {
-		inquiry->ended(inquiry, fetch_failure(inquiry, result), NULL);
+		finish(inquiry, fetch_failure(inquiry, result), NULL);
 		return;
 	}
 	/* Without a tree file it may be a small object yet. */
@@ -323,7 +334,7 @@ static void size_done(struct fetch_request *request, const struct fetch_result *
 
 	if (result->error < 0) {
 		drop_tree(inquiry);
-		inquiry->ended(inquiry, fetch_failure(inquiry, result), NULL);
+		finish(inquiry, fetch_failure(inquiry, result), NULL);
 		return;
 	}
 	inquiry->size = result->size;
@@ -352,7 +363,7 @@ static void proof_done(struct fetch_request *request, const struct fetch_result 
 		if (result->error == -EIO && inquiry->size <= CHUNK_SIZE && !inquiry->certified)
 			reject(inquiry);
 		else
-			inquiry->ended(inquiry, fetch_failure(inquiry, result), NULL);
+			finish(inquiry, fetch_failure(inquiry, result), NULL);
 		return;
 	}
 	if (request->kind == FETCH_FRONT && !take_tree(inquiry, result, false))
@@ -364,6 +375,10 @@ static void proof_done(struct fetch_request *request, const struct fetch_result 
 
 void inquiry_begin(struct inquiry *inquiry)
 {
+	struct digest_pair digests = digest_pair_of(&inquiry->name);
+
+	/* Those of whom is not believed, or has expired, may still have it. */
+	inquiry->places = knowledge_places(inquiry->fs, inquiry->uid, &digests, false);
 	inquiry->work.run = keep;
 	inquiry->excluded = 0;
 	inquiry->message[0] = '\0';
