@@ -130,7 +130,7 @@ size_t body_write(char *data, size_t one, size_t len, void *arg)
 {
 	struct transfer *transfer = arg;
 
-	if (!transfer->reply.ended)
+	if (!transfer->exchange.reply.ended)
 		return CURL_WRITEFUNC_ERROR;
 	if (transfer->verdict.kind == VERDICT_BODY)
 		return take(transfer, data, len);

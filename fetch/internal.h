@@ -3,11 +3,8 @@
  * What the files of fetch/ share. Nobody else includes this.
  *
  *	template.c  URL templates
- *	url.c       URLs: scheme rules, where a Location leads, who may see a source's headers
- *	address.c   which addresses may be connected to
- *	reply.c     header lines -> struct reply -> verdict; pure
+ *	places.c    groups, and the places of objects
  *	source.c    setting sources up, and the record of each: backoff, lies, counters
- *	headers.c   header files
  *	transfer.c  one HTTP exchange on a curl easy handle
  *	body.c      body bytes into pool buffers, and the pause when there is none
  *	outcome.c   what the end of an exchange means
@@ -16,6 +13,15 @@
  *	schedule.c  which request gets the next connection
  *	loop.c      the thread
  *
+ * Below them, without a struct fetch (exchange.h, document.h):
+ *
+ *	url.c       URLs: scheme rules, where a Location leads, who may see a source's headers
+ *	address.c   which addresses may be connected to
+ *	reply.c     header lines -> struct reply -> verdict; pure
+ *	headers.c   header files
+ *	exchange.c  what is common to every HTTP exchange
+ *	document.c  one document, on the caller's thread
+ *
  * Threads: fetch->lock guards the queue of submissions, and of every source what its comment says.
  * All the rest belongs to the fetch thread.
  */
@@ -23,27 +29,17 @@
 #define FETCH_INTERNAL_H
 
 #include <curl/curl.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include "fetch/exchange.h"
 #include "fetch/fetch.h"
 
-struct sockaddr;
-
-#define FETCH_HOPS_MAX	     3
-#define FETCH_URL_MAX	     8192
-#define FETCH_SIZE_MAX	     ((uint64_t)1 << 62)
-#define FETCH_HEADERS_MAX    ((size_t)64 << 10) /* of one exchange, in bytes */
-#define FETCH_DISCARD_MAX    ((size_t)16 << 10) /* of a body nobody needs, read to keep the connection */
 #define FETCH_BACKOFF_BASE   200		/* ms */
 #define FETCH_BACKOFF_MAX    10000		/* ms */
-#define FETCH_RETRY_MAX	     60000		/* ms: the cap of Retry-After */
 #define FETCH_BARREN_MAX     5			/* broken answers in a row without a chunk */
 #define FETCH_LIES_MAX	     3
 #define FETCH_ALONE_MS	     (10 * 60 * 1000) /* how long a liar is left alone */
 #define FETCH_DEMOTED_MS     10000	      /* how long a source that failed for good comes later */
-#define FETCH_STALL_RATE     1024	      /* bytes a second */
-#define FETCH_TICK_MS	     1000
 #define FETCH_REDIRECTS_KEPT 64 /* a source */
 
 /* --- template.c --- */
@@ -62,81 +58,30 @@ bool template_applies(const struct template *template, const struct digest_pair 
 char *must_check template_expand(const struct template *template,
 				 const struct digest_pair *digests);
 
-/* --- url.c --- */
+/* --- places.c --- */
 
-/* May a source ask URL: absolute, an allowed scheme, no credentials? NULL, or why not. */
-const char *must_check url_refused(const char *url, bool allow_http);
-/* Where LOCATION, found in the reply to BASE, leads; to be freed. NULL: not a URL. */
-char *must_check url_resolve(const char *base, const char *location);
-/* The same scheme, host and port? */
-bool url_same_host(const char *a, const char *b);
-
-/* --- address.c --- */
-
-/* Is this an address of the public Internet? Anything else than IPv4 and IPv6 is not. */
-bool address_is_public(const struct sockaddr *address);
-/* The same of an address in text, without a zone. */
-bool address_text_is_public(const char *text);
-void address_format(const struct sockaddr *address, char out[INET6_ADDRSTRLEN]);
-
-/* --- reply.c --- */
-
-/* What an exchange asks for: bytes FIRST … LAST; SIZE as in the request. */
-struct ask {
-	enum fetch_kind kind;
-	uint64_t first, last, size;
+/* How some sources may be asked: a configured one has a group of its own. Immutable. */
+struct fetch_group {
+	atomic_uint refs;
+	char *name;
+	int priority;
+	struct terms terms;
+	bool token_challenge;
 };
 
-struct content_range {
-	bool satisfied; /* else only the complete length was told: "bytes ∗/N" */
-	bool complete_known;
-	uint64_t first, last, complete;
+/* What fetch_places_new() copied. */
+struct place {
+	struct fetch_group *group;
+	char *url, *tree; /* NULL: none */
 };
 
-/* A header block as its lines come in. All zero before the first. */
-struct reply {
-	int status; /* 0: no status line yet */
-	bool ended; /* the block of the final status is complete; later lines are trailers */
-	bool coded; /* content coding other than identity, or a transfer coding other than chunked */
-	const char *malformed; /* NULL, or what is */
-	bool has_length, has_range, has_location;
-	uint64_t length;
-	struct content_range range;
-	int64_t retry_after; /* ms; 0: none */
-	size_t bytes;
-	char location[FETCH_URL_MAX];
+struct fetch_places {
+	atomic_uint refs;
+	size_t n;
+	struct place list[];
 };
 
-enum verdict_kind {
-	VERDICT_BODY,	   /* read BODY bytes */
-	VERDICT_ENOUGH,	   /* all that was asked is known: SIZE, or that there is no body */
-	VERDICT_REDIRECT,  /* to reply->location */
-	VERDICT_MISSING,   /* 404, 410 */
-	VERDICT_TRANSIENT, /* 408, 425, 429, 5xx */
-	VERDICT_REFUSED,   /* the source is out for this request */
-};
-
-struct verdict {
-	enum verdict_kind kind;
-	uint64_t size; /* FETCH_SIZE */
-	uint64_t body; /* bytes that must come */
-	bool close;    /* more may follow BODY and is not wanted */
-	bool open;     /* its end tells how many there are, BODY at most */
-	char message[FETCH_MESSAGE_SIZE];
-};
-
-int must_check content_range_parse(const char *value, struct content_range *out);
-/* Milliseconds from NOW (seconds since the epoch) that "120" or an HTTP date means, capped; 0: none. */
-int64_t retry_after_parse(const char *value, int64_t now);
-/* One line with or without CRLF. */
-void reply_line(struct reply *reply, const char *line, size_t len);
-/* Once reply->ended. */
-void reply_check(const struct reply *reply, const struct ask *ask, struct verdict *out);
-
-/* --- headers.c --- */
-
-/* 0 or -errno, logged with name and line. Without headers OUT is NULL. */
-int must_check headers_read(const char *path, struct curl_slist **out);
+int must_check group_of_source(const struct fetch_source *from, struct fetch_group **out);
 
 /* --- pace.c --- */
 
@@ -217,11 +162,7 @@ struct source {
 	/* Constant after set-up. */
 	char *name;
 	struct template url, tree;
-	char *ca;	  /* PEM text, NULL: the system's */
-	size_t ca_len;
-	struct curl_slist *headers;
-	int priority;
-	bool allow_http, allow_private;
+	struct fetch_group *group;
 
 	/* The fetch thread's. */
 	unsigned int active;	  /* transfers running */
@@ -328,17 +269,13 @@ bool must_check job_book(struct fetch *fetch, struct job *job, unsigned int sour
 
 struct transfer {
 	struct fetch *fetch;
-	CURL *easy;
+	struct exchange exchange; /* its origin_url: what the template gave */
 	struct job *job; /* NULL: idle */
 	unsigned int source;
 
-	char *origin_url, *url; /* what the template gave; what is asked now */
-	unsigned int hops;
-	bool remembered; /* URL is a kept redirect */
+	bool remembered; /* the URL is a kept redirect */
 	struct ask ask;
-
-	struct reply reply;
-	struct verdict verdict; /* valid once reply.ended */
+	struct verdict verdict; /* valid once the reply has ended */
 
 	uint64_t taken;	  /* body bytes that went where they belong */
 	uint64_t counted; /* of those, the ones in source->bytes */
@@ -351,14 +288,6 @@ struct transfer {
 	bool no_memory;
 	uint64_t paused_since; /* order of pausing, for fairness */
 	unsigned int chunks;   /* delivered */
-
-	bool connected; /* the request goes out: from now on it can stall */
-	bool tried;	/* an address was allowed */
-	char blocked[INET6_ADDRSTRLEN]; /* an address that was not; "" if none */
-	int64_t good_at, ticked_at;
-	uint64_t ticked;
-	int64_t asked_at; /* us */
-	char error[CURL_ERROR_SIZE];
 };
 
 /* Starts on an idle slot. 0, or -ENOMEM and nothing happened. */
@@ -371,6 +300,8 @@ void transfer_stop(struct transfer *transfer);
 bool transfer_flows(const struct transfer *transfer);
 /* Is there a buffer that it may have? Those ahead of their readers leave some to the others. */
 bool transfer_may_fill(const struct transfer *transfer);
+/* exchange.ended of a transfer. */
+void transfer_ended(struct exchange *exchange, CURLcode code);
 /* What has the end of the exchange brought? */
 void transfer_outcome(struct transfer *transfer, CURLcode code, struct outcome *out);
 /* Is it too slow? To be called about every FETCH_TICK_MS. *SLOW: less than the stall rate came. */

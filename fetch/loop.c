@@ -91,12 +91,19 @@ static void end_transfer(struct fetch *fetch, struct transfer *transfer, CURLcod
 	schedule_add(fetch, job);
 }
 
-static struct transfer *transfer_of(CURL *easy)
+void transfer_ended(struct exchange *exchange, CURLcode code)
+{
+	struct transfer *transfer = container_of(exchange, struct transfer, exchange);
+
+	end_transfer(transfer->fetch, transfer, code, NULL);
+}
+
+static struct exchange *exchange_of(CURL *easy)
 {
 	char *private = NULL;
 
 	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
-	return (struct transfer *)(void *)private;
+	return (struct exchange *)(void *)private;
 }
 
 static void book_ended(struct fetch *fetch)
@@ -104,10 +111,14 @@ static void book_ended(struct fetch *fetch)
 	CURLMsg *message;
 	int left;
 
-	while ((message = curl_multi_info_read(fetch->multi, &left)))
-		if (message->msg == CURLMSG_DONE)
-			end_transfer(fetch, transfer_of(message->easy_handle), message->data.result,
-				     NULL);
+	while ((message = curl_multi_info_read(fetch->multi, &left))) {
+		struct exchange *exchange;
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		exchange = exchange_of(message->easy_handle);
+		exchange->ended(exchange, message->data.result);
+	}
 }
 
 /* Demanded ones first, then the one that waits longest. */
@@ -146,7 +157,7 @@ static void unpause(struct fetch *fetch)
 				return;
 		}
 		transfer->paused = false;
-		code = curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+		code = curl_easy_pause(transfer->exchange.easy, CURLPAUSE_CONT);
 		if (code)
 			end_transfer(fetch, transfer, code, NULL);
 	}
@@ -160,7 +171,7 @@ static void check_transfer(struct fetch *fetch, struct transfer *transfer, int64
 	bool slow;
 
 	if (transfer_stalled(transfer, now, &slow)) {
-		outcome.answered = transfer->reply.bytes > 0;
+		outcome.answered = transfer->exchange.reply.bytes > 0;
 		end_transfer(fetch, transfer, CURLE_OK, &outcome);
 	} else if (slow && !job->request->ops->wanted(job->request)) {
 		transfer_stop(transfer);

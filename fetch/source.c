@@ -9,29 +9,12 @@
  */
 #include "fetch/internal.h"
 #include "common/clock.h"
-#include "common/io.h"
 #include "common/log.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
-
-#define CA_MAX ((size_t)4 << 20)
-
-static int read_ca(struct source *source, const char *path)
-{
-	int r = io_read_file(path, CA_MAX, &source->ca, &source->ca_len);
-
-	if (r < 0)
-		return log_error_errno(r, "%s: cannot be read", path);
-	if (!strstr(source->ca, "-----BEGIN CERTIFICATE-----") &&
-	    !strstr(source->ca, "-----BEGIN TRUSTED CERTIFICATE-----")) {
-		log_error("%s: no PEM certificate in it", path);
-		return -EINVAL;
-	}
-	return 0;
-}
 
 static int set_template(const struct fetch_source *from, const char *key, const char *text,
 			struct template *out)
@@ -48,9 +31,9 @@ int source_init(struct source *source, const struct fetch_source *from, unsigned
 {
 	int r;
 
-	source->priority = from->priority;
-	source->allow_http = from->allow_http;
-	source->allow_private = from->allow_private;
+	r = group_of_source(from, &source->group);
+	if (r < 0)
+		return r;
 	pace_init(&source->pace, connections);
 	source->limit = source->pace.limit;
 	source->name = strdup(from->name);
@@ -59,19 +42,13 @@ int source_init(struct source *source, const struct fetch_source *from, unsigned
 	r = set_template(from, "url", from->url, &source->url);
 	if (r == 0 && from->tree)
 		r = set_template(from, "tree", from->tree, &source->tree);
-	/* Read now: later the process may see less of the filesystem. */
-	if (r == 0 && from->ca_file)
-		r = read_ca(source, from->ca_file);
-	if (r == 0 && from->header_file)
-		r = headers_read(from->header_file, &source->headers);
 	return r;
 }
 
 void source_destroy(struct source *source)
 {
 	redirect_forget_all(source);
-	curl_slist_free_all(source->headers);
-	free(source->ca);
+	fetch_group_unref(source->group);
 	free(source->tree.text);
 	free(source->url.text);
 	free(source->name);
@@ -144,7 +121,7 @@ bool source_before(const struct source *a, const struct source *b, int64_t now)
 		return b_lied;
 	if (a_failed != b_failed)
 		return b_failed;
-	return a->priority > b->priority;
+	return a->group->priority > b->group->priority;
 }
 
 void fetch_blame(struct fetch *fetch, unsigned int number, const char *what)

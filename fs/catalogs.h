@@ -6,9 +6,9 @@
  * A refresh or an import makes a new one. Configured catalogs count for everybody, imports for the user whose they are
  * (or for everybody, where root said so).
  *
- * Catalogs are kept in STORE/catalogs/: NAME.jsonl and NAME.minisig as they were served, NAME.state (ETag, the highest
- * serial, when it was asked last), each replaced as a whole, the state durable before a new serial is used. At the start what is kept
- * is verified and loaded again; the network is asked later, by a thread of this part's own.
+ * Catalogs are kept in STORE/catalogs/ (catalog-kept.c): NAME@SERIAL.jsonl and NAME@SERIAL.minisig as they were served, NAME.state
+ * (the highest serial, ETag, when it was asked last), which names them, durable before a new serial is used. At the start what is
+ * kept is verified and loaded again; the network is asked later, by a thread of this part's own.
  * Imports are kept in STORE/imports/<uid>/, see fs/imports.h.
  *
  * Any thread.
@@ -67,7 +67,7 @@ const struct catalog *catalog_set_named(const struct catalog_set *set, uid_t uid
 bool catalog_has_expired(const struct catalog *catalog);
 /*
  * What OBJECT of CATALOG is about is contradicted by another catalog that counts for the same users (size, or the other
- * digest): neither is believed, and its names are not there.
+ * digest): neither is believed, and its names are not there. An import contradicts nothing that is signed.
  */
 bool catalog_set_contradicts(const struct catalog_set *set, const struct catalog *catalog,
 			     const struct verify_object *object);
@@ -88,7 +88,8 @@ struct known {
 };
 
 /*
- * By either digest, for UID. A few microseconds. -ENOENT: none has it; -EBADMSG: two of those that count for UID
+ * By either digest, for UID. A few microseconds. What signed ones say comes before what was imported, which is left out where
+ * it does not fit. -ENOENT: none has it; -EBADMSG: two that are signed (or, where none is, two imports that count for UID)
  * contradict each other, so that none is believed for it.
  */
 int must_check catalog_set_find(const struct catalog_set *set, uid_t uid,
