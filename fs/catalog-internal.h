@@ -4,7 +4,8 @@
  *
  *	catalog-kept.c     what is on the disk ─┐
  *	catalog-refresh.c  what comes anew      ├─► catalogs.c (the registry) ─► catalog-set.c (what is asked)
- *	catalog-imports.c  what users imported ─┘                               catalog-names.c (for the policy)
+ *	  (catalog-follow.c: and when)          │                               catalog-names.c (for the policy)
+ *	catalog-imports.c  what users imported ─┘                               catalog-status.c (for people)
  */
 #ifndef FS_CATALOG_INTERNAL_H
 #define FS_CATALOG_INTERNAL_H
@@ -13,7 +14,7 @@
 #include <stdatomic.h>
 #include "fs/catalogs.h"
 
-#define CATALOG_MESSAGE_SIZE 320
+#define CATALOG_REASON_SIZE (CATALOG_MESSAGE_SIZE - 80) /* without "catalog NAME: " */
 
 /* ---- catalog-set.c ---- */
 
@@ -84,7 +85,7 @@ struct configured {
 	struct fetch_group *group; /* NULL: not yet. Whoever refreshes changes it */
 	struct catalog_part *part; /* NULL: it is not here. Protected by lock, like all that follows. */
 	struct catalog_state state;
-	char error[CATALOG_MESSAGE_SIZE]; /* why the last refresh, or what is kept, was refused; "" */
+	char error[CATALOG_REASON_SIZE]; /* why the last refresh, or what is kept, was refused; "" */
 	bool refreshing;		  /* by somebody, who alone changes state */
 	bool warned;			  /* that it has expired */
 	unsigned int failures;		  /* since the last that went well */
@@ -101,13 +102,14 @@ struct catalogs {
 	pthread_cond_t woken; /* by CLOCK_MONOTONIC */
 	struct catalog_set *set;
 	uint64_t generation;
+	uint64_t changes, compared; /* of configured ones, and when it was last looked how they disagree */
 	struct configured *configured; /* one for each of the configuration's */
 	struct import_owner *owners;
 	size_t n_owners;
 	json_t *disagreements;
 	size_t n_disagreements;
 
-	void (*changed)(void *arg); /* constant while it is followed, like arg and thread */
+	void (*changed)(void *arg, bool configured); /* constant while it is followed, like arg and thread */
 	void *arg;
 	pthread_t thread;
 	bool followed;
@@ -123,12 +125,23 @@ int must_check catalogs_part(struct configured *configured, struct verify_catalo
 /* Makes the set anew. With the lock held. */
 int must_check catalogs_renew(struct catalogs *catalogs);
 /* The set is another one: tell whoever follows. */
-void catalogs_changed(struct catalogs *catalogs);
+void catalogs_changed(struct catalogs *catalogs, bool configured);
 
 /* ---- catalog-refresh.c ---- */
 
-/* The thread. */
-void *catalogs_run(void *arg);
+/* Claims CONFIGURED, asks for it, and notes what came of it; REASON says what is wrong. */
+int must_check catalog_refresh(struct catalogs *catalogs, struct configured *configured,
+			       char reason[CATALOG_REASON_SIZE]);
+
+/* ---- catalog-follow.c ---- */
+
+/* When it is asked for next, after a refresh that ended with R. With the lock held. */
+int64_t catalog_next_due(const struct configured *configured, int r);
+
+/* ---- catalog-status.c ---- */
+
+/* How do the signed ones of the set in force disagree? Takes seconds if they are large; then it is known. */
+void catalogs_compare(struct catalogs *catalogs);
 
 /* ---- catalog-names.c ---- */
 

@@ -57,3 +57,41 @@ int catalog_names_each(void *arg, const char *catalog, const char *pattern,
 	catalog_set_unref(set);
 	return r;
 }
+
+/* ---- for who needs them perhaps ---- */
+
+struct catalogs *catalogs_later_get(struct catalogs_later *later)
+{
+	if (!later->catalogs && catalogs_new(later->config, later->path, &later->catalogs) < 0)
+		return NULL;
+	return later->catalogs;
+}
+
+/* Without a configured one of that name nothing has to be loaded. */
+static int each_later(void *arg, const char *catalog, const char *pattern,
+		      int (*found)(void *found_arg, const struct digest_name *name), void *found_arg)
+{
+	struct catalogs_later *later = arg;
+	int r = find_configured(later->config, catalog);
+
+	if (r < 0)
+		return r;
+	if (!catalogs_later_get(later))
+		return -ENOMEM;
+	return catalog_names_each(later->catalogs, catalog, pattern, found, found_arg);
+}
+
+void catalogs_later_init(struct catalogs_later *later, const struct config *config, const char *path)
+{
+	*later = (struct catalogs_later){
+		.config = config,
+		.path = path,
+		.names = {each_later, later},
+	};
+}
+
+void catalogs_later_release(struct catalogs_later *later)
+{
+	catalogs_free(later->catalogs);
+	later->catalogs = NULL;
+}

@@ -77,16 +77,18 @@ int catalogs_put(struct catalogs *catalogs, struct configured *configured, struc
 	r = catalogs_renew(catalogs);
 	if (r < 0)
 		configured->part = before;
+	else
+		catalogs->changes++;
 	pthread_mutex_unlock(&catalogs->lock);
 	catalog_set_unref(set); /* not with the lock held: a large one takes a while */
 	catalog_part_unref(r < 0 ? part : before);
 	return r;
 }
 
-void catalogs_changed(struct catalogs *catalogs)
+void catalogs_changed(struct catalogs *catalogs, bool configured)
 {
 	if (catalogs->changed)
-		catalogs->changed(catalogs->arg);
+		catalogs->changed(catalogs->arg, configured);
 }
 
 struct catalog_set *catalogs_get(struct catalogs *catalogs)
@@ -133,7 +135,7 @@ int catalogs_import_changed(struct catalogs *catalogs, uid_t uid)
 	catalog_set_unref(set);
 	import_owner_release(r < 0 ? &loaded : &before);
 	if (r == 0)
-		catalogs_changed(catalogs);
+		catalogs_changed(catalogs, false);
 	return r;
 }
 
@@ -183,6 +185,7 @@ static int begin(struct catalogs *catalogs)
 	if (config->import.enabled &&
 	    import_owners_load(config, catalogs->path, &catalogs->owners, &catalogs->n_owners) < 0)
 		return -ENOMEM;
+	catalogs->changes = 1;
 	return catalogs_renew(catalogs);
 }
 

@@ -22,6 +22,8 @@
 #include "store/store.h"
 #include "verify/catalog.h"
 
+#define CATALOG_MESSAGE_SIZE 384 /* one line about one */
+
 struct weightfs;
 struct catalogs;
 struct catalog_set;
@@ -113,19 +115,41 @@ int must_check catalog_set_open_places(const struct catalog_set *set, uid_t uid,
 int must_check catalogs_new(const struct config *config, const char *path, struct catalogs **out);
 void catalogs_free(struct catalogs *catalogs); /* NULL is allowed */
 /*
- * From now on a thread refreshes them; CHANGED is called after each new set, also by catalogs_import_changed(), on the
- * thread that made it.
+ * From now on a thread refreshes them (unless [fetch] offline); CHANGED is called after each new set, also by
+ * catalogs_import_changed(), on the thread that made it. CONFIGURED: it is a configured catalog that is another one.
  */
-int must_check catalogs_follow(struct catalogs *catalogs, void (*changed)(void *arg), void *arg);
+int must_check catalogs_follow(struct catalogs *catalogs, void (*changed)(void *arg, bool configured),
+			       void *arg);
+/* Ends that thread, and whatever waits for the network; nothing is refreshed any more. NULL is allowed. */
 void catalogs_unfollow(struct catalogs *catalogs);
-/* Ask for NAME (NULL: all) now, wait for it. 0, or -errno with one line in MESSAGE. -ENOENT: no such catalog. */
-int must_check catalogs_refresh(struct catalogs *catalogs, const char *name, char message[256]);
+/*
+ * Ask for NAME (NULL: all) now, wait for it. 0, or -errno with one line in MESSAGE. -ENOENT: no such catalog;
+ * -ENETDOWN: offline; else what the last that failed says.
+ */
+int must_check catalogs_refresh(struct catalogs *catalogs, const char *name,
+				char message[CATALOG_MESSAGE_SIZE]);
 /* The imports of UID in the store changed: load them again. 0 or -errno, logged. */
 int must_check catalogs_import_changed(struct catalogs *catalogs, uid_t uid);
 
 /* For policy_load(): sets by catalog name. Valid as long as CATALOGS. Only configured catalogs count. */
 const struct policy_names *catalogs_policy_names(struct catalogs *catalogs);
-/* For status: an array, an object a catalog; TEXT that is wrong with it, disagreements. */
+/* For status: an array, an object for each configured one. */
 json_t *catalogs_status(struct catalogs *catalogs);
+/* About how many objects signed ones disagree, and some of them: {"count": N, "some": [{digest, catalog, line}, …]}. */
+json_t *catalogs_disagreements(struct catalogs *catalogs);
+
+/* ---- for who needs them perhaps ---- */
+
+/* Those of the store at PATH, loaded when they are first asked for. */
+struct catalogs_later {
+	const struct config *config;
+	const char *path;
+	struct catalogs *catalogs; /* NULL: not yet */
+	struct policy_names names; /* for policy_load(): as catalogs_policy_names() */
+};
+void catalogs_later_init(struct catalogs_later *later, const struct config *config, const char *path);
+void catalogs_later_release(struct catalogs_later *later);
+/* As long as LATER; NULL: no memory. */
+struct catalogs *catalogs_later_get(struct catalogs_later *later);
 
 #endif

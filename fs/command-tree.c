@@ -2,9 +2,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include "common/io.h"
 #include "common/log.h"
 #include "fs/commands.h"
+#include "fs/tree-file.h"
 #include "verify/verify.h"
 
 static int show(void *arg, uint64_t done)
@@ -16,23 +16,16 @@ static int show(void *arg, uint64_t done)
 /* Written beside and renamed, so that a web server never serves half of one. */
 static int write_tree_file(const char *path, const struct verify_result *result)
 {
-	uint8_t descriptor[VERIFY_DESCRIPTOR_SIZE];
 	_cleanup_free_ char *temporary = NULL;
 	_cleanup_close_ int fd = -1;
-	const void *front;
-	size_t len;
 	int r;
 
 	if (asprintf(&temporary, "%s.XXXXXX", path) < 0)
 		return -ENOMEM;
-	front = verify_tree_front(result->tree, &len);
-	verify_descriptor_make(result->size, &result->root, descriptor);
 	fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd < 0)
 		return log_error_errno(-errno, "%s", temporary);
-	r = io_write(fd, front, len);
-	if (r == 0)
-		r = io_write(fd, descriptor, sizeof(descriptor));
+	r = tree_file_write(fd, result);
 	if (r == 0 && (fchmod(fd, 0644) < 0 || rename(temporary, path) < 0))
 		r = -errno;
 	if (r < 0) {

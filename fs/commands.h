@@ -42,6 +42,11 @@ int command_agent(const struct command *command, int argc, char **argv);
 int command_answer(const struct command *command, int argc, char **argv);
 int command_revoke(const struct command *command, int argc, char **argv);
 int command_grants(const struct command *command, int argc, char **argv);
+int command_publish(const struct command *command, int argc, char **argv);
+int command_catalog(const struct command *command, int argc, char **argv);
+int command_catalog_verify(const struct command *command, int argc, char **argv);
+int command_catalog_show(const struct command *command, int argc, char **argv);
+int command_catalog_diff(const struct command *command, int argc, char **argv);
 int command_status(const struct command *command, int argc, char **argv);
 
 /* "usage: weightfs NAME ARGUMENTS" on stderr; returns EXIT_USAGE. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "common/io.h"
+#include "fs/catalogs.h"
 #include "fs/session.h"
 
 static const struct entry {
@@ -123,6 +124,11 @@ int operation_view(struct operation *operation, uint32_t *number)
 	const char *origin = policy_origin_of(operation->policy, &operation->caller, NULL);
 
 	return store_view(operation->store, operation->caller.uid, origin ? origin : "local", number);
+}
+
+struct catalogs *operation_catalogs(struct operation *operation)
+{
+	return operation->fs ? operation->fs->catalogs : catalogs_later_get(operation->catalogs);
 }
 
 void operation_object_name(const struct store_info *info, char out[DIGEST_NAME_SIZE])

@@ -18,6 +18,7 @@ struct operation {
 	struct store *store;
 	struct weightfs *fs;   /* NULL: in process */
 	struct policy *policy; /* in force */
+	struct catalogs_later *catalogs; /* in process; see operation_catalogs() */
 	json_t *request;       /* arguments */
 	int fd;                /* passed along; -1: none */
 	struct policy_caller caller;
@@ -79,6 +80,8 @@ int must_check operation_each_object(struct operation *operation,
 						 const struct store_info *info));
 /* The view of whoever calls, by its own origin; root and the owner have one whatever the policy says. -errno. */
 int must_check operation_view(struct operation *operation, uint32_t *number);
+/* The daemon's, or those of the store, loaded now. NULL: no memory. */
+struct catalogs *operation_catalogs(struct operation *operation);
 /* What an object is called in replies. */
 void operation_object_name(const struct store_info *info, char out[DIGEST_NAME_SIZE]);
 /* Out of the store; who has it open keeps it, and its name leads nobody else there. */

@@ -179,7 +179,7 @@ static int take_expires(struct parse *parse, const char *key)
 
 	if (take_string(parse, &date) < 0)
 		return -EINVAL;
-	if (catalog_date_parse(date.text, date.len, &parse->info->expires) < 0)
+	if (verify_date_parse(date.text, date.len, &parse->info->expires) < 0)
 		return bad_value(parse, key, date.text, date.len,
 				 "is not a time like 2027-01-01T00:00:00Z");
 	return 0;

@@ -102,8 +102,6 @@ int must_check catalog_entry_parse(char *line, size_t len, unsigned int number,
 
 const char *catalog_url_refused(const char *url, size_t len);
 const char *catalog_label_refused(const char *name, size_t len);
-/* "2027-01-01T00:00:00Z" */
-int must_check catalog_date_parse(const char *text, size_t len, int64_t *out);
 
 /* ---- catalog-build.c ---- */
 

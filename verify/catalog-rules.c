@@ -79,7 +79,17 @@ const char *catalog_label_refused(const char *name, size_t len)
 	return NULL;
 }
 
-int catalog_date_parse(const char *text, size_t len, int64_t *out)
+const char *verify_label_refused(const char *name)
+{
+	return catalog_label_refused(name, strlen(name));
+}
+
+const char *verify_url_refused(const char *url)
+{
+	return catalog_url_refused(url, strlen(url));
+}
+
+int verify_date_parse(const char *text, size_t len, int64_t *out)
 {
 	struct tm tm = {0}, again;
 	const char *rest;

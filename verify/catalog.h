@@ -13,6 +13,7 @@
 #define VERIFY_CATALOG_H
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include "common/digest.h"
 #include "verify/minisign.h"
 
@@ -150,5 +151,37 @@ int must_check verify_catalog_match(const struct verify_catalog *catalog, const 
 				    int (*found)(void *arg, const char *name,
 						 const struct verify_object *object),
 				    void *arg);
+
+/* ---- writing ---- */
+
+/* A line as it is to be. */
+struct verify_catalog_line {
+	struct digest_pair digests;
+	uint64_t size;
+	const char *const *urls;
+	size_t n_urls;
+	const char *tree; /* NULL: none */
+	const char *const *names;
+	size_t n_names;
+};
+
+/*
+ * A line and its newline to OUT: the header first, then the objects. -EINVAL for what loading would refuse in it,
+ * -EFBIG for what has no room in a line; PROBLEM says what it is. What is wrong between lines (a digest or a name twice, too
+ * many of them) shows when the whole is loaded.
+ */
+int must_check verify_catalog_write_header(FILE *out, const char *name, uint64_t serial,
+					   int64_t expires, struct verify_problem *problem);
+int must_check verify_catalog_write_object(FILE *out, const struct verify_catalog_line *line,
+					   struct verify_problem *problem);
+
+/* What is wrong with the name of a catalog, or with a URL in one; NULL: nothing. */
+const char *verify_label_refused(const char *name);
+const char *verify_url_refused(const char *url);
+
+/* Times as headers have them: "2027-01-01T00:00:00Z". -EINVAL. */
+#define VERIFY_DATE_SIZE 32
+int must_check verify_date_parse(const char *text, size_t len, int64_t *out);
+int must_check verify_date_format(int64_t seconds, char out[VERIFY_DATE_SIZE]);
 
 #endif

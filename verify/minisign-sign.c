@@ -31,8 +31,9 @@ static int accept_secret(const struct raw_secret *raw, const struct verify_text 
 	if (memcmp(raw->algorithm, "Ed", 2) || memcmp(raw->checksum_algorithm, "B2", 2))
 		return verify_text_refuse(text, "not a secret key of minisign");
 	if (memcmp(raw->kdf, none, 2) != 0)
-		return verify_text_refuse(text, "the key has a password: sign with minisign, or "
-						"use a key made by minisign -G -W");
+		return verify_refuse(text->problem, -EACCES, 0,
+				     "the secret key has a password: sign with minisign, or use a "
+				     "key made by minisign -G -W");
 	r = verify_ed25519_public(raw->seed, half);
 	if (r < 0)
 		return verify_refuse_errno(text->problem, r, text->file);

@@ -83,8 +83,8 @@ struct verify_secret {
 };
 
 /*
- * TEXT is a secret key file without a password (`minisign -G -W`). -EINVAL, also for one with a password, and for one whose
- * two halves do not belong together. To be wiped after use.
+ * TEXT is a secret key file without a password (`minisign -G -W`). -EACCES for one with a password; -EINVAL, also for one
+ * whose two halves do not belong together. To be wiped after use.
  */
 int must_check verify_secret_parse(const char *text, size_t len, struct verify_secret *out,
 				   struct verify_problem *problem);

@@ -40,7 +40,7 @@ static void prepare(void)
 /* One line, printable, wherever there is an error. */
 static void require_reason(int r, const struct verify_problem *problem)
 {
-	require(r == -EINVAL || r == -ENOKEY || r == -EBADMSG || r == -EFBIG);
+	require(r == -EINVAL || r == -ENOKEY || r == -EACCES || r == -EBADMSG || r == -EFBIG);
 	require(problem->text[0] != '\0' && strlen(problem->text) < sizeof(problem->text));
 	for (const char *c = problem->text; *c; c++)
 		require(*c >= ' ' && *c <= '~');

@@ -251,11 +251,10 @@ static void test_secret_keys(void **state)
 	for (size_t i = 0; i < sizeof(secret); i++)
 		assert_int_equal(((const uint8_t *)&secret)[i], 0);
 	assert_int_equal(verify_secret_parse(KNOWN_LOCKED, strlen(KNOWN_LOCKED), &secret, &problem),
-			 -EINVAL);
-	assert_string_equal(
-		problem.text,
-		"the secret key, line 2: the key has a password: sign with minisign, or "
-		"use a key made by minisign -G -W");
+			 -EACCES);
+	assert_string_equal(problem.text,
+			    "the secret key has a password: sign with minisign, or use a key made "
+			    "by minisign -G -W");
 	assert_int_equal(verify_secret_parse(KNOWN_PUB, strlen(KNOWN_PUB), &secret, &problem),
 			 -EINVAL);
 	/* A bit of the seed. */
