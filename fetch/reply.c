@@ -373,6 +373,13 @@ bool reply_redirects(const struct reply *reply)
 				       status == 307 || status == 308);
 }
 
+bool reply_is_transient(const struct reply *reply)
+{
+	int status = reply->status;
+
+	return status == 408 || status == 425 || status == 429 || status / 100 == 5;
+}
+
 void reply_check(const struct reply *reply, const struct ask *ask, struct verdict *out)
 {
 	int status = reply->status;
@@ -386,7 +393,7 @@ void reply_check(const struct reply *reply, const struct ask *ask, struct verdic
 		out->kind = VERDICT_REDIRECT;
 	else if (status == 404 || status == 410)
 		say(out, VERDICT_MISSING, "HTTP %d", status);
-	else if (status == 408 || status == 425 || status == 429 || status / 100 == 5)
+	else if (reply_is_transient(reply))
 		say(out, VERDICT_TRANSIENT, "HTTP %d", status);
 	else if (status == 416 && ask->kind != FETCH_CHUNKS && reply->has_range &&
 		 !reply->range.satisfied && reply->range.complete == 0)
