@@ -18,13 +18,18 @@
 
 /* ---- catalog-set.c ---- */
 
+/* How a host is asked for what is not gated and what is. NULL: as any. */
+struct import_groups {
+	struct fetch_group *open, *gated;
+};
+
 /* A catalog, shared by the sets that it is in. */
 struct catalog_part {
 	struct catalog catalog; /* its pointers are to what is here */
 	atomic_uint references;
 	char *name, *base;
-	struct fetch_group *gated; /* of an import: how what is gated is asked for; NULL: nothing is */
 	const struct import *import;   /* NULL: it is signed */
+	struct import_groups *hosts;   /* of each of IMPORT's hosts, in that order */
 	struct import_block *block;    /* what IMPORT is in */
 };
 
@@ -149,6 +154,10 @@ int catalog_names_each(void *arg, const char *catalog, const char *pattern,
 		       int (*found)(void *found_arg, const struct digest_name *name), void *found_arg);
 
 /* ---- catalog-imports.c ---- */
+
+void import_groups_free(struct import_groups *groups, size_t n);
+/* How PART's URL (NULL: none) is asked for; GATED: its object is. */
+struct fetch_group *import_group_of(const struct catalog_part *part, const char *url, bool gated);
 
 /* All imports of an owner, as they were loaded. Shared by its parts, constant. */
 struct import_block {

@@ -160,7 +160,7 @@ def test_what_is_not_attested_comes_whole(model, server, known):
 
 def test_pull_gets_the_front_first(model, server, known):
     mounted = known(server, entry(model))
-    cli.ok("pull", "-o", f"store={mounted.store}", model.sha256)
+    cli.ok("pull", "--store", mounted.store, model.sha256)
     wait_until(lambda: audited(mounted, model), "it is audited")
     assert server.body_bytes(front_uri(model)) == model.front_size
 
