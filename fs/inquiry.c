@@ -48,16 +48,9 @@ static void ask(struct inquiry *inquiry, enum fetch_kind kind, uint64_t size,
 		.count = kind == FETCH_CHUNKS ? 1 : 0,
 		.excluded = inquiry->excluded,
 		.party = inquiry->view,
-		.places = inquiry->places,
 		.demanded = true, /* a LOOKUP waits for it, and not for long */
 	};
 	fetch_submit(inquiry->fs->fetch, &inquiry->request);
-}
-
-static void finish(struct inquiry *inquiry, int error, const struct store_info *info)
-{
-	fetch_places_unref(steal_pointer(inquiry->places));
-	inquiry->ended(inquiry, error, info);
 }
 
 static void ask_size(struct inquiry *inquiry)
@@ -271,7 +264,7 @@ static void keep(struct work *work)
 	if (r == -EBADMSG)
 		reject(inquiry);
 	else
-		finish(inquiry, r, &info);
+		inquiry->ended(inquiry, r, &info);
 }
 
 /* ---- on the fetch thread ---- */
@@ -314,7 +307,7 @@ static void tree_done(struct fetch_request *request, const struct fetch_result *
 	struct inquiry *inquiry = container_of(request, struct inquiry, request);
 
 	if (result->error < 0 && result->error != -ENOENT && result->error != -EIO) {
-		finish(inquiry, fetch_failure(inquiry, result), NULL);
+		inquiry->ended(inquiry, fetch_failure(inquiry, result), NULL);
 		return;
 	}
 	/* Without a tree file it may be a small object yet. */
@@ -334,7 +327,7 @@ static void size_done(struct fetch_request *request, const struct fetch_result *
 
 	if (result->error < 0) {
 		drop_tree(inquiry);
-		finish(inquiry, fetch_failure(inquiry, result), NULL);
+		inquiry->ended(inquiry, fetch_failure(inquiry, result), NULL);
 		return;
 	}
 	inquiry->size = result->size;
@@ -363,7 +356,7 @@ static void proof_done(struct fetch_request *request, const struct fetch_result 
 		if (result->error == -EIO && inquiry->size <= CHUNK_SIZE && !inquiry->certified)
 			reject(inquiry);
 		else
-			finish(inquiry, fetch_failure(inquiry, result), NULL);
+			inquiry->ended(inquiry, fetch_failure(inquiry, result), NULL);
 		return;
 	}
 	if (request->kind == FETCH_FRONT && !take_tree(inquiry, result, false))
@@ -375,10 +368,6 @@ static void proof_done(struct fetch_request *request, const struct fetch_result 
 
 void inquiry_begin(struct inquiry *inquiry)
 {
-	struct digest_pair digests = digest_pair_of(&inquiry->name);
-
-	/* Those of whom is not believed, or has expired, may still have it. */
-	inquiry->places = knowledge_places(inquiry->fs, inquiry->uid, &digests, false);
 	inquiry->work.run = keep;
 	inquiry->excluded = 0;
 	inquiry->message[0] = '\0';

@@ -17,7 +17,6 @@ struct inquiry {
 	struct weightfs *fs;
 	struct digest_name name;
 	uint32_t view; /* what is found is for this one alone (fs/separate.h); 0: it goes to the store */
-	uid_t uid;     /* whose catalogs may say where it is */
 	bool (*wanted)(struct inquiry *inquiry); /* as in struct fetch_ops */
 	/*
 	 * It is over; the inquiry is the owner's again. ERROR 0: INFO is what is known of it now.
@@ -29,7 +28,6 @@ struct inquiry {
 
 	/* The step's. */
 	struct fetch_request request;
-	struct fetch_places *places;
 	struct work work;
 	uint64_t size, excluded;
 	unsigned int size_source, proof_source;

@@ -157,16 +157,6 @@ static struct fetch_places *work_out(const struct catalog_set *set, uid_t uid,
 	return r < 0 ? NULL : places;
 }
 
-struct fetch_places *knowledge_places(struct weightfs *fs, uid_t uid, const struct digest_pair *digests,
-				      bool gated)
-{
-	struct catalog_set *set = catalogs_get(fs->catalogs);
-	struct fetch_places *places = work_out(set, uid, digests, gated);
-
-	catalog_set_unref(set);
-	return places;
-}
-
 /* True: OUT (perhaps NULL) was worked out for UID, from that set. */
 static bool recall(struct whereabouts *places, uid_t uid, uint64_t generation, struct fetch_places **out)
 {

@@ -2,7 +2,8 @@
 /*
  * What catalogs say of an object, for those who look it up, open and fetch it.
  *
- *	look-up   digests and size are known: it is there at once, and nobody is asked
+ *	look-up   digests and size are known: it is there at once, and nobody is asked; what they do not know, or are not
+ *	          believed for, only templates of sources can have
  *	open      its front, and if there is none all of it, comes from where they say that it is
  *	fetch     beside the templates of sources: places
  *
@@ -61,8 +62,5 @@ void whereabouts_clear(struct whereabouts *places);
 
 /* For a fetch of OBJECT on behalf of UID, to be unref'd; NULL: no catalog has any (or there is no memory). */
 struct fetch_places *object_places(struct object *object, uid_t uid);
-/* The same of what is looked for as NAME, for GATED what its user alone gets. */
-struct fetch_places *knowledge_places(struct weightfs *fs, uid_t uid, const struct digest_pair *digests,
-				      bool gated);
 
 #endif

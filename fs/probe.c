@@ -250,7 +250,7 @@ static void clear_away(struct probes *probes, int64_t now)
  * With the lock held: the probe that ASKER has joined, or NULL when the answer is remembered, or there is no memory (ERROR).
  * BEGUN: it is new, and the caller's to start.
  */
-static struct probe *join(struct weightfs *fs, const struct probe_key *key, uid_t uid,
+static struct probe *join(struct weightfs *fs, const struct probe_key *key,
 			  struct parked *asker, bool *begun, int *error)
 {
 	struct probes *probes = fs->probes;
@@ -274,7 +274,6 @@ static struct probe *join(struct weightfs *fs, const struct probe_key *key, uid_
 		probe->inquiry.fs = fs;
 		probe->inquiry.name = key->name;
 		probe->inquiry.view = key->view;
-		probe->inquiry.uid = uid;
 		probe->inquiry.wanted = wanted;
 		probe->inquiry.ended = ended;
 		HASH_ADD(hh, probes->table, key, sizeof(*key), probe);
@@ -305,7 +304,7 @@ void probe_ask(struct weightfs *fs, uid_t uid, uint32_t view, const struct diges
 		return;
 	}
 	pthread_mutex_lock(&fs->probes->lock);
-	probe = join(fs, &key, uid, asker, &begun, &error);
+	probe = join(fs, &key, asker, &begun, &error);
 	pthread_mutex_unlock(&fs->probes->lock);
 	if (!probe)
 		answer_all(fs, asker, error, NULL);

@@ -25,6 +25,13 @@ def model(models):
     return models.make(24 * MIB, "known")
 
 
+def a_store(folder):
+    """One that was opened before, so that there may be something in it."""
+    os.mkdir(folder, 0o711)
+    with open(os.path.join(folder, "lock"), "w"):
+        pass
+
+
 @pytest.fixture
 def known(folder, mount):
     """Mounts a daemon whose store has kept a catalog of ENTRIES, of what SERVER serves; SOURCES: others."""
@@ -33,6 +40,7 @@ def known(folder, mount):
     def make(server, *entries, sources=(), name="hub", expires=None, **kwargs):
         store = os.path.join(folder, f"store{len(made)}")
         catalog = Catalog(os.path.join(folder, f"catalog{len(made)}"), folder, server.url, name)
+        a_store(store)
         catalog.keep(store, list(entries), **({"expires": expires} if expires else {}))
         made.append(catalog)
         return mount(*sources, catalog.section, policy=POLICY, store=store, **kwargs)
@@ -98,6 +106,7 @@ def test_what_only_an_expired_catalog_has_is_not_known(model, small, server, kno
 def test_catalogs_that_contradict_each_other_are_not_believed(folder, model, small, server, mount):
     store = os.path.join(folder, "store")
     catalogs = [Catalog(os.path.join(folder, name), folder, server.url, name) for name in ("hub", "lab")]
+    a_store(store)
     catalogs[0].keep(store, [entry(model), entry(small)])
     catalogs[1].keep(store, [entry(model, size=model.size + 1)])
     mounted = mount(*sources(server)[1:], *(catalog.section for catalog in catalogs), policy=POLICY, store=store)
