@@ -37,7 +37,7 @@ int ops_find_apart(struct weightfs *fs, const struct view *view, const struct di
 	uint64_t id;
 	int r;
 
-	r = view_own(fs, view, name, &id);
+	r = view_own(fs->store, view, name, &id);
 	if (r == 0)
 		r = store_get(fs->store, id, out);
 	if (r == 0 && out->lacks_front && !out->complete)

@@ -61,7 +61,7 @@ static inline const char *view_label(const struct view *view)
  * What VIEW, or another of its user's that is no web origin's either, fetched itself as NAME, and uses: 0 and its id, or
  * -ENOENT.
  */
-int must_check view_own(struct weightfs *fs, const struct view *view, const struct digest_name *name,
+int must_check view_own(struct store *store, const struct view *view, const struct digest_name *name,
 			uint64_t *id);
 /* Did it? INFO: an object of the store's. */
 bool view_owns(struct weightfs *fs, const struct view *view, const struct store_info *info);
