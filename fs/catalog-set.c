@@ -369,14 +369,16 @@ static int add_url(struct gathered_places *g, const struct catalog *catalog, con
 
 /* Its tree goes with the first URL. */
 static int add_places(struct gathered_places *g, const struct catalog_part *part,
-		      const struct verify_object *object)
+		      const struct verify_object *object, bool open)
 {
 	const struct catalog *catalog = &part->catalog;
 	unsigned int n = object->n_urls > 0 ? object->n_urls : object->has_tree;
-	bool gated = is_gated(part, object, false);
+	bool gated = !open && is_gated(part, object, false);
 	char url[VERIFY_URL_MAX + 1];
 	int r = 0;
 
+	if (open && is_gated(part, object, true))
+		return 0;
 	for (unsigned int i = 0; i < n && r == 0 && g->n < FETCH_PLACES_MAX; i++) {
 		struct fetch_place place = {0};
 
@@ -395,7 +397,7 @@ static int add_places(struct gathered_places *g, const struct catalog_part *part
 
 /* By either digest, once. */
 static int places_of(struct gathered_places *g, const struct catalog_part *part,
-		     const struct verify_object *wanted)
+		     const struct verify_object *wanted, bool open)
 {
 	const struct digest_pair *digests = &wanted->digests;
 	struct digest_name names[] = {{DIGEST_SHA256, digests->sha256}, {DIGEST_FSVERITY, digests->fsverity}};
@@ -409,13 +411,13 @@ static int places_of(struct gathered_places *g, const struct catalog_part *part,
 		    object.index == before || !verify_objects_agree(wanted, &object))
 			continue;
 		before = object.index;
-		r = add_places(g, part, &object);
+		r = add_places(g, part, &object, open);
 	}
 	return r;
 }
 
-int catalog_set_places(const struct catalog_set *set, uid_t uid, const struct digest_pair *digests,
-		       struct fetch_places **out)
+static int find_places(const struct catalog_set *set, uid_t uid, const struct digest_pair *digests,
+		       bool open, struct fetch_places **out)
 {
 	struct gathered_places places = {.gateways = set->gateways};
 	struct gathered g = {.all.digests = *digests};
@@ -429,12 +431,24 @@ int catalog_set_places(const struct catalog_set *set, uid_t uid, const struct di
 		return 0; /* contradicted: none is believed */
 	for (size_t i = 0; i < set->n && g.found && r == 0; i++) {
 		if (catalog_is_for(&set->parts[i]->catalog, uid))
-			r = places_of(&places, set->parts[i], &g.all);
+			r = places_of(&places, set->parts[i], &g.all, open);
 	}
 	if (r == 0 && places.n > 0)
 		r = fetch_places_new(places.places, places.n, out);
 	places_release(&places);
 	return r;
+}
+
+int catalog_set_places(const struct catalog_set *set, uid_t uid, const struct digest_pair *digests,
+		       struct fetch_places **out)
+{
+	return find_places(set, uid, digests, false, out);
+}
+
+int catalog_set_open_places(const struct catalog_set *set, uid_t uid, const struct digest_pair *digests,
+			    struct fetch_places **out)
+{
+	return find_places(set, uid, digests, true, out);
 }
 
 /* ---- disagreements ---- */

@@ -3,6 +3,7 @@
 #ifndef FS_EXPLAINING_H
 #define FS_EXPLAINING_H
 
+#include "fs/catalogs.h"
 #include "fs/operations.h"
 
 struct explaining {
@@ -18,6 +19,8 @@ struct explaining {
 	bool known;
 	bool apart;                  /* the view has to fetch it itself, whether or not it is known */
 	struct store_info info;      /* if known */
+	bool told;                   /* catalogs know it, as */
+	struct known found;
 };
 
 /* One line of the explanation; MORE (taken over, may be NULL) has further members. Other than 0: stop. */
@@ -34,6 +37,12 @@ int explain_where(struct operation *operation, const char *topic, const char *wh
 int must_check explain_caller(struct explaining *explaining);
 /* Where the policy asks: what the user answered about DIGESTS, folded into the decision. */
 int must_check explain_grants(struct explaining *explaining, const struct digest_pair *digests);
+/* Whose word it is trusted by, and which places it has. */
+int must_check explain_trust(struct explaining *explaining);
+/* Is it for its user alone? After that. */
+bool explain_is_gated(const struct explaining *explaining);
+/* Has the view, or for what is gated its user, fetched all of it? */
+bool explain_owns(const struct explaining *explaining);
 /* Does it share what is known? (explain-view.c, as the next) */
 int must_check explain_sharing(struct explaining *explaining);
 /* What the origin uses and may use, what it may look for, and whether anything is fetched. */

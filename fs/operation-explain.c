@@ -182,6 +182,10 @@ static int decide(struct explaining *explaining)
 	explaining->known = r == 0;
 	if (r < 0 && r != -ENOENT)
 		return operation_fail(operation, r, "the store cannot be read");
+	/* What somebody had with his credential is not told of. */
+	if (explaining->known && explaining->info.gated && !explaining->decision.named &&
+	    !operation->privileged && !explain_owns(explaining))
+		explaining->known = false;
 	if (!explaining->known || explaining->decision.verdict != POLICY_ALLOW ||
 	    !explaining->info.digests.has_sha256 || !explaining->info.digests.has_fsverity)
 		return 0;
@@ -217,13 +221,14 @@ static struct result result_here(const struct explaining *explaining)
 		return (struct result){ NULL, "it opens" };
 	if (explaining->decision.cached)
 		return (struct result){ "ENOENT", "not all of it is here, and nothing is fetched" };
-	if (offline && !explaining->known)
+	if (offline && !explaining->known && !explaining->told)
 		return (struct result){ "ENOENT", "it is unknown here, and nothing is fetched" };
-	if (offline && !explaining->info.digests.has_fsverity)
+	if (offline && (!explaining->known || !explaining->info.digests.has_fsverity ||
+			explaining->info.lacks_front))
 		return (struct result){ "ENODATA", "not all of it is here, and nothing is fetched" };
 	if (offline)
 		return (struct result){ NULL, "it opens; what is not here cannot be read" };
-	if (explaining->known)
+	if (explaining->known || explaining->told)
 		return (struct result){ NULL, "it opens; what is not here is fetched" };
 	if (fetch_source_count(fs->fetch) == 0)
 		return (struct result){ "ENOENT", "it is unknown here, and there is no source" };
@@ -270,6 +275,8 @@ int operation_explain(struct operation *operation)
 		r = decide(&explaining);
 	if (r == 0 && explaining.origin)
 		r = explain_limits(&explaining);
+	if (r == 0 && explaining.origin && explaining.has_name && explaining.may_know)
+		r = explain_trust(&explaining);
 	if (r == 0 && explaining.origin && explaining.has_name && explaining.may_know)
 		r = explain_sharing(&explaining);
 	if (r == 0 && explaining.origin && explaining.has_name && explaining.may_know)

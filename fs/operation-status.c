@@ -133,6 +133,8 @@ int operation_status(struct operation *operation)
 		json_object_set_new(line, "sources", sources_value(fs));
 		json_object_set_new(line, "catalogs", catalogs_status(fs->catalogs));
 		json_object_set_new(line, "disagreements", catalogs_disagreements(fs->catalogs));
+		json_object_set_new(line, "catalogs_wrong",
+				    json_integer((json_int_t)stats_get(STAT_CATALOGS_WRONG)));
 	}
 	return operation->emit(operation, line);
 }
