@@ -189,10 +189,10 @@ def test_oci_refusals(place, registry):
     here.refused(spec, "its header says sha256:0000")
     repo.said = None
     # Busy for a while, and for long.
-    server.busy["manifests"] = 2
+    server.busy["manifests"] = 1
     assert here.imported(spec)["files"] == 3
     server.busy["manifests"], server.retry_after = 100, "3600"
-    here.refused(spec, f"{server.host} is busy (HTTP 429); try again in")
+    here.refused(spec, f"{server.host} is busy (HTTP 429); try again in 60 seconds or later")
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         here.refused(f"oci:127.0.0.1:{unused.getsockname()[1]}/x", "the manifest cannot be had from 127.0.0.1")
@@ -319,22 +319,25 @@ def test_ipfs_without_a_gateway(place):
     place().refused(f"ipfs:{cid(b'x')}", "no gateway is known", "IPFS_GATEWAY", "[ipfs]")
 
 
-def test_ipfs_in_a_catalog(place, site, nginx, base):
+def test_ipfs_in_a_catalog(place, site, base, certificate):
     """A UnixFS file: its catalog says what its bytes are."""
-    node = cid(b"a node of UnixFS", 0x70)
-    site.files = {f"/ipfs/{node}": WEIGHTS, f"/ipfs/{node}/a/b": CONFIG}
+    node, folder = cid(b"a node of UnixFS", 0x70), cid(b"that of a folder", 0x70)
+    site.files = {f"/ipfs/{node}": WEIGHTS, f"/ipfs/{folder}/a/b": CONFIG}
     root = os.path.join(base, "ipfs-catalog")
     os.makedirs(root)
-    catalog = Catalog(os.path.join(root, "keys"), root)
-    here_folder = os.path.join(base, "others-test_ipfs_in_a_catalog", "store")
-    catalog.keep(here_folder, [
+    catalog = Catalog(os.path.join(root, "keys"), root, site.url, ca_file=certificate.ca)
+    catalog.publish([
         {"sha256": sha256(WEIGHTS), "size": len(WEIGHTS), "urls": [f"ipfs://{node}"], "names": ["w"]},
-        {"sha256": sha256(CONFIG), "size": len(CONFIG), "urls": [f"ipfs://{node}/a/b"], "names": ["c"]}])
+        {"sha256": sha256(CONFIG), "size": len(CONFIG), "urls": [f"ipfs://{folder}/a/b"], "names": ["c"]}])
+    for path in (catalog.path, catalog.signature):
+        with open(path, "rb") as file:
+            site.files["/" + os.path.basename(path)] = file.read()
     here = place(catalog.section, gateway=site.url)
+    wait_until(lambda: os.path.exists(here.mount.path("name/hub/w")), "the catalog is there")
     assert here.read("hub/w") == WEIGHTS
     assert here.imported(f"ipfs:{node}")["name"] == f"ipfs/{node}"
-    assert here.imported(f"ipfs://{node}/a/b")["name"] == f"ipfs/{node}/a/b"
-    assert here.read(f"ipfs/{node}/a/b") == CONFIG
+    assert here.imported(f"ipfs://{folder}/a/b")["name"] == f"ipfs/{folder}/a/b"
+    assert here.read(f"ipfs/{folder}/a/b") == CONFIG
 
 
 # ---- Metalink --------------------------------------------------------------------------------------
@@ -349,7 +352,7 @@ def metalink(*files):
 
 
 def test_metalink(place, site):
-    text = metalink(("a/model.bin", WEIGHTS, len(WEIGHTS), f"{site.url}/gone", f"{site.url}/w"),
+    text = metalink(("a/model.bin", WEIGHTS, len(WEIGHTS), f"{site.url.replace('127.0.0.1', 'localhost')}/gone", f"{site.url}/w"),
                     ("config.json", CONFIG, None, f"{site.url}/c"))
     site.files = {"/models.meta4": text, "/w": WEIGHTS, "/c": CONFIG}
     here = place()
