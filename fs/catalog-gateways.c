@@ -56,25 +56,26 @@ void catalog_gateways_unref(struct catalog_gateways *gateways)
 	free(gateways);
 }
 
-int catalog_gateways_resolve(const struct catalog_gateways *gateways, const char *url,
-			     char *out[CONFIG_GATEWAYS_MAX], size_t *n)
+int catalog_gateways_add(const struct catalog_gateways *gateways, const char *url, bool tree,
+			 struct catalog_places *places)
 {
 	char problem[REGISTRY_PROBLEM_SIZE];
 	struct ipfs_name name;
 
-	*n = 0;
 	/* What cannot be understood is left out, as other URLs are. */
 	if (!gateways || ipfs_name_parse(url + strlen("ipfs:"), &name, problem) < 0)
 		return 0;
-	for (; *n < gateways->n; (*n)++) {
-		out[*n] = ipfs_gateway_url(gateways->urls[*n], &name);
-		if (!out[*n])
+	for (size_t i = 0; i < gateways->n && places->n < FETCH_PLACES_MAX; i++) {
+		char *resolved = ipfs_gateway_url(gateways->urls[i], &name);
+
+		if (!resolved)
 			return -ENOMEM;
+		places->urls[places->n_urls++] = resolved;
+		places->places[places->n++] = (struct fetch_place){
+			.group = gateways->group,
+			.url = tree ? NULL : resolved,
+			.tree = tree ? resolved : NULL,
+		};
 	}
 	return 0;
-}
-
-struct fetch_group *catalog_gateways_group(const struct catalog_gateways *gateways)
-{
-	return gateways->group;
 }

@@ -46,6 +46,16 @@ void catalog_part_unref(struct catalog_part *part); /* NULL is allowed */
 int must_check catalog_set_new(uint64_t generation, struct catalog_gateways *gateways,
 			       struct catalog_part *const *parts, size_t n, struct catalog_set **out);
 
+/* Places of an object, as they are gathered. */
+struct catalog_places {
+	const struct catalog_gateways *gateways; /* NULL: none */
+	struct fetch_place places[FETCH_PLACES_MAX];
+	char *urls[2 * FETCH_PLACES_MAX]; /* what they point to */
+	size_t n, n_urls;
+};
+
+/* ---- catalog-disagreements.c ---- */
+
 /* Of how many objects do signed ones disagree; up to MAX lines of text about them are appended to LINES. */
 size_t catalog_set_disagreements(const struct catalog_set *set, const atomic_bool *stop, size_t max,
 				 json_t *lines);
@@ -57,11 +67,9 @@ size_t catalog_set_disagreements(const struct catalog_set *set, const atomic_boo
 int must_check catalog_gateways_new(const struct config *config, struct catalog_gateways **out);
 struct catalog_gateways *catalog_gateways_ref(struct catalog_gateways *gateways); /* NULL is allowed, and returned */
 void catalog_gateways_unref(struct catalog_gateways *gateways);			  /* NULL is allowed */
-/* Where URL, an "ipfs://" one, is: N URLs, to be freed, also of a failure. 0 or -ENOMEM. */
-int must_check catalog_gateways_resolve(const struct catalog_gateways *gateways, const char *url,
-					char *out[CONFIG_GATEWAYS_MAX], size_t *n);
-/* How they may be asked. */
-struct fetch_group *catalog_gateways_group(const struct catalog_gateways *gateways);
+/* Where URL, an "ipfs://" one, is: a place for each. TREE: it is where a tree is. 0 or -ENOMEM. */
+int must_check catalog_gateways_add(const struct catalog_gateways *gateways, const char *url, bool tree,
+				    struct catalog_places *places);
 
 /* ---- catalog-kept.c: STORE/catalogs/ ---- */
 

@@ -307,21 +307,14 @@ int catalog_set_find(const struct catalog_set *set, uid_t uid, const struct dige
 
 /* ---- places ---- */
 
-struct gathered_places {
-	const struct catalog_gateways *gateways; /* NULL: none */
-	struct fetch_place places[FETCH_PLACES_MAX];
-	char *urls[2 * FETCH_PLACES_MAX];
-	size_t n, n_urls;
-};
-
-static void places_release(struct gathered_places *g)
+static void places_release(struct catalog_places *g)
 {
 	for (size_t i = 0; i < g->n_urls; i++)
 		free(g->urls[i]);
 }
 
 /* One that is not to be understood is left out: it was signed so. -ENOMEM. */
-static int resolve(struct gathered_places *g, const struct catalog *catalog, const char *url,
+static int resolve(struct catalog_places *g, const struct catalog *catalog, const char *url,
 		   const char **out)
 {
 	char *resolved = NULL;
@@ -336,39 +329,17 @@ static int resolve(struct gathered_places *g, const struct catalog *catalog, con
 	return 0;
 }
 
-/* URL is an "ipfs://" one: as many places as there are gateways. */
-static int add_gateways(struct gathered_places *g, const char *url, bool tree)
-{
-	char *urls[CONFIG_GATEWAYS_MAX];
-	size_t n;
-	int r = catalog_gateways_resolve(g->gateways, url, urls, &n);
-
-	for (size_t i = 0; i < n; i++) {
-		if (r < 0 || g->n == FETCH_PLACES_MAX) {
-			free(urls[i]);
-			continue;
-		}
-		g->urls[g->n_urls++] = urls[i];
-		g->places[g->n++] = (struct fetch_place){
-			.group = catalog_gateways_group(g->gateways),
-			.url = tree ? NULL : urls[i],
-			.tree = tree ? urls[i] : NULL,
-		};
-	}
-	return r;
-}
-
 /* TREE: it is where the tree is. */
-static int add_url(struct gathered_places *g, const struct catalog *catalog, const char *url, bool tree,
+static int add_url(struct catalog_places *g, const struct catalog *catalog, const char *url, bool tree,
 		   struct fetch_place *place)
 {
 	if (ipfs_is_url(url))
-		return add_gateways(g, url, tree);
+		return catalog_gateways_add(g->gateways, url, tree, g);
 	return resolve(g, catalog, url, tree ? &place->tree : &place->url);
 }
 
 /* Its tree goes with the first URL. */
-static int add_places(struct gathered_places *g, const struct catalog_part *part,
+static int add_places(struct catalog_places *g, const struct catalog_part *part,
 		      const struct verify_object *object, bool open)
 {
 	const struct catalog *catalog = &part->catalog;
@@ -396,7 +367,7 @@ static int add_places(struct gathered_places *g, const struct catalog_part *part
 }
 
 /* By either digest, once. */
-static int places_of(struct gathered_places *g, const struct catalog_part *part,
+static int places_of(struct catalog_places *g, const struct catalog_part *part,
 		     const struct verify_object *wanted, bool open)
 {
 	const struct digest_pair *digests = &wanted->digests;
@@ -419,7 +390,7 @@ static int places_of(struct gathered_places *g, const struct catalog_part *part,
 static int find_places(const struct catalog_set *set, uid_t uid, const struct digest_pair *digests,
 		       bool open, struct fetch_places **out)
 {
-	struct gathered_places places = {.gateways = set->gateways};
+	struct catalog_places places = {.gateways = set->gateways};
 	struct gathered g = {.all.digests = *digests};
 	int r;
 
@@ -449,40 +420,4 @@ int catalog_set_open_places(const struct catalog_set *set, uid_t uid, const stru
 			    struct fetch_places **out)
 {
 	return find_places(set, uid, digests, true, out);
-}
-
-/* ---- disagreements ---- */
-
-static void describe(const struct catalog_part *part, const struct verify_object *object, json_t *lines)
-{
-	struct digest_name name = digest_pair_name(&object->digests);
-	char text[DIGEST_NAME_SIZE];
-
-	digest_name_format(&name, text);
-	json_array_append_new(lines, json_pack("{s:s, s:s, s:I}", "digest", text, "catalog", part->name, "line",
-					       (json_int_t)object->index + 2));
-}
-
-size_t catalog_set_disagreements(const struct catalog_set *set, const atomic_bool *stop, size_t max,
-				 json_t *lines)
-{
-	size_t n = 0, signed_ones = 0;
-
-	while (signed_ones < set->n && set->parts[signed_ones]->catalog.kind == CATALOG_SIGNED)
-		signed_ones++;
-	for (size_t i = 0; i < signed_ones && signed_ones > 1; i++) {
-		const struct catalog_part *part = set->parts[i];
-		size_t objects = verify_catalog_info(part->catalog.entries)->n_objects;
-
-		for (size_t j = 0; j < objects && !atomic_load_explicit(stop, memory_order_relaxed); j++) {
-			struct verify_object object;
-
-			verify_catalog_object(part->catalog.entries, j, &object);
-			if (!catalog_set_contradicts(set, &part->catalog, &object))
-				continue;
-			if (n++ < max)
-				describe(part, &object, lines);
-		}
-	}
-	return n;
 }
