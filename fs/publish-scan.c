@@ -86,7 +86,7 @@ static int add_file(struct publish *publish, char **path, char **real, const str
 /* Where a link leads, ST being what is there. */
 static int follow(const struct publish *publish, const char *path, char **real, struct stat *st)
 {
-	size_t len = strlen(publish->real_dir);
+	size_t len = strcmp(publish->real_dir, "/") ? strlen(publish->real_dir) : 0;
 	char *target = realpath(*real, NULL);
 
 	if (!target)
