@@ -10,7 +10,9 @@ import json
 import os
 import random
 import shutil
+import signal
 import socket
+import subprocess
 import threading
 
 import pytest
@@ -18,6 +20,7 @@ import pytest
 from harness import cli, process
 from harness.disk import Disk
 from harness.paths import BLOCK, CHUNK, MIB
+from harness.poll import wait_until
 
 URL = "https://models.example/store"
 SIZES = [0, 1, BLOCK, BLOCK + 1, CHUNK, CHUNK + 1, 3 * CHUNK + 17, MIB, 2 * MIB + 5, 3 * MIB]
@@ -450,7 +453,40 @@ def test_special_files_and_hidden_ones(publisher):
     assert "socket: neither" in publisher.refused()
 
 
-def test_a_file_that_changes_meanwhile(publisher):
+def stopped(tracer):
+    """The process that TRACER, a strace, has started, once all of its threads have stopped."""
+    with open(f"/proc/{tracer}/task/{tracer}/children") as file:
+        pids = file.read().split()
+    states = [read(path).rsplit(b")", 1)[1].split()[0] for path in glob.glob(f"/proc/{pids[0]}/task/*/stat")] \
+        if pids else []
+    return int(pids[0]) if len(states) > 1 and all(state in b"tT" for state in states) else None
+
+
+@pytest.mark.parametrize("change", ["overwritten", "longer", "replaced"])
+def test_a_file_that_changes_while_it_is_read(publisher, change):
+    keep_models(publisher, 0)
+    path = publisher.dir + "/model/weights.bin"
+    write(path, bytes(9 * MIB))
+    child = process.spawn(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64",
+                           "-e", "inject=pwrite64:signal=SIGSTOP:when=2", cli.WEIGHTFS, *publisher.args("--jobs", "1")],
+                          stderr=subprocess.PIPE, text=True)
+    pid = wait_until(lambda: stopped(child.pid), "it has read a part")
+    if change == "replaced":
+        write(path + ".new", bytes(9 * MIB))
+        os.rename(path + ".new", path)
+    else:
+        with open(path, "r+b") as file:
+            file.seek(0, os.SEEK_SET if change == "overwritten" else os.SEEK_END)
+            file.write(b"x")
+    os.kill(pid, signal.SIGCONT)
+    said = child.communicate(timeout=60)[1]
+    assert child.returncode == 1 and "weights.bin: changed while it was being published" in said
+    assert publisher.published() == [None, None] and publisher.objects() == set()
+    assert publisher.ok()["hashed"] == 1
+    assert publisher.objects() == publisher.check()
+
+
+def test_a_file_that_is_being_written(publisher):
     path, done = publisher.dir + "/org0/model0/growing.bin", threading.Event()
     write(path, bytes(32 * MIB))
 
