@@ -8,6 +8,7 @@ import glob
 import hashlib
 import json
 import os
+import pty
 import random
 import shutil
 import signal
@@ -222,6 +223,20 @@ def test_prefix_and_revision(publisher):
                 ["--expires", "soon"], ["--serial", "0"], ["--jobs", "none"], ["--url", "ftp://x"],
                 ["--url", "https://x/?a="]):
         assert publisher.run(*bad).returncode == 2, bad
+
+
+def test_progress_on_a_terminal(publisher):
+    ours, terminal = pty.openpty()
+    with process.spawn([cli.WEIGHTFS, *publisher.args()], stdout=subprocess.PIPE, stderr=terminal) as child:
+        os.close(terminal)
+        said = b""
+        try:
+            while piece := os.read(ours, 4096):
+                said += piece
+        except OSError:  # EIO: nobody has the terminal any more
+            pass
+        assert child.wait() == 0 and b"%" in said and said.endswith(b"\r\x1b[K")
+    os.close(ours)
 
 
 # ---- again -----------------------------------------------------------------------------------------
@@ -571,6 +586,12 @@ def test_a_program_that_signs(publisher, folder):
     write(program, b"#!/bin/sh\nexit 0\n")
     assert "it made no signature" in publisher.refused("--sign-with", program)
     assert "nowhere" in publisher.refused("--sign-with", "/nowhere")
+
+
+def test_the_secret_key_is_not_published(publisher):
+    publisher.key.secret = shutil.copy(publisher.key.secret, publisher.dir + "/lab.key")
+    assert "lab.key: is the secret key" in publisher.refused()
+    assert publisher.objects() == set()
 
 
 def test_what_is_no_key(publisher, folder):
