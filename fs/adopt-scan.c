@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is on the disk: the layouts of other programs' caches.
- *
- *	models--ORG--NAME/   blobs/<SHA-256 or git's id>, snapshots/<commit>/<links to blobs>, refs/<ref>: the commit
- *	Ollama's models/     blobs/sha256-<hex>, manifests/<registry>/<namespace>/<name>/<tag>
+ * What is on the disk. Hugging Face's cache has a folder models--ORG--NAME for each model, with blobs/<SHA-256 or git's id>,
+ * snapshots/<commit>/<links to blobs> and refs/<ref>, which has the commit in it. Ollama's: adopt-ollama.c.
  */
-#include "fs/adopt.h"
+#include "fs/adopt-scan.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -14,18 +12,13 @@
 #include <string.h>
 #include "common/io.h"
 #include "common/log.h"
-#include "registry/oci.h"
+#include "registry/registry.h"
 #include "verify/catalog.h"
 
 #define REF_MAX	  256
 #define DEPTH_MAX 32
 
-struct scan {
-	int (*found)(void *arg, struct adopt_model *model);
-	void *arg;
-};
-
-static void clear(struct adopt_model *model)
+void adopt_model_clear(struct adopt_model *model)
 {
 	for (size_t i = 0; i < model->n; i++) {
 		free(model->files[i].name);
@@ -36,8 +29,7 @@ static void clear(struct adopt_model *model)
 	json_decref(model->refs);
 }
 
-/* NAME and PATH are taken over. The file, to be filled in; NULL: no memory. */
-static struct adopt_file *add_file(struct adopt_model *model, char *name, char *path)
+struct adopt_file *adopt_add_file(struct adopt_model *model, char *name, char *path)
 {
 	struct adopt_file *grown = NULL;
 
@@ -53,7 +45,7 @@ static struct adopt_file *add_file(struct adopt_model *model, char *name, char *
 	return &grown[model->n++];
 }
 
-static char *join(const char *a, const char *b)
+char *adopt_join(const char *a, const char *b)
 {
 	char *path;
 
@@ -62,14 +54,13 @@ static char *join(const char *a, const char *b)
 
 static bool is_folder(const char *path, const char *below)
 {
-	_cleanup_free_ char *joined = join(path, below);
+	_cleanup_free_ char *joined = adopt_join(path, below);
 	struct stat st;
 
 	return joined && stat(joined, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* Call EACH for each entry of PATH in order, but for hidden ones unless HIDDEN. A folder that is not there is empty. */
-static int each_entry(const char *path, bool hidden, int (*each)(void *arg, const char *path, const char *name), void *arg)
+int adopt_each_entry(const char *path, bool hidden, int (*each)(void *arg, const char *path, const char *name), void *arg)
 {
 	struct dirent **entries = NULL;
 	int n = scandir(path, &entries, NULL, alphasort), r = 0;
@@ -135,7 +126,7 @@ static int blob_of(const struct walk *walk, const char *link, struct adopt_file 
 	else
 		return -EINVAL;
 	free(file->path);
-	file->path = join(walk->blobs, name);
+	file->path = adopt_join(walk->blobs, name);
 	return file->path ? 0 : -ENOMEM;
 }
 
@@ -154,7 +145,7 @@ static int walk_file(struct walk *walk, char *path, bool is_link)
 		free(path);
 		return 0;
 	}
-	file = add_file(walk->model, strdup(name), path);
+	file = adopt_add_file(walk->model, strdup(name), path);
 	if (!file)
 		return -ENOMEM;
 	if (is_link && walk->blobs)
@@ -171,7 +162,7 @@ static int walk_file(struct walk *walk, char *path, bool is_link)
 static int walk_entry(void *arg, const char *folder, const char *name)
 {
 	struct walk *walk = arg;
-	char *path = join(folder, name);
+	char *path = adopt_join(folder, name);
 	struct stat st;
 	int r = 0;
 
@@ -186,7 +177,7 @@ static int walk_entry(void *arg, const char *folder, const char *name)
 		return walk_file(walk, path, S_ISLNK(st.st_mode));
 	if (S_ISDIR(st.st_mode) && walk->depth < DEPTH_MAX) {
 		walk->depth++;
-		r = each_entry(path, walk->hidden, walk_entry, walk);
+		r = adopt_each_entry(path, walk->hidden, walk_entry, walk);
 		walk->depth--;
 	} else {
 		log_warning("%s: is no file: left out", path);
@@ -195,18 +186,18 @@ static int walk_entry(void *arg, const char *folder, const char *name)
 	return r;
 }
 
-static int found(struct scan *scan, struct adopt_model *model)
+static int found(struct adopt_scan *scan, struct adopt_model *model)
 {
 	int r = model->n > 0 ? scan->found(scan->arg, model) : 0;
 
-	clear(model);
+	adopt_model_clear(model);
 	return r;
 }
 
 /* ---- Hugging Face ---- */
 
 struct hub {
-	struct scan *scan;
+	struct adopt_scan *scan;
 	const char *path; /* models--ORG--NAME */
 	char *repository; /* ORG/NAME */
 	json_t *refs;	  /* { ref: commit } */
@@ -216,7 +207,7 @@ struct hub {
 static int take_ref(void *arg, const char *folder, const char *name)
 {
 	struct hub *hub = arg;
-	_cleanup_free_ char *path = join(folder, name), *ref = join(hub->below, name), *text = NULL;
+	_cleanup_free_ char *path = adopt_join(folder, name), *ref = adopt_join(hub->below, name), *text = NULL;
 	struct stat st;
 	size_t len;
 
@@ -226,7 +217,7 @@ static int take_ref(void *arg, const char *folder, const char *name)
 		struct hub below = *hub;
 
 		below.below = ref;
-		return strlen(ref) < REF_MAX ? each_entry(path, false, take_ref, &below) : 0;
+		return strlen(ref) < REF_MAX ? adopt_each_entry(path, false, take_ref, &below) : 0;
 	}
 	if (io_read_regular(path, REF_MAX, &text, &len, &st) < 0)
 		return 0;
@@ -251,7 +242,7 @@ static json_t *refs_to(const struct hub *hub, const char *revision)
 static int take_snapshot(void *arg, const char *folder, const char *revision)
 {
 	struct hub *hub = arg;
-	_cleanup_free_ char *path = join(folder, revision), *blobs = join(hub->path, "blobs");
+	_cleanup_free_ char *path = adopt_join(folder, revision), *blobs = adopt_join(hub->path, "blobs");
 	struct adopt_model model = { .catalog = "hf" };
 	struct walk walk = { .model = &model, .base = path, .blobs = blobs, .hidden = true };
 	int r;
@@ -259,10 +250,10 @@ static int take_snapshot(void *arg, const char *folder, const char *revision)
 	if (!path || !blobs || asprintf(&model.folder, "%s@%s", hub->repository, revision) < 0)
 		return -ENOMEM;
 	model.refs = refs_to(hub, revision);
-	r = each_entry(path, true, walk_entry, &walk);
+	r = adopt_each_entry(path, true, walk_entry, &walk);
 	if (r == 0)
 		return found(hub->scan, &model);
-	clear(&model);
+	adopt_model_clear(&model);
 	return r;
 }
 
@@ -282,15 +273,15 @@ static char *repository_of(const char *folder)
 
 static int scan_repository(void *arg, const char *folder, const char *name)
 {
-	_cleanup_free_ char *path = join(folder, name), *refs = path ? join(path, "refs") : NULL;
-	_cleanup_free_ char *snapshots = path ? join(path, "snapshots") : NULL;
+	_cleanup_free_ char *path = adopt_join(folder, name), *refs = path ? adopt_join(path, "refs") : NULL;
+	_cleanup_free_ char *snapshots = path ? adopt_join(path, "snapshots") : NULL;
 	struct hub hub = { .scan = arg, .path = path, .repository = repository_of(name), .refs = json_object(), .below = "" };
 	int r = 0;
 
 	if (hub.repository && refs && snapshots) {
-		r = each_entry(refs, false, take_ref, &hub);
+		r = adopt_each_entry(refs, false, take_ref, &hub);
 		if (r == 0)
-			r = each_entry(snapshots, false, take_snapshot, &hub);
+			r = adopt_each_entry(snapshots, false, take_snapshot, &hub);
 	}
 	free(hub.repository);
 	json_decref(hub.refs);
@@ -304,104 +295,22 @@ static int note_repository(void *arg, const char *folder, const char *name)
 	return repository ? 1 : 0;
 }
 
-/* ---- Ollama ---- */
-
-struct ollama {
-	struct scan *scan;
-	const char *path;
-	const char *below; /* of manifests/ */
-};
-
-static int add_layers(const struct ollama *ollama, struct registry_files *layers, struct adopt_model *model)
-{
-	_cleanup_free_ char *blobs = join(ollama->path, "blobs");
-
-	for (size_t i = 0; blobs && i < layers->n; i++) {
-		char hex[DIGEST_HEX_SIZE], blob[DIGEST_HEX_SIZE + 8];
-		struct adopt_file *file;
-
-		digest_to_hex(&layers->files[i].sha256, hex);
-		snprintf(blob, sizeof(blob), "sha256-%s", hex);
-		file = add_file(model, strdup(layers->files[i].path), join(blobs, blob));
-		if (!file)
-			return -ENOMEM;
-		file->has_sha256 = true;
-		file->sha256 = layers->files[i].sha256;
-	}
-	return blobs ? 0 : -ENOMEM;
-}
-
-/* The manifest in TEXT, which lies where NAME (registry/namespace/name/tag) says. */
-static int take_manifest(const struct ollama *ollama, const char *path, char *name, const char *text, size_t len)
-{
-	struct oci_reply reply = { .body = text, .len = len };
-	struct adopt_model model = { .catalog = "ollama" };
-	struct oci_reference reference = { 0 };
-	struct oci_manifest manifest = { 0 };
-	char problem[REGISTRY_PROBLEM_SIZE] = "", hex[DIGEST_HEX_SIZE];
-	int r;
-
-	*strrchr(name, '/') = ':';
-	r = ollama_reference_parse(name, NULL, &reference, problem);
-	if (r == 0)
-		r = oci_manifest_parse(&reply, &reference, &manifest, problem);
-	if (r < 0 || manifest.index) {
-		log_warning("%s: %s: left out", path, r < 0 ? problem : "is an index");
-		r = r == -ENOMEM ? r : 0;
-	} else {
-		digest_to_hex(&manifest.digest, hex);
-		if (asprintf(&model.folder, "%s@%s", reference.folder, hex) < 0)
-			model.folder = NULL;
-		model.refs = json_pack("{s:{s:s}}", reference.folder, reference.tag ? reference.tag : "latest", hex);
-		r = model.folder && model.refs ? add_layers(ollama, &manifest.files, &model) : -ENOMEM;
-		if (r == 0)
-			r = ollama->scan->found(ollama->scan->arg, &model);
-	}
-	clear(&model);
-	registry_files_clear(&manifest.files);
-	oci_reference_clear(&reference);
-	return r;
-}
-
-static int scan_manifests(void *arg, const char *folder, const char *name)
-{
-	const struct ollama *ollama = arg;
-	_cleanup_free_ char *path = join(folder, name), *below = join(ollama->below, name), *text = NULL;
-	struct stat st;
-	size_t len;
-	int r;
-
-	if (!path || !below)
-		return -ENOMEM;
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-		struct ollama deeper = { ollama->scan, ollama->path, below };
-
-		return strlen(below) < VERIFY_NAME_MAX ? each_entry(path, false, scan_manifests, &deeper) : 0;
-	}
-	r = io_read_regular(path, OCI_MANIFEST_MAX, &text, &len, &st);
-	if (r < 0 || !strchr(below, '/')) {
-		log_warning("%s: is no manifest: left out", path);
-		return 0;
-	}
-	return take_manifest(ollama, path, below, text, len);
-}
-
 /* ---- any ---- */
 
-static int scan_folder(struct scan *scan, const char *path, const char *name)
+static int scan_folder(struct adopt_scan *scan, const char *path, const char *name)
 {
 	struct adopt_model model = { .catalog = "local", .folder = strdup(name) };
 	struct walk walk = { .model = &model, .base = path };
-	int r = model.folder ? each_entry(path, false, walk_entry, &walk) : -ENOMEM;
+	int r = model.folder ? adopt_each_entry(path, false, walk_entry, &walk) : -ENOMEM;
 
 	if (r == 0)
 		return found(scan, &model);
-	clear(&model);
+	adopt_model_clear(&model);
 	return r;
 }
 
 /* FOLDER/NAME alone, called like the folder that it is in. */
-static int scan_file(struct scan *scan, const char *folder, const char *name)
+static int scan_file(struct adopt_scan *scan, const char *folder, const char *name)
 {
 	const char *last = strrchr(folder, '/');
 	struct adopt_model model = { .catalog = "local", .folder = strdup(last && last[1] ? last + 1 : "files") };
@@ -410,13 +319,13 @@ static int scan_file(struct scan *scan, const char *folder, const char *name)
 
 	if (r == 0)
 		return found(scan, &model);
-	clear(&model);
+	adopt_model_clear(&model);
 	return r;
 }
 
 int adopt_scan(const char *path, int (*found_model)(void *arg, struct adopt_model *model), void *arg)
 {
-	struct scan scan = { found_model, arg };
+	struct adopt_scan scan = { found_model, arg };
 	/* A file that was moved is a link: its folder is what is resolved. */
 	_cleanup_free_ char *folder = realpath(path, NULL);
 	const char *slash = strrchr(path, '/');
@@ -434,23 +343,19 @@ int adopt_scan(const char *path, int (*found_model)(void *arg, struct adopt_mode
 		*name = '\0';
 		return scan_repository(&scan, folder, name + 1);
 	}
-	if (is_folder(folder, "hub") && each_entry(folder, false, note_repository, NULL) == 0) {
-		_cleanup_free_ char *hub = join(folder, "hub");
+	if (is_folder(folder, "hub") && adopt_each_entry(folder, false, note_repository, NULL) == 0) {
+		_cleanup_free_ char *hub = adopt_join(folder, "hub");
 
 		return hub ? adopt_scan(hub, found_model, arg) : -ENOMEM;
 	}
 	if (is_folder(folder, "models/manifests") && is_folder(folder, "models/blobs")) {
-		_cleanup_free_ char *models = join(folder, "models");
+		_cleanup_free_ char *models = adopt_join(folder, "models");
 
 		return models ? adopt_scan(models, found_model, arg) : -ENOMEM;
 	}
-	if (each_entry(folder, false, note_repository, NULL) == 1)
-		return each_entry(folder, false, scan_repository, &scan);
-	if (is_folder(folder, "manifests") && is_folder(folder, "blobs")) {
-		_cleanup_free_ char *manifests = join(folder, "manifests");
-		struct ollama ollama = { &scan, folder, "" };
-
-		return manifests ? each_entry(manifests, false, scan_manifests, &ollama) : -ENOMEM;
-	}
+	if (adopt_each_entry(folder, false, note_repository, NULL) == 1)
+		return adopt_each_entry(folder, false, scan_repository, &scan);
+	if (is_folder(folder, "manifests") && is_folder(folder, "blobs"))
+		return adopt_ollama(&scan, folder);
 	return scan_folder(&scan, folder, name[1] ? name + 1 : "files");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `adopt`: models that other programs keep on the disk come into the store. adopt-scan.c finds them, command-adopt.c brings
+ * `adopt`: models that other programs keep on the disk come into the store. adopt-scan.c (and adopt-ollama.c) finds them, command-adopt.c brings
  * them in, adopt-move.c puts links in the place of the originals.
  */
 #ifndef FS_ADOPT_H

@@ -135,6 +135,7 @@ struct catalogs {
 	struct import_owner *owners;
 	size_t n_owners;
 	struct catalog_gateways *gateways; /* constant; NULL: none */
+	uint64_t loads; /* of owners, as they began */
 	json_t *disagreements;
 	size_t n_disagreements;
 
@@ -194,6 +195,7 @@ struct import_owner {
 	uid_t uid;
 	struct catalog_part **parts;
 	size_t n;
+	uint64_t load; /* a later one has seen no less */
 };
 
 void import_block_unref(struct import_block *block);

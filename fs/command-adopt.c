@@ -25,6 +25,7 @@ struct sums {
 struct adopting {
 	const struct settings *settings;
 	struct config *config;
+	bool everybody;
 	char *mountpoint; /* of --move; else NULL */
 	json_t *seen;	  /* "device:inode" of those that came in: [SHA-256, size] */
 	struct sums sums;
@@ -201,8 +202,8 @@ static int name_model(struct adopting *adopting, const char *catalog, const stru
 	if (r < 0)
 		return log_error_errno(r, "%s/%s: %s", catalog, found->folder, problem);
 	return control_call(adopting->settings, adopting->config,
-			    json_pack("{s:s, s:s, s:O?}", "op", "import", "name", catalog, "refs", found->refs), fd,
-			    ignore_line, NULL);
+			    json_pack("{s:s, s:s, s:O?, s:b}", "op", "import", "name", catalog, "refs", found->refs,
+				      "everybody", adopting->everybody), fd, ignore_line, NULL);
 }
 
 static int take_model(void *arg, struct adopt_model *model)
@@ -299,7 +300,9 @@ int command_adopt(const struct command *command, int argc, char **argv)
 	int status;
 
 	status = command_begin_with(command, argc, argv, &settings, &config, &json,
-				    (const struct command_option[]){ { "move", &move, NULL }, { 0 } });
+				    (const struct command_option[]){ { "move", &move, NULL },
+								     { "everybody", &adopting.everybody, NULL },
+								     { 0 } });
 	if (status != EXIT_DONE)
 		return status;
 	if (optind == argc) {

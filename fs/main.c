@@ -18,7 +18,7 @@ static const struct command commands[] = {
 	{ "import", "[--json] [--everybody] SPEC...", "have a model's files by their names", command_import },
 	{ "imports", "[--json] [--everybody] [--remove NAME[/FOLDER]]", "list what was imported, or forget it",
 	  command_imports },
-	{ "adopt", "[--json] [--move] PATH...", "bring in models that other programs keep on the disk", command_adopt },
+	{ "adopt", "[--json] [--everybody] [--move] PATH...", "bring in models that other programs keep on the disk", command_adopt },
 	{ "pin", "[--json] DIGEST...", "keep objects whatever room is wanted", command_keep },
 	{ "unpin", "[--json] DIGEST...", "and not any more", command_keep },
 	{ "rm", "[--json] DIGEST...", "take objects out of the store", command_keep },
