@@ -77,8 +77,7 @@ def refs(store, uid, name):
 
 @pytest.mark.parametrize("daemon", [False, True], ids=["alone", "daemon"])
 def test_hub(hub, store, mount, daemon):
-    if daemon:
-        mount(store=store)
+    mounted = mount(store=store) if daemon else None
     # A second revision with the same weights, which are one file.
     caches_of = os.path.join(hub, "models--org--tiny", "snapshots", OTHER)
     os.makedirs(caches_of)
@@ -95,8 +94,15 @@ def test_hub(hub, store, mount, daemon):
     again = adopted(store, hub)
     assert again["duplicates"] == sum(map(len, FILES.values())) and again["shared"] == 0
     assert kept(store, 0, "hf") == names
+    if mounted:
+        snapshot = mounted.path("hub", "models--org--tiny", "snapshots", REVISION)
+        for name, text in FILES.items():
+            assert caches.read(mounted.path("name", "hf", f"org/tiny@{REVISION}", name)) == caches.sha256(text)
+            assert caches.read(os.path.join(snapshot, name)) == caches.sha256(text)
     cli.ok("imports", "--store", store, "--remove", f"hf/org/tiny@{OTHER}/")
     assert set(imports(store)) == {f"hf/org/tiny@{REVISION}/"}
+    if mounted:
+        assert os.listdir(mounted.path("name", "hf", "org")) == [f"tiny@{REVISION}"]
 
 
 def test_ollama_and_a_folder(folder, store):
