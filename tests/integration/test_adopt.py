@@ -243,6 +243,34 @@ def test_killed_in_the_middle(folder, mount):
     assert len(kept(mounted.store, 0, "hf")) == len(files)
 
 
+def injected(how, store, hub):
+    """`adopt --move` while something happens to its own calls."""
+    call = how.split(":")[0]
+    return process.run(["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={how}",
+                        WEIGHTFS, "adopt", "--move", "--store", store, hub])
+
+
+STEPS = ["symlinkat:{}:when=1", "fsync:{}:when=1", "renameat2:{}:when=1", "fsync:{}:when=2"]
+
+
+def test_at_each_step(folder, mount):
+    """Killed, or refused by the disk: the name leads to the right bytes, and the next run leaves nothing else behind."""
+    mounted = mount()
+    for number, how in enumerate([step.format("signal=SIGKILL") for step in STEPS] + ["unlinkat:signal=SIGKILL:when=1"] +
+                                 [step.format("error=EIO") for step in STEPS]):
+        hub, text = os.path.join(folder, f"hub{number}"), data(how, 5000)
+        path = caches.hub(hub, "org/one", REVISION, {"a.bin": text}, ("a.bin",), refs=())["a.bin"]
+        result = injected(how, mounted.store, hub)
+        assert result.returncode != 0, how
+        if "error" in how:
+            assert f"{path}: left where it is: Input/output error" in result.stderr, how
+            assert os.listdir(os.path.dirname(path)) == [os.path.basename(path)] and not os.path.islink(path), how
+        assert caches.read(path) == caches.sha256(text), how
+        adopt(mounted.store, "--move", hub)
+        assert os.path.islink(path) and caches.read(path) == caches.sha256(text), how
+        assert os.listdir(os.path.dirname(path)) == [os.path.basename(path)], how
+
+
 # ---- whose imports they are ----------------------------------------------------------------------
 
 CATALOG = """
