@@ -139,6 +139,22 @@ def test_a_blob_that_is_not_what_it_is_called(hub, store, name):
     assert before not in {record["digest"] for record in cli.listed(store)}
 
 
+def test_links_lead_nowhere(folder, hub, store):
+    """Whoever may write to a cache cannot have root read another file by it."""
+    base = os.path.join(hub, "models--org--tiny")
+    secret = os.path.join(folder, "secret")
+    os.rename(os.path.join(base, "blobs"), secret)
+    os.symlink(secret, os.path.join(base, "blobs"))
+    caches.write(os.path.join(folder, "zoo", "a.bin"), b"a")
+    os.symlink(secret, os.path.join(folder, "zoo", "folder"))
+    os.symlink("/etc/shadow", os.path.join(folder, "zoo", "file"))
+    sums, result = adopt(store, hub)
+    assert result.returncode == 1 and (sums["files"], sums["failed"]) == (0, 3)
+    assert adopted(store, os.path.join(folder, "zoo"))["files"] == 1
+    assert set(kept(store, 0, "local")) == {"zoo/a.bin"}
+    assert [record["digest"] for record in cli.listed(store)] == [caches.sha256(b"a")]
+
+
 def shared_extents(path):
     """Of FIEMAP: whether all of PATH's extents are shared."""
     with open(path, "rb") as file:
