@@ -7,11 +7,21 @@
 #include "fs/adopt.h"
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include "common/log.h"
 #include "verify/verify.h"
+
+int adopt_open(const char *path, int flags)
+{
+	const struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC), .resolve = RESOLVE_NO_SYMLINKS };
+	long fd = syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+
+	return fd < 0 ? -errno : (int)fd;
+}
 
 struct where {
 	int dir;
@@ -28,8 +38,8 @@ static int find(const char *path, const char *hex, struct where *out)
 		return -ENOMEM;
 	out->name = slash ? slash + 1 : path;
 	snprintf(out->tmp, sizeof(out->tmp), ".weightfs-%.40s", hex);
-	out->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return out->dir < 0 ? -errno : 0;
+	out->dir = adopt_open(dir, O_RDONLY | O_DIRECTORY);
+	return out->dir < 0 ? out->dir : 0;
 }
 
 int adopt_hold(int fd, const char *path, const struct stat *st)

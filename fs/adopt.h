@@ -34,6 +34,11 @@ struct adopt_model {
  * or any other folder or file, which is one model. What is not understood is logged and left out. 0 or -errno, logged.
  */
 int must_check adopt_scan(const char *path, int (*found)(void *arg, struct adopt_model *model), void *arg);
+/*
+ * open(2) for what was found there: no component of PATH may be a link by now (-ELOOP), as who may write to a folder on the way
+ * could have root read another file. The descriptor, or -errno.
+ */
+int must_check adopt_open(const char *path, int flags);
 /* Does the link at PATH lead into a mount, to the object HEX? */
 bool adopt_is_moved(const char *path, char hex[DIGEST_HEX_SIZE]);
 

@@ -175,14 +175,14 @@ static int take_moved(const struct adopting *adopting, const struct adopt_file *
 
 static int take_file(struct adopting *adopting, struct adopt_file *file, struct registry_file *out)
 {
-	_cleanup_close_ int fd = open(file->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	_cleanup_close_ int fd = adopt_open(file->path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 	char hex[DIGEST_HEX_SIZE];
 	struct stat st;
 
-	if (fd < 0 && errno == ELOOP && adopt_is_moved(file->path, hex))
+	if (fd == -ELOOP && adopt_is_moved(file->path, hex))
 		return take_moved(adopting, file, hex, out);
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return log_error_errno(-errno, "%s", file->path);
+		return log_error_errno(fd < 0 ? fd : -errno, "%s", file->path);
 	if (!S_ISREG(st.st_mode))
 		return log_error_errno(-EMEDIUMTYPE, "%s", file->path);
 	return bring_in(adopting, file, fd, &st, out);

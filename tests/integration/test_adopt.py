@@ -77,8 +77,7 @@ def refs(store, uid, name):
 
 @pytest.mark.parametrize("daemon", [False, True], ids=["alone", "daemon"])
 def test_hub(hub, store, mount, daemon):
-    if daemon:
-        mount(store=store)
+    mounted = mount(store=store) if daemon else None
     # A second revision with the same weights, which are one file.
     caches_of = os.path.join(hub, "models--org--tiny", "snapshots", OTHER)
     os.makedirs(caches_of)
@@ -95,8 +94,15 @@ def test_hub(hub, store, mount, daemon):
     again = adopted(store, hub)
     assert again["duplicates"] == sum(map(len, FILES.values())) and again["shared"] == 0
     assert kept(store, 0, "hf") == names
+    if mounted:
+        snapshot = mounted.path("hub", "models--org--tiny", "snapshots", REVISION)
+        for name, text in FILES.items():
+            assert caches.read(mounted.path("name", "hf", f"org/tiny@{REVISION}", name)) == caches.sha256(text)
+            assert caches.read(os.path.join(snapshot, name)) == caches.sha256(text)
     cli.ok("imports", "--store", store, "--remove", f"hf/org/tiny@{OTHER}/")
     assert set(imports(store)) == {f"hf/org/tiny@{REVISION}/"}
+    if mounted:
+        assert os.listdir(mounted.path("name", "hf", "org")) == [f"tiny@{REVISION}"]
 
 
 def test_ollama_and_a_folder(folder, store):
@@ -131,6 +137,22 @@ def test_a_blob_that_is_not_what_it_is_called(hub, store, name):
     assert caches.read(path) == before
     assert set(kept(store, 0, "hf")) == {f"org/tiny@{REVISION}/{other}" for other in FILES if other != name}
     assert before not in {record["digest"] for record in cli.listed(store)}
+
+
+def test_links_lead_nowhere(folder, hub, store):
+    """Whoever may write to a cache cannot have root read another file by it."""
+    base = os.path.join(hub, "models--org--tiny")
+    secret = os.path.join(folder, "secret")
+    os.rename(os.path.join(base, "blobs"), secret)
+    os.symlink(secret, os.path.join(base, "blobs"))
+    caches.write(os.path.join(folder, "zoo", "a.bin"), b"a")
+    os.symlink(secret, os.path.join(folder, "zoo", "folder"))
+    os.symlink("/etc/shadow", os.path.join(folder, "zoo", "file"))
+    sums, result = adopt(store, hub)
+    assert result.returncode == 1 and (sums["files"], sums["failed"]) == (0, 3)
+    assert adopted(store, os.path.join(folder, "zoo"))["files"] == 1
+    assert set(kept(store, 0, "local")) == {"zoo/a.bin"}
+    assert [record["digest"] for record in cli.listed(store)] == [caches.sha256(b"a")]
 
 
 def shared_extents(path):
@@ -235,6 +257,34 @@ def test_killed_in_the_middle(folder, mount):
     for name, path in blobs.items():
         assert caches.read(path) == caches.sha256(files[name])
     assert len(kept(mounted.store, 0, "hf")) == len(files)
+
+
+def injected(how, store, hub):
+    """`adopt --move` while something happens to its own calls."""
+    call = how.split(":")[0]
+    return process.run(["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={how}",
+                        WEIGHTFS, "adopt", "--move", "--store", store, hub])
+
+
+STEPS = ["symlinkat:{}:when=1", "fsync:{}:when=1", "renameat2:{}:when=1", "fsync:{}:when=2"]
+
+
+def test_at_each_step(folder, mount):
+    """Killed, or refused by the disk: the name leads to the right bytes, and the next run leaves nothing else behind."""
+    mounted = mount()
+    for number, how in enumerate([step.format("signal=SIGKILL") for step in STEPS] + ["unlinkat:signal=SIGKILL:when=1"] +
+                                 [step.format("error=EIO") for step in STEPS]):
+        hub, text = os.path.join(folder, f"hub{number}"), data(how, 5000)
+        path = caches.hub(hub, "org/one", REVISION, {"a.bin": text}, ("a.bin",), refs=())["a.bin"]
+        result = injected(how, mounted.store, hub)
+        assert result.returncode != 0, how
+        if "error" in how:
+            assert f"{path}: left where it is: Input/output error" in result.stderr, how
+            assert os.listdir(os.path.dirname(path)) == [os.path.basename(path)] and not os.path.islink(path), how
+        assert caches.read(path) == caches.sha256(text), how
+        adopt(mounted.store, "--move", hub)
+        assert os.path.islink(path) and caches.read(path) == caches.sha256(text), how
+        assert os.listdir(os.path.dirname(path)) == [os.path.basename(path)], how
 
 
 # ---- whose imports they are ----------------------------------------------------------------------
