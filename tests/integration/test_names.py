@@ -177,3 +177,25 @@ allow bob to {secret}
     assert listing(ALICE, "name/hub") == ["closed", "mixed"]
     assert listing(ALICE, "name/hub/mixed") == ["y"]
     assert stated(ALICE, "name/hub/open") == gone
+
+
+# ---- explain ---------------------------------------------------------------------------------------
+
+def test_explain_knows_names(named, catalog, small, medium):
+    mounted = named((catalog(), [entry(small, f"{REPO}/config.json"), entry(medium, f"{REPO}/secret")]),
+                    policy=f"caller any is local\ndeny local to sha256-{medium.sha256}\nallow local to any with list\n")
+    for root in (f"name/hub/{REPO}", f"{HUB}/snapshots/{COMMIT}"):
+        done = cli.weightfs("explain", mounted.path(root, "config.json"))
+        assert done.returncode == 0, done.stderr
+        assert re.search(rf"^name +{root}/config.json is {small.sha256}, says catalog hub$", done.stdout, re.M)
+        done = cli.weightfs("explain", mounted.path(root, "secret"))
+        assert done.returncode == 1 and f"is {medium.sha256}," in done.stdout
+        assert f"{mounted.policy}:2: deny" in done.stdout and "ENOENT: denied" in done.stdout
+        done = cli.weightfs("explain", mounted.path(root, "nothing"))
+        assert done.returncode == 1 and "ENOENT: there is no such name" in done.stdout
+        done = cli.weightfs("explain", mounted.path(root))
+        assert done.returncode == 0 and "objects are looked up as this origin" in done.stdout
+    # Nothing was looked up for that.
+    assert names_in(mounted.path("hash")) == []
+    cli.ok("pull", "--store", mounted.store, mounted.path("name/hub", REPO, "config.json"))
+    assert cli.record_of(mounted.store, small)["state"] == "complete"
