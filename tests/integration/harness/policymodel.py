@@ -9,6 +9,8 @@ the store and at the sources the test has arranged; it answers system calls.
 import re
 from dataclasses import dataclass, field
 
+VIEW = ["hash", "hub", "name"]  # what is in each
+
 MINUTES = {"s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}
 
 
