@@ -259,47 +259,6 @@ static void test_patterns(void **state)
 	verify_catalog_unref(catalog);
 }
 
-/* What is in PLACE (a path), as it is known where it was found. */
-static void assert_each(const struct verify_catalog *catalog, const char *path, const char *expected)
-{
-	struct matches matches = {{0}, 0, 0};
-	struct verify_place place;
-
-	assert_int_equal(verify_catalog_lookup(catalog, path, &place), 0);
-	assert_int_equal(verify_catalog_each(catalog, &place.names, add_match, &matches), 0);
-	assert_string_equal(matches.text, expected);
-}
-
-static int assert_listed_each(void *arg, const struct verify_place *place)
-{
-	const struct verify_catalog *catalog = arg;
-	char path[300];
-	struct verify_place same;
-
-	snprintf(path, sizeof(path), "Qwen/%s", place->name);
-	assert_int_equal(verify_catalog_lookup(catalog, path, &same), 0);
-	assert_memory_equal(&place->names, &same.names, sizeof(same.names));
-	return 0;
-}
-
-static void test_names_of_places(void **state)
-{
-	static const char *const names[] = {"Qwen/Q3/a.bin", "Qwen/Q3/b.txt", "Qwen/Q3-x/a.bin", "Qwen/R", "a.bin"};
-	struct matches matches = {{0}, 0, 2};
-	struct verify_catalog *catalog;
-	struct verify_place top;
-
-	assert_int_equal(load_names(names, ARRAY_SIZE(names), &catalog), 0);
-	assert_each(catalog, "", "Qwen/Q3/a.bin Qwen/Q3/b.txt Qwen/Q3-x/a.bin Qwen/R a.bin ");
-	assert_each(catalog, "Qwen/Q3", "Qwen/Q3/a.bin Qwen/Q3/b.txt ");
-	assert_each(catalog, "Qwen/Q3-x", "Qwen/Q3-x/a.bin ");
-	assert_each(catalog, "Qwen/R", "Qwen/R ");
-	assert_int_equal(verify_catalog_list(catalog, "Qwen", NULL, assert_listed_each, catalog), 0);
-	assert_int_equal(verify_catalog_lookup(catalog, "", &top), 0);
-	assert_int_equal(verify_catalog_each(catalog, &top.names, add_match, &matches), 77);
-	verify_catalog_unref(catalog);
-}
-
 /* ---- at random ---- */
 
 #define MANY 400
@@ -477,7 +436,6 @@ int main(void)
 		cmocka_unit_test(test_names_that_clash),
 		cmocka_unit_test(test_listing),
 		cmocka_unit_test(test_patterns),
-		cmocka_unit_test(test_names_of_places),
 		cmocka_unit_test(test_against_looking_at_all),
 	};
 
