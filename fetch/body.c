@@ -74,7 +74,9 @@ static void deliver(struct transfer *transfer)
 	transfer->chunks++;
 	job->delivered++;
 	atomic_fetch_sub(&transfer->fetch->outstanding, 1);
-	job->attempts[transfer->source] = (struct attempt){0};
+	job->attempts[transfer->source] = (struct attempt){
+		.url = job->attempts[transfer->source].url,
+	};
 	source_progress(source);
 	body_count(transfer);
 	request->ops->chunk(request, index, buffer, len, transfer->source);

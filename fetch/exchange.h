@@ -33,6 +33,8 @@ const char *must_check url_refused(const char *url, bool allow_http);
 char *must_check url_resolve(const char *base, const char *location);
 /* "https://models.example", with the port if that is not the scheme's; in lower case; to be freed. NULL: no memory, or no URL. */
 char *must_check url_origin(const char *url);
+/* URL with NAME=VALUE, encoded, at the end of its query; to be freed. NULL: no memory, or no URL. */
+char *must_check url_with_query(const char *url, const char *name, const char *value);
 /* The same scheme, host and port? */
 bool url_same_host(const char *a, const char *b);
 
@@ -64,6 +66,7 @@ enum reply_text {
 	REPLY_CONTENT_TYPE,
 	REPLY_LINK,
 	REPLY_WWW_AUTHENTICATE,
+	REPLY_CONTENT_DIGEST, /* Docker-Content-Digest */
 	REPLY_TEXTS,
 };
 
@@ -110,6 +113,8 @@ void reply_line(struct reply *reply, const char *line, size_t len);
 /* All zero again, but for KEEP. */
 void reply_clear(struct reply *reply);
 bool reply_redirects(const struct reply *reply);
+/* Is it an answer that may be another one later? */
+bool reply_is_transient(const struct reply *reply);
 /* Once reply->ended. */
 void reply_check(const struct reply *reply, const struct ask *ask, struct verdict *out);
 
@@ -119,6 +124,13 @@ void reply_check(const struct reply *reply, const struct ask *ask, struct verdic
 int must_check headers_read(const char *path, struct curl_slist **out);
 /* Appends "Name: value". NULL, or why not. */
 const char *must_check headers_add(struct curl_slist **list, const char *line);
+
+/* --- challenge.c --- */
+
+/* The URL that a "Bearer realm=…" challenge says to ask; to be freed. NULL: it is none, or no memory. */
+char *must_check challenge_url(const char *challenge);
+/* The "Authorization: Bearer …" that BODY, a realm's answer, gives; to be freed. NULL: none, or no memory. */
+char *must_check challenge_header(const char *body, size_t len);
 
 /* --- exchange.c --- */
 

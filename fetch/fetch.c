@@ -47,14 +47,14 @@ static int set_up_transfers(struct fetch *fetch)
 
 static int set_up_sources(struct fetch *fetch, const struct fetch_options *options)
 {
-	fetch->sources = calloc(options->n_sources + 1, sizeof(fetch->sources[0]));
+	fetch->sources = calloc(FETCH_SOURCES_MAX, sizeof(fetch->sources[0]));
 	if (!fetch->sources)
 		return -ENOMEM;
 	for (size_t i = 0; i < options->n_sources; i++) {
 		int r = source_init(&fetch->sources[i], &options->sources[i],
 				    options->connections);
 
-		fetch->n_sources++;
+		fetch->n_configured = ++fetch->n_sources;
 		if (r < 0)
 			return r;
 	}

@@ -4,7 +4,9 @@
  *
  *	template.c  URL templates
  *	places.c    groups, and the places of objects
+ *	dynamic.c   sources that places make
  *	source.c    setting sources up, and the record of each: backoff, lies, counters
+ *	token.c     tokens that registries want
  *	transfer.c  one HTTP exchange on a curl easy handle
  *	body.c      body bytes into pool buffers, and the pause when there is none
  *	outcome.c   what the end of an exchange means
@@ -19,6 +21,7 @@
  *	address.c   which addresses may be connected to
  *	reply.c     header lines -> struct reply -> verdict; pure
  *	headers.c   header files
+ *	challenge.c what a registry says of its tokens; pure
  *	exchange.c  what is common to every HTTP exchange
  *	document.c  one document, on the caller's thread
  *
@@ -37,6 +40,7 @@
 #define FETCH_BACKOFF_BASE   200		/* ms */
 #define FETCH_BACKOFF_MAX    10000		/* ms */
 #define FETCH_BARREN_MAX     5			/* broken answers in a row without a chunk */
+#define FETCH_CHALLENGES_MAX 3 /* without a token, with one that has run out, with a new one */
 #define FETCH_LIES_MAX	     3
 #define FETCH_ALONE_MS	     (10 * 60 * 1000) /* how long a liar is left alone */
 #define FETCH_DEMOTED_MS     10000	      /* how long a source that failed for good comes later */
@@ -69,10 +73,25 @@ struct fetch_group {
 	bool token_challenge;
 };
 
+/* Would a source of A be the same as one of B? */
+bool group_same(const struct fetch_group *a, const struct fetch_group *b);
+
+/* Of a source's number: see dynamic.c. */
+struct lease {
+	atomic_uint refs;
+	unsigned int source;
+};
+
+struct lease *lease_ref(struct lease *lease);
+void lease_unref(struct lease *lease); /* NULL is allowed */
+
 /* What fetch_places_new() copied. */
 struct place {
 	struct fetch_group *group;
-	char *url, *tree; /* NULL: none */
+	struct target {
+		char *url;	     /* NULL: none */
+		struct lease *lease; /* NULL: was not asked yet; the fetch thread's */
+	} object, tree;
 };
 
 struct fetch_places {
@@ -157,11 +176,15 @@ unsigned int pace_window(const struct pace *pace);
 
 /* A redirect that worked, kept until it is refused. */
 struct redirect;
+/* A bearer token for some URLs of a dynamic source. */
+struct token;
 
 struct source {
-	/* Constant after set-up. */
-	char *name;
+	/* Constant after set-up, but for a dynamic one that makes room for another: that is done under fetch->lock. */
+	char *name, *label; /* "lab", and what messages call it: "source lab" */
 	struct template url, tree;
+	char *origin;	     /* of a dynamic one: see dynamic.c; NULL: it is configured */
+	struct lease *lease; /* of a dynamic one: its own */
 	struct fetch_group *group;
 
 	/* The fetch thread's. */
@@ -170,9 +193,11 @@ struct source {
 	int64_t retry_at;	  /* with a streak: not before, and then one transfer at a time */
 	int64_t hold_until;	  /* Retry-After */
 	int64_t demoted_until;	  /* failed for good lately: comes after the healthy ones */
+	struct token *tokens;	    /* the oldest first */
 	struct redirect *redirects; /* the oldest first */
 	unsigned int n_redirects;
 	uint64_t received; /* body bytes */
+	uint64_t used; /* a dynamic one: by which job, lately */
 	struct pace pace;
 	struct pace_sample sample;
 	int64_t moved_at, published_at; /* us: last bytes; when the figures below were set */
@@ -190,6 +215,9 @@ struct source {
 /* CONNECTIONS: of all sources together. */
 int must_check source_init(struct source *source, const struct fetch_source *from,
 			   unsigned int connections);
+/* A dynamic one. After an error source_destroy() is still due. */
+int must_check source_init_dynamic(struct source *source, struct fetch_group *group,
+				   const char *origin, unsigned int number, unsigned int connections);
 void source_destroy(struct source *source);
 /* 0 … what backoff after FAILURES in a row may be at most, in ms. */
 int64_t backoff_limit(unsigned int failures);
@@ -205,18 +233,45 @@ int64_t source_ready_at(const struct source *source, int64_t now);
 /* Is A to be asked before B, both being ready? Equal ones: the one that stands first. */
 bool source_before(const struct source *a, const struct source *b, int64_t now);
 
+/*
+ * dynamic.c: the number of the source that TARGET, of GROUP, belongs to; TARGET has a lease of it from then on. -errno with MESSAGE: it
+ * has none.
+ */
+int must_check dynamic_source(struct fetch *fetch, struct fetch_group *group, struct target *target,
+			      char message[FETCH_MESSAGE_SIZE]);
+
 /* redirect.c: where URL led PARTY last time, valid until the next call; NULL: not known. */
 const char *redirect_find(const struct source *source, uint32_t party, const char *url);
 void redirect_keep(struct source *source, uint32_t party, const char *url, const char *target);
 void redirect_forget(struct source *source, uint32_t party, const char *url);
 void redirect_forget_all(struct source *source);
 
+/* --- token.c --- */
+
+struct transfer;
+struct outcome;
+
+/* The header with the token that PARTY has for URL; valid until the next call. NULL: none. */
+const char *token_find(const struct source *source, uint32_t party, const char *url);
+/*
+ * TRANSFER ended with a challenge: its job may go on at once, or has a ticket to wait with; else OUTCOME becomes that of
+ * its failure.
+ */
+void token_seek(struct transfer *transfer, struct outcome *outcome);
+void token_tick(struct fetch *fetch, int64_t now);
+/* Nobody waits any more for those of source NUMBER; -1: of all. */
+void token_abandon(struct fetch *fetch, int number);
+void token_forget_all(struct source *source);
+
 /* --- job.c: a request on its way --- */
 
 /* How one source did for one request. */
 struct attempt {
+	const char *url;       /* a place's; NULL: what the source's template gives */
 	unsigned int failures; /* transient ones since the last chunk */
 	unsigned int barren;   /* of those, the ones that had an answer */
+	unsigned int challenges; /* without a chunk since */
+	uint64_t ticket;	 /* a token that the realm is asked for; 0: none */
 	int64_t retry_at;
 };
 
@@ -229,16 +284,18 @@ struct job {
 	uint64_t delivered; /* chunks */
 	uint64_t out;	    /* bit N: source N is out */
 	uint64_t failed;    /* of those, the ones for which -ENOENT would be a lie */
+	bool unusable;	    /* the same of a place that has no source */
 	uint64_t size;	    /* FETCH_SIZE: the answer */
 	void *front;	    /* FETCH_FRONT */
 	size_t front_len;
 	char message[FETCH_MESSAGE_SIZE];
-	struct attempt attempts[]; /* one a source */
+	struct attempt attempts[]; /* one a source; without places, one a configured source */
 };
 
 enum outcome_kind {
 	OUTCOME_DONE,
 	OUTCOME_REDIRECT,
+	OUTCOME_CHALLENGE,
 	OUTCOME_MISSING,
 	OUTCOME_TRANSIENT,
 	OUTCOME_FINAL,
@@ -274,6 +331,7 @@ struct transfer {
 	unsigned int source;
 
 	bool remembered; /* the URL is a kept redirect */
+	struct curl_slist *token; /* what is sent instead of the group's credential; NULL */
 	struct ask ask;
 	struct verdict verdict; /* valid once the reply has ended */
 
@@ -332,7 +390,7 @@ struct fetch {
 	/* Constant. */
 	struct pool *pool;
 	int64_t connect_timeout, stall_timeout;
-	unsigned int n_sources, n_transfers;
+	unsigned int n_configured, n_transfers;
 	size_t buffers_kept; /* for what is demanded */
 	CURLM *multi;
 	pthread_t thread;
@@ -341,6 +399,7 @@ struct fetch {
 	struct fetch_request *first, **last; /* submissions; protected by lock */
 	bool stopping;			     /* protected by lock */
 	bool blamed;			     /* a source lied since the last look; protected by lock */
+	unsigned int n_sources;		     /* the configured ones first; written by the fetch thread, with lock */
 
 	atomic_bool starved; /* a transfer waits for a buffer: wake the thread when one is freed */
 	atomic_bool hurried; /* a request may have become demanded */
@@ -349,11 +408,13 @@ struct fetch {
 	atomic_uint_fast64_t outstanding;
 
 	/* The fetch thread's. */
+	struct inquiry *inquiries; /* token.c */
+	uint64_t tickets;
 	struct job *demanded, *ahead; /* those without a transfer */
 	uint64_t sequence, pauses;
 	int64_t schedule_at; /* when there is something to start again */
 	struct transfer *transfers;
-	struct source *sources; /* see there */
+	struct source *sources; /* see there; room for FETCH_SOURCES_MAX */
 };
 
 void *loop_run(void *arg);

@@ -79,8 +79,14 @@ static void end_transfer(struct fetch *fetch, struct transfer *transfer, CURLcod
 		job->size = transfer->verdict.size;
 		job->front_len = (size_t)transfer->taken;
 	}
+	if (outcome.kind == OUTCOME_CHALLENGE)
+		token_seek(transfer, &outcome);
 	transfer_stop(transfer);
 	fetch->schedule_at = 0;
+	if (outcome.kind == OUTCOME_CHALLENGE) {
+		schedule_add(fetch, job);
+		return;
+	}
 	if (outcome.sent_away)
 		note_refusal(&fetch->sources[source]);
 	if (job_book(fetch, job, source, progress, &outcome, &error)) {
@@ -185,6 +191,7 @@ static void tick(struct fetch *fetch, int64_t now)
 	for (unsigned int i = 0; i < fetch->n_transfers; i++)
 		if (fetch->transfers[i].job)
 			check_transfer(fetch, &fetch->transfers[i], now);
+	token_tick(fetch, now);
 	schedule_tick(fetch);
 }
 
@@ -213,6 +220,7 @@ static void drop_liars(struct fetch *fetch, int64_t now)
 
 static void cancel_all(struct fetch *fetch)
 {
+	token_abandon(fetch, -1);
 	for (unsigned int i = 0; i < fetch->n_transfers; i++) {
 		struct job *job = fetch->transfers[i].job;
 

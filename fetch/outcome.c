@@ -26,6 +26,29 @@ static void judge_redirect(const struct transfer *transfer, struct outcome *out)
 	out->kind = url ? OUTCOME_REDIRECT : OUTCOME_FINAL;
 }
 
+/* A place wants to know who asks, or does not like it. */
+static void judge_refusal(const struct transfer *transfer, struct outcome *out)
+{
+	const struct exchange *exchange = &transfer->exchange;
+	const struct source *source = &transfer->fetch->sources[transfer->source];
+	bool sent = transfer->token || exchange->terms->headers;
+	int status = exchange->reply.status;
+
+	if (!source->origin || (status != 401 && status != 403) ||
+	    !url_same_host(exchange->origin_url, exchange->url))
+		return;
+	if (status == 401)
+		say(out, OUTCOME_FINAL, "HTTP 401: %s",
+		    sent ? "the token is refused" : "a token is needed");
+	else
+		say(out, OUTCOME_FINAL, "HTTP 403: %s",
+		    sent ? "the token gives no access to it"
+			 : "access is refused; it may need a token");
+	if (status == 401 && exchange->reply.texts[REPLY_WWW_AUTHENTICATE] &&
+	    ++transfer->job->attempts[transfer->source].challenges <= FETCH_CHALLENGES_MAX - 1)
+		out->kind = OUTCOME_CHALLENGE;
+}
+
 /* The headers said it, however the exchange ended after them. */
 static void judge_verdict(const struct transfer *transfer, struct outcome *out)
 {
@@ -44,11 +67,13 @@ static void judge_verdict(const struct transfer *transfer, struct outcome *out)
 		break;
 	case VERDICT_TRANSIENT:
 		out->kind = OUTCOME_TRANSIENT;
-		out->sent_away = transfer->exchange.reply.status == 429 || transfer->exchange.reply.status == 503;
+		out->sent_away = transfer->exchange.reply.status == 429 ||
+				 transfer->exchange.reply.status == 503;
 		out->retry_after = transfer->exchange.reply.retry_after;
 		break;
 	default:
 		out->kind = OUTCOME_FINAL;
+		judge_refusal(transfer, out);
 		break;
 	}
 }
@@ -92,7 +117,8 @@ void transfer_outcome(struct transfer *transfer, CURLcode code, struct outcome *
 	}
 
 	if (transfer->remembered && out->kind != OUTCOME_DONE) {
-		redirect_forget(source, transfer->job->request->party, transfer->exchange.origin_url);
+		redirect_forget(source, transfer->job->request->party,
+				transfer->exchange.origin_url);
 		/* A signed URL that has run out says 403: ask for a new one at once. */
 		if (out->kind != OUTCOME_TRANSIENT && out->kind != OUTCOME_NO_MEMORY)
 			out->kind = OUTCOME_REDIRECT;

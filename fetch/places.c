@@ -99,14 +99,56 @@ void fetch_group_unref(struct fetch_group *group)
 	free(group);
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && !strcmp(a, b));
+}
+
+static bool same_headers(const struct curl_slist *a, const struct curl_slist *b)
+{
+	while (a && b && !strcmp(a->data, b->data)) {
+		a = a->next;
+		b = b->next;
+	}
+	return !a && !b;
+}
+
+bool group_same(const struct fetch_group *a, const struct fetch_group *b)
+{
+	const struct terms *x = &a->terms, *y = &b->terms;
+
+	return a == b || (!strcmp(a->name, b->name) && a->priority == b->priority &&
+			  a->token_challenge == b->token_challenge &&
+			  x->allow_http == y->allow_http && x->allow_private == y->allow_private &&
+			  same_text(x->ca, y->ca) && same_headers(x->headers, y->headers));
+}
+
+struct lease *lease_ref(struct lease *lease)
+{
+	atomic_fetch_add_explicit(&lease->refs, 1, memory_order_relaxed);
+	return lease;
+}
+
+void lease_unref(struct lease *lease)
+{
+	if (lease && atomic_fetch_sub(&lease->refs, 1) == 1)
+		free(lease);
+}
+
 /* ---- places ---- */
 
 static int copy(const struct fetch_place *from, struct place *to)
 {
 	to->group = fetch_group_ref(from->group);
-	to->url = from->url ? strdup(from->url) : NULL;
-	to->tree = from->tree ? strdup(from->tree) : NULL;
-	return (from->url && !to->url) || (from->tree && !to->tree) ? -ENOMEM : 0;
+	to->object.url = from->url ? strdup(from->url) : NULL;
+	to->tree.url = from->tree ? strdup(from->tree) : NULL;
+	return (from->url && !to->object.url) || (from->tree && !to->tree.url) ? -ENOMEM : 0;
+}
+
+static void drop(struct target *target)
+{
+	lease_unref(target->lease);
+	free(target->url);
 }
 
 int fetch_places_new(const struct fetch_place *places, size_t n, struct fetch_places **out)
@@ -144,8 +186,8 @@ void fetch_places_unref(struct fetch_places *places)
 		return;
 	for (size_t i = 0; i < places->n; i++) {
 		fetch_group_unref(places->list[i].group);
-		free(places->list[i].url);
-		free(places->list[i].tree);
+		drop(&places->list[i].object);
+		drop(&places->list[i].tree);
 	}
 	free(places);
 }

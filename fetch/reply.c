@@ -153,6 +153,11 @@ static void on_www_authenticate(struct reply *reply, const char *value)
 	keep(reply, REPLY_WWW_AUTHENTICATE, value);
 }
 
+static void on_content_digest(struct reply *reply, const char *value)
+{
+	keep(reply, REPLY_CONTENT_DIGEST, value);
+}
+
 static const struct field {
 	const char *name;
 	void (*take)(struct reply *reply, const char *value);
@@ -167,6 +172,7 @@ static const struct field {
 	{"Content-Type", on_content_type},
 	{"Link", on_link},
 	{"WWW-Authenticate", on_www_authenticate},
+	{"Docker-Content-Digest", on_content_digest},
 };
 
 /* "HTTP/1.1 206 Partial Content", "HTTP/2 206": three digits, and a space or nothing behind. */
@@ -373,6 +379,13 @@ bool reply_redirects(const struct reply *reply)
 				       status == 307 || status == 308);
 }
 
+bool reply_is_transient(const struct reply *reply)
+{
+	int status = reply->status;
+
+	return status == 408 || status == 425 || status == 429 || status / 100 == 5;
+}
+
 void reply_check(const struct reply *reply, const struct ask *ask, struct verdict *out)
 {
 	int status = reply->status;
@@ -386,7 +399,7 @@ void reply_check(const struct reply *reply, const struct ask *ask, struct verdic
 		out->kind = VERDICT_REDIRECT;
 	else if (status == 404 || status == 410)
 		say(out, VERDICT_MISSING, "HTTP %d", status);
-	else if (status == 408 || status == 425 || status == 429 || status / 100 == 5)
+	else if (reply_is_transient(reply))
 		say(out, VERDICT_TRANSIENT, "HTTP %d", status);
 	else if (status == 416 && ask->kind != FETCH_CHUNKS && reply->has_range &&
 		 !reply->range.satisfied && reply->range.complete == 0)

@@ -27,6 +27,12 @@ static int set_template(const struct fetch_source *from, const char *key, const 
 	return r;
 }
 
+static void set_pace(struct source *source, unsigned int connections)
+{
+	pace_init(&source->pace, connections);
+	source->limit = source->pace.limit;
+}
+
 int source_init(struct source *source, const struct fetch_source *from, unsigned int connections)
 {
 	int r;
@@ -34,20 +40,49 @@ int source_init(struct source *source, const struct fetch_source *from, unsigned
 	r = group_of_source(from, &source->group);
 	if (r < 0)
 		return r;
-	pace_init(&source->pace, connections);
-	source->limit = source->pace.limit;
+	set_pace(source, connections);
 	source->name = strdup(from->name);
 	if (!source->name)
 		return -ENOMEM;
+	if (asprintf(&source->label, "source %s", from->name) < 0) {
+		source->label = NULL;
+		return -ENOMEM;
+	}
 	r = set_template(from, "url", from->url, &source->url);
 	if (r == 0 && from->tree)
 		r = set_template(from, "tree", from->tree, &source->tree);
 	return r;
 }
 
+int source_init_dynamic(struct source *source, struct fetch_group *group, const char *origin,
+			unsigned int number, unsigned int connections)
+{
+	static const char https[] = "https://";
+	const char *host = strncmp(origin, https, strlen(https)) ? origin : origin + strlen(https);
+
+	set_pace(source, connections);
+	source->group = fetch_group_ref(group);
+	source->origin = strdup(origin);
+	source->lease = calloc(1, sizeof(*source->lease));
+	if (!source->origin || !source->lease)
+		return -ENOMEM;
+	atomic_init(&source->lease->refs, 1);
+	source->lease->source = number;
+	if (asprintf(&source->name, "%s: %s", group->name, host) < 0) {
+		source->name = NULL;
+		return -ENOMEM;
+	}
+	source->label = strdup(source->name);
+	return source->label ? 0 : -ENOMEM;
+}
+
 void source_destroy(struct source *source)
 {
+	lease_unref(source->lease);
+	free(source->origin);
+	free(source->label);
 	redirect_forget_all(source);
+	token_forget_all(source);
 	fetch_group_unref(source->group);
 	free(source->tree.text);
 	free(source->url.text);
@@ -127,23 +162,31 @@ bool source_before(const struct source *a, const struct source *b, int64_t now)
 void fetch_blame(struct fetch *fetch, unsigned int number, const char *what)
 {
 	struct source *source = &fetch->sources[number];
+	char label[FETCH_NAME_SIZE];
 	uint64_t lies;
 
 	pthread_mutex_lock(&fetch->lock);
 	source_lied(source, clock_ms());
 	lies = source->lies;
+	snprintf(label, sizeof(label), "%s", source->label);
 	snprintf(source->last_error, sizeof(source->last_error), "wrong bytes: %s", what);
 	source->error_passes = false;
 	fetch->blamed = true;
 	pthread_mutex_unlock(&fetch->lock);
-	log_warning("source %s: wrong bytes: %s%s", source->name, what,
+	log_warning("%s: wrong bytes: %s%s", label, what,
 		    lies >= FETCH_LIES_MAX ? "; left alone for ten minutes" : "");
 	curl_multi_wakeup(fetch->multi);
 }
 
 size_t fetch_source_count(const struct fetch *fetch)
 {
-	return fetch->n_sources;
+	pthread_mutex_t *lock = &((struct fetch *)(uintptr_t)fetch)->lock;
+	size_t n;
+
+	pthread_mutex_lock(lock);
+	n = fetch->n_sources;
+	pthread_mutex_unlock(lock);
+	return n;
 }
 
 void fetch_source_state(struct fetch *fetch, unsigned int number, struct fetch_source_state *out)
@@ -152,7 +195,7 @@ void fetch_source_state(struct fetch *fetch, unsigned int number, struct fetch_s
 
 	pthread_mutex_lock(&fetch->lock);
 	*out = (struct fetch_source_state){
-		.name = source->name,
+		.configured = !source->origin,
 		.requests = source->requests,
 		.bytes = source->bytes,
 		.errors = source->errors,
@@ -161,6 +204,7 @@ void fetch_source_state(struct fetch *fetch, unsigned int number, struct fetch_s
 		.rate = source->rate,
 		.rtt_us = source->rtt,
 	};
+	snprintf(out->name, sizeof(out->name), "%s", source->name);
 	memcpy(out->last_error, source->last_error, sizeof(out->last_error));
 	pthread_mutex_unlock(&fetch->lock);
 }

@@ -37,7 +37,8 @@ static size_t on_header(char *line, size_t one, size_t len, void *arg)
 	pace_round_trip(&transfer->fetch->sources[transfer->source].pace,
 			clock_us() - transfer->exchange.asked_at);
 	/* The memory for a front is asked for only when somebody has one, and no more than that. */
-	if (verdict->kind == VERDICT_BODY && transfer->ask.kind == FETCH_FRONT && verdict->body > 0) {
+	if (verdict->kind == VERDICT_BODY && transfer->ask.kind == FETCH_FRONT &&
+	    verdict->body > 0) {
 		free(job->front);
 		job->front = malloc(verdict->body);
 		transfer->no_memory = !job->front;
@@ -46,6 +47,25 @@ static size_t on_header(char *line, size_t one, size_t len, void *arg)
 		return 0;
 	/* A known answer with a body that nobody needs. */
 	return verdict->kind == VERDICT_ENOUGH && verdict->close ? 0 : len;
+}
+
+/* The token for the URL, if there is one: to the place's own host only. */
+static CURLcode set_token(struct transfer *transfer)
+{
+	struct exchange *exchange = &transfer->exchange;
+	const struct source *source = &transfer->fetch->sources[transfer->source];
+	const char *header;
+
+	curl_slist_free_all(steal_pointer(transfer->token));
+	if (!source->tokens || !url_same_host(exchange->origin_url, exchange->url))
+		return CURLE_OK;
+	header = token_find(source, transfer->job->request->party, exchange->url);
+	if (!header)
+		return CURLE_OK;
+	transfer->token = curl_slist_append(NULL, header);
+	if (!transfer->token)
+		return CURLE_OUT_OF_MEMORY;
+	return curl_easy_setopt(exchange->easy, CURLOPT_HTTPHEADER, transfer->token);
 }
 
 static CURLcode set_up(struct transfer *transfer)
@@ -59,6 +79,8 @@ static CURLcode set_up(struct transfer *transfer)
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, body_write);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
+	if (code == CURLE_OK)
+		code = set_token(transfer);
 	snprintf(range, sizeof(range), "%" PRIu64 "-%" PRIu64, transfer->ask.first,
 		 transfer->ask.last);
 	return code ? code : curl_easy_setopt(easy, CURLOPT_RANGE, range);
@@ -103,6 +125,7 @@ static int begin(struct transfer *transfer)
 static void clear(struct transfer *transfer)
 {
 	exchange_clear(&transfer->exchange);
+	curl_slist_free_all(steal_pointer(transfer->token));
 	transfer->job = NULL;
 }
 
@@ -112,13 +135,15 @@ int transfer_start(struct transfer *transfer, struct job *job, unsigned int numb
 	const struct template *template =
 		job->request->kind == FETCH_FRONT ? &source->tree : &source->url;
 	struct exchange *exchange = &transfer->exchange;
-	const char *kept;
+	const char *place = job->attempts[number].url, *kept;
 
 	transfer->job = job;
 	transfer->source = number;
 	transfer->chunks = 0;
 	exchange->terms = &source->group->terms;
-	exchange->origin_url = template_expand(template, &job->request->digests);
+	exchange->reply.keep = source->group->token_challenge ? 1U << REPLY_WWW_AUTHENTICATE : 0;
+	exchange->origin_url =
+		place ? strdup(place) : template_expand(template, &job->request->digests);
 	if (exchange->origin_url) {
 		kept = redirect_find(source, job->request->party, exchange->origin_url);
 		transfer->remembered = kept != NULL;
@@ -162,7 +187,8 @@ void transfer_stop(struct transfer *transfer)
 
 bool transfer_flows(const struct transfer *transfer)
 {
-	return transfer->exchange.reply.ended && transfer->verdict.kind == VERDICT_BODY && !transfer->paused;
+	return transfer->exchange.reply.ended && transfer->verdict.kind == VERDICT_BODY &&
+	       !transfer->paused;
 }
 
 bool transfer_stalled(struct transfer *transfer, int64_t now, bool *slow)

@@ -15,9 +15,9 @@ void import_block_unref(struct import_block *block)
 	free(block);
 }
 
-/* How what was imported may be asked for; with the credential, for what is gated. */
-static int group_of(const struct config *config, const struct import *import, bool gated,
-		    struct fetch_group **out)
+/* How what was imported may be asked for; HOST (NULL: any) for what is GATED, or is not. */
+static int group_of(const struct config *config, const struct import *import, const struct import_host *host,
+		    bool gated, struct fetch_group **out)
 {
 	char name[CATALOG_MESSAGE_SIZE];
 	struct fetch_group_options options = {
@@ -25,12 +25,43 @@ static int group_of(const struct config *config, const struct import *import, bo
 		.allow_http = config->import.allow_http,
 		.allow_private = config->import.allow_private,
 		.ca_file = config->import.ca_file,
-		.authorization = gated ? import->authorization : NULL,
-		.token_challenge = import->token_challenge,
+		.authorization = gated ? host->authorization : NULL,
+		.token_challenge = host && host->token_challenge,
 	};
 
 	snprintf(name, sizeof(name), "import %s", import->name);
 	return fetch_group_new(&options, out);
+}
+
+static int groups_of(const struct config *config, const struct import *import, const struct import_host *host,
+		     struct import_groups *out)
+{
+	int r = 0;
+
+	if (host->token_challenge)
+		r = group_of(config, import, host, false, &out->open);
+	if (r == 0 && host->authorization)
+		r = group_of(config, import, host, true, &out->gated);
+	return r;
+}
+
+void import_groups_free(struct import_groups *groups, size_t n)
+{
+	for (size_t i = 0; groups && i < n; i++) {
+		fetch_group_unref(groups[i].open);
+		fetch_group_unref(groups[i].gated);
+	}
+	free(groups);
+}
+
+struct fetch_group *import_group_of(const struct catalog_part *part, const char *url, bool gated)
+{
+	const struct import_host *host = part->import && url ? import_host_of(part->import, url) : NULL;
+	const struct import_groups *groups = host ? &part->hosts[host - part->import->hosts] : NULL;
+
+	if (gated && groups && groups->gated)
+		return groups->gated;
+	return groups && groups->open ? groups->open : part->catalog.group;
 }
 
 static int part_new(const struct config *config, struct import_block *block, const struct import *import,
@@ -44,11 +75,13 @@ static int part_new(const struct config *config, struct import_block *block, con
 		return -ENOMEM;
 	atomic_init(&part->references, 1);
 	part->name = strdup(import->name);
-	r = part->name ? group_of(config, import, false, &group) : -ENOMEM;
-	if (r == 0 && import->n_gated > 0)
-		r = group_of(config, import, true, &part->gated);
+	part->hosts = calloc(import->n_hosts + 1, sizeof(*part->hosts));
+	r = part->name && part->hosts ? group_of(config, import, NULL, false, &group) : -ENOMEM;
+	for (size_t i = 0; r == 0 && i < import->n_hosts; i++)
+		r = groups_of(config, import, &import->hosts[i], &part->hosts[i]);
 	if (r < 0) {
 		fetch_group_unref(group);
+		import_groups_free(part->hosts, import->n_hosts);
 		free(part->name);
 		free(part);
 		return r;

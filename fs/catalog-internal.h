@@ -18,13 +18,18 @@
 
 /* ---- catalog-set.c ---- */
 
+/* How a host is asked for what is not gated and what is. NULL: as any. */
+struct import_groups {
+	struct fetch_group *open, *gated;
+};
+
 /* A catalog, shared by the sets that it is in. */
 struct catalog_part {
 	struct catalog catalog; /* its pointers are to what is here */
 	atomic_uint references;
 	char *name, *base;
-	struct fetch_group *gated; /* of an import: how what is gated is asked for; NULL: nothing is */
 	const struct import *import;   /* NULL: it is signed */
+	struct import_groups *hosts;   /* of each of IMPORT's hosts, in that order */
 	struct import_block *block;    /* what IMPORT is in */
 };
 
@@ -106,6 +111,7 @@ struct catalogs {
 	struct configured *configured; /* one for each of the configuration's */
 	struct import_owner *owners;
 	size_t n_owners;
+	uint64_t loads; /* of owners, as they began */
 	json_t *disagreements;
 	size_t n_disagreements;
 
@@ -150,6 +156,10 @@ int catalog_names_each(void *arg, const char *catalog, const char *pattern,
 
 /* ---- catalog-imports.c ---- */
 
+void import_groups_free(struct import_groups *groups, size_t n);
+/* How PART's URL (NULL: none) is asked for; GATED: its object is. */
+struct fetch_group *import_group_of(const struct catalog_part *part, const char *url, bool gated);
+
 /* All imports of an owner, as they were loaded. Shared by its parts, constant. */
 struct import_block {
 	atomic_uint references;
@@ -161,6 +171,7 @@ struct import_owner {
 	uid_t uid;
 	struct catalog_part **parts;
 	size_t n;
+	uint64_t load; /* a later one has seen no less */
 };
 
 void import_block_unref(struct import_block *block);

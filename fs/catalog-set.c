@@ -63,12 +63,12 @@ void catalog_part_unref(struct catalog_part *part)
 {
 	if (!part || atomic_fetch_sub_explicit(&part->references, 1, memory_order_acq_rel) != 1)
 		return;
+	import_groups_free(part->hosts, part->import ? part->import->n_hosts : 0);
 	if (part->block)
 		import_block_unref(part->block); /* its entries are in there */
 	else
 		verify_catalog_unref((struct verify_catalog *)part->catalog.entries);
 	fetch_group_unref(part->catalog.group);
-	fetch_group_unref(part->gated);
 	free(part->name);
 	free(part->base);
 	free(part);
@@ -323,7 +323,8 @@ static int resolve(struct gathered_places *g, const struct catalog *catalog, con
 	int r;
 
 	*out = NULL;
-	r = fetch_url_resolve(catalog->base, url, &resolved);
+	/* Without a base only an absolute one can be understood. */
+	r = fetch_url_resolve(catalog->base ? catalog->base : url, url, &resolved);
 	if (r < 0)
 		return r == -ENOMEM ? r : 0;
 	*out = g->urls[g->n_urls++] = resolved;
@@ -336,12 +337,12 @@ static int add_places(struct gathered_places *g, const struct catalog_part *part
 {
 	const struct catalog *catalog = &part->catalog;
 	unsigned int n = object->n_urls > 0 ? object->n_urls : object->has_tree;
-	bool gated = part->gated && is_gated(part, object, false);
+	bool gated = is_gated(part, object, false);
 	char url[VERIFY_URL_MAX + 1];
 	int r = 0;
 
 	for (unsigned int i = 0; i < n && r == 0 && g->n < FETCH_PLACES_MAX; i++) {
-		struct fetch_place place = {.group = gated ? part->gated : catalog->group};
+		struct fetch_place place = {0};
 
 		if (i < object->n_urls)
 			r = resolve(g, catalog, verify_object_url(catalog->entries, object, i, url),
@@ -349,6 +350,7 @@ static int add_places(struct gathered_places *g, const struct catalog_part *part
 		if (r == 0 && i == 0 && object->has_tree)
 			r = resolve(g, catalog, verify_object_tree(catalog->entries, object, url),
 				    &place.tree);
+		place.group = import_group_of(part, place.url ? place.url : place.tree, gated);
 		if (r == 0 && (place.url || place.tree))
 			g->places[g->n++] = place;
 	}

@@ -29,7 +29,7 @@ static void print_expiry(const json_t *catalog)
 
 void command_print_catalog(const json_t *catalog)
 {
-	const char *error = text(catalog, "error");
+	const char *problem = text(catalog, "problem");
 	char date[COMMAND_DATE_SIZE];
 
 	printf("catalog      %s: ", text(catalog, "name"));
@@ -47,8 +47,8 @@ void command_print_catalog(const json_t *catalog)
 		printf("; asked for %s", date);
 	}
 	printf("\n");
-	if (error)
-		printf("  refused    %s\n", error);
+	if (problem)
+		printf("  refused    %s\n", problem);
 }
 
 void command_print_disagreements(const json_t *disagreements)
@@ -80,11 +80,11 @@ static void print_listed(const json_t *line)
 /* What is wrong is said by the reply as a whole, too; of several it names the last. */
 static void print_refreshed(const json_t *line)
 {
-	const char *error = text(line, "error");
+	const char *problem = text(line, "problem");
 
-	printf("%s: %s\n", text(line, "name"), error ? "refused" : "up to date");
-	if (error)
-		fprintf(stderr, "weightfs: %s\n", error);
+	printf("%s: %s\n", text(line, "name"), problem ? "refused" : "up to date");
+	if (problem)
+		fprintf(stderr, "weightfs: %s\n", problem);
 }
 
 /* With at most one NAME, if NAMED. An exit status. */

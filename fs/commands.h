@@ -27,6 +27,8 @@ struct command {
 
 int command_mount(const struct command *command, int argc, char **argv);
 int command_umount(const struct command *command, int argc, char **argv);
+int command_adopt(const struct command *command, int argc, char **argv);
+int command_imports(const struct command *command, int argc, char **argv);
 int command_add(const struct command *command, int argc, char **argv);
 int command_ls(const struct command *command, int argc, char **argv);
 int command_keep(const struct command *command, int argc, char **argv);
@@ -36,6 +38,7 @@ int command_tree(const struct command *command, int argc, char **argv);
 int command_policy(const struct command *command, int argc, char **argv);
 int command_explain(const struct command *command, int argc, char **argv);
 int command_pull(const struct command *command, int argc, char **argv);
+int command_import(const struct command *command, int argc, char **argv);
 int command_reload(const struct command *command, int argc, char **argv);
 int command_metrics(const struct command *command, int argc, char **argv);
 int command_pending(const struct command *command, int argc, char **argv);
@@ -102,6 +105,10 @@ int must_check command_put_for(json_t *request, const char *text);
 /* "2026-11-25 07:15" in local time; "?" for what is no time. */
 #define COMMAND_DATE_SIZE 32
 void command_date(json_int_t seconds, char out[COMMAND_DATE_SIZE]);
+
+/* "1.5 GiB"; returns OUT. */
+#define COMMAND_SIZE_TEXT 32
+const char *command_size(uint64_t bytes, char out[COMMAND_SIZE_TEXT]);
 
 /* The digest of the file PATH in a mount, by whatever name. -ENODATA. */
 int must_check command_file_digest(const char *path, char out[DIGEST_NAME_SIZE]);

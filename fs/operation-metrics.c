@@ -225,7 +225,7 @@ static int say_sources(struct operation *operation)
 
 /* ---- catalogs ---- */
 
-/* OF: a member of catalogs_status(); of those that are not here some are missing. */
+/* OF: a member of catalogs_status(); what is missing of those that are not here is 0. */
 static int say_catalogs(struct operation *operation)
 {
 	static const struct {
@@ -247,15 +247,16 @@ static int say_catalogs(struct operation *operation)
 	int r = 0;
 
 	list = catalogs_status(operation->fs->catalogs);
-	for (size_t i = 0; i < ARRAY_SIZE(metrics) && r == 0; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(metrics) && json_array_size(list) > 0 && r == 0; i++) {
 		json_t *samples = json_array();
 
 		json_array_foreach(list, index, catalog) {
 			json_t *value = json_object_get(catalog, metrics[i].of);
 
-			if (value)
-				add(samples, "catalog", json_string_value(json_object_get(catalog, "name")),
-				    json_is_boolean(value) ? whole(json_is_true(value)) : json_incref(value));
+			if (!value)
+				value = json_false();
+			add(samples, "catalog", json_string_value(json_object_get(catalog, "name")),
+			    json_is_boolean(value) ? whole(json_is_true(value)) : json_incref(value));
 		}
 		r = say(operation, metrics[i].name, metrics[i].type, metrics[i].help, samples);
 	}

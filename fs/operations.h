@@ -33,8 +33,9 @@ struct operation {
 };
 
 /*
- * Run the operation that the request's "op" names: ls, add, pin, unpin, rm, gc, verify, explain, status, pull,
- * reload, metrics, catalogs, catalog-refresh, pending, grant, deny, revoke, grants. 0 or -errno; message may say more.
+ * Run the operation that the request's "op" names: ls, add, pin, unpin, rm, gc, verify, explain, status, pull, import, imports,
+ * import-remove, reload, metrics, catalogs, catalog-refresh, pending, grant, deny, revoke, grants. 0 or -errno; message
+ * may say more.
  */
 int must_check operation_run(struct operation *operation);
 
@@ -59,6 +60,9 @@ int operation_explain(struct operation *operation);
 int operation_pull(struct operation *operation);
 int operation_list_catalogs(struct operation *operation);
 int operation_refresh_catalogs(struct operation *operation);
+int operation_import(struct operation *operation);
+int operation_imports(struct operation *operation);
+int operation_import_remove(struct operation *operation);
 int operation_reload(struct operation *operation);
 int operation_metrics(struct operation *operation);
 int operation_status(struct operation *operation);
@@ -93,8 +97,6 @@ uint64_t operation_buffers_used(const struct weightfs *fs);
 uint64_t operation_resident_memory(void);
 /* operation-views.c: the views, what each uses and may use, for those who may know of all. */
 json_t *operation_views(struct weightfs *fs);
-/* operation-catalogs.c: {"catalogs": [...], "disagreements": {...}}, as `status` and `catalogs` show them. */
-int must_check operation_catalogs_value(struct catalogs *catalogs, json_t **out);
 /* "complete", "partial" or "known". */
 const char *operation_state(const struct store_info *info);
 
