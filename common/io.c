@@ -146,6 +146,28 @@ int io_read_regular(const char *path, size_t limit, char **out, size_t *len, str
 	return S_ISREG(st->st_mode) ? read_whole(fd, limit, out, len) : -EMEDIUMTYPE;
 }
 
+int io_replace(int tmp_dir, const char *tmp, int dir, const char *name, const void *data, size_t len,
+	       bool *replaced)
+{
+	_cleanup_close_ int fd =
+		openat(tmp_dir, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int r = fd < 0 ? -errno : io_write(fd, data, len);
+	bool renamed;
+
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	if (r == 0 && renameat(tmp_dir, tmp, dir, name) < 0)
+		r = -errno;
+	renamed = r == 0;
+	if (renamed && fsync(dir) < 0)
+		r = -errno;
+	if (!renamed)
+		(void)unlinkat(tmp_dir, tmp, 0);
+	if (replaced)
+		*replaced = renamed;
+	return r;
+}
+
 int io_reopen(int fd, int flags)
 {
 	char path[32];

@@ -3,6 +3,7 @@
 #ifndef COMMON_IO_H
 #define COMMON_IO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -30,6 +31,12 @@ int must_check io_read_file(const char *path, size_t limit, char **out, size_t *
  * or -EMEDIUMTYPE for anything else.
  */
 int must_check io_read_regular(const char *path, size_t limit, char **out, size_t *len, struct stat *st);
+/*
+ * LEN bytes as DIR/NAME, in the place of what is there, through TMP_DIR/TMP on the same filesystem: durable when it returns 0,
+ * whole after a crash in any case. REPLACED (may be NULL): whatever comes of it, NAME has the new text.
+ */
+int must_check io_replace(int tmp_dir, const char *tmp, int dir, const char *name, const void *data,
+			  size_t len, bool *replaced);
 /*
  * Another open file description of the file that FD has open, with an offset and FLAGS (open(2)) of its own, also if the
  * file has no name any more. The descriptor, or -errno.

@@ -4,7 +4,7 @@
  * 6890 and its updates), multicast and class E. IPv6: only global unicast, 2000::/3, less what is
  * special in it; an address that carries an IPv4 address (mapped, NAT64) is what that is.
  */
-#include "fetch/internal.h"
+#include "fetch/exchange.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -74,7 +74,9 @@ static void deliver(struct transfer *transfer)
 	transfer->chunks++;
 	job->delivered++;
 	atomic_fetch_sub(&transfer->fetch->outstanding, 1);
-	job->attempts[transfer->source] = (struct attempt){0};
+	job->attempts[transfer->source] = (struct attempt){
+		.url = job->attempts[transfer->source].url,
+	};
 	source_progress(source);
 	body_count(transfer);
 	request->ops->chunk(request, index, buffer, len, transfer->source);
@@ -130,7 +132,7 @@ size_t body_write(char *data, size_t one, size_t len, void *arg)
 {
 	struct transfer *transfer = arg;
 
-	if (!transfer->reply.ended)
+	if (!transfer->exchange.reply.ended)
 		return CURL_WRITEFUNC_ERROR;
 	if (transfer->verdict.kind == VERDICT_BODY)
 		return take(transfer, data, len);

@@ -17,7 +17,7 @@ static void on_freed(void *arg)
 static void destroy(struct fetch *fetch)
 {
 	for (unsigned int i = 0; fetch->transfers && i < fetch->n_transfers; i++)
-		curl_easy_cleanup(fetch->transfers[i].easy);
+		curl_easy_cleanup(fetch->transfers[i].exchange.easy);
 	for (unsigned int i = 0; fetch->sources && i < fetch->n_sources; i++)
 		source_destroy(&fetch->sources[i]);
 	curl_multi_cleanup(fetch->multi);
@@ -37,8 +37,9 @@ static int set_up_transfers(struct fetch *fetch)
 	curl_multi_setopt(fetch->multi, CURLMOPT_MAXCONNECTS, (long)fetch->n_transfers);
 	for (unsigned int i = 0; i < fetch->n_transfers; i++) {
 		fetch->transfers[i].fetch = fetch;
-		fetch->transfers[i].easy = curl_easy_init();
-		if (!fetch->transfers[i].easy)
+		fetch->transfers[i].exchange.ended = transfer_ended;
+		fetch->transfers[i].exchange.easy = curl_easy_init();
+		if (!fetch->transfers[i].exchange.easy)
 			return -ENOMEM;
 	}
 	return 0;
@@ -46,14 +47,14 @@ static int set_up_transfers(struct fetch *fetch)
 
 static int set_up_sources(struct fetch *fetch, const struct fetch_options *options)
 {
-	fetch->sources = calloc(options->n_sources + 1, sizeof(fetch->sources[0]));
+	fetch->sources = calloc(FETCH_SOURCES_MAX, sizeof(fetch->sources[0]));
 	if (!fetch->sources)
 		return -ENOMEM;
 	for (size_t i = 0; i < options->n_sources; i++) {
 		int r = source_init(&fetch->sources[i], &options->sources[i],
 				    options->connections);
 
-		fetch->n_sources++;
+		fetch->n_configured = ++fetch->n_sources;
 		if (r < 0)
 			return r;
 	}

@@ -36,6 +36,7 @@
 #define FETCH_SOURCES_MAX   64                                 /* excluded is a 64-bit set */
 #define FETCH_CHUNKS_MAX    ((uint64_t)(16 << 20) / CHUNK_SIZE) /* of one request: 16 MiB */
 #define FETCH_MESSAGE_SIZE  256
+#define FETCH_NAME_SIZE     256
 #define FETCH_FRONT_MAX     ((uint64_t)16 << 20) /* of objects of 256 GiB */
 
 /* One [source NAME] of the configuration. Strings are copied by fetch_new(). */
@@ -102,7 +103,14 @@ struct fetch_place {
 };
 #define FETCH_PLACES_MAX 32 /* of one object */
 
-/* Immutable, reference counted, any thread. */
+/*
+ * Immutable, reference counted, any thread; for one struct fetch. Of several places on one source (see above) the first
+ * that has what is asked for is asked.
+ *
+ * The number of a source that they made (in chunk(), in a result, a bit of `excluded`, fetch_blame()) means that
+ * one as long as they are held. So hold them from the request until nothing that came of it is to be blamed or
+ * excluded any more, and no longer: what is held keeps its sources' numbers from others.
+ */
 struct fetch_places;
 
 /* PLACES are copied, their groups referenced. -E2BIG: more than FETCH_PLACES_MAX. */
@@ -218,7 +226,7 @@ void fetch_blame(struct fetch *fetch, unsigned int source, const char *what);
 
 /* For status and explain. Any thread. */
 struct fetch_source_state {
-	const char *name;          /* valid as long as FETCH */
+	char name[FETCH_NAME_SIZE]; /* "lab"; of one that places made: "catalog hub: models.example" */
 	uint64_t requests, bytes;  /* sent; body bytes received */
 	uint64_t errors, lies;
 	unsigned int limit;        /* how many transfers at once it is thought to be worth now */
@@ -226,6 +234,7 @@ struct fetch_source_state {
 	int64_t rtt_us;            /* from a request to its answer, about the shortest; 0: none yet */
 	char last_error[FETCH_MESSAGE_SIZE]; /* "" if none, or if it answered as it should since; a lie stays */
 };
+/* Those of the configuration first, by their order there, then those that places made; it only grows. */
 size_t fetch_source_count(const struct fetch *fetch);
 void fetch_source_state(struct fetch *fetch, unsigned int source, struct fetch_source_state *out);
 

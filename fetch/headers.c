@@ -3,7 +3,7 @@
  * Header files: one "Name: value" a line, blank lines and lines that begin with # aside. They carry
  * credentials, so no message quotes a value.
  */
-#include "fetch/internal.h"
+#include "fetch/exchange.h"
 #include "common/io.h"
 #include "common/log.h"
 
@@ -48,26 +48,31 @@ static const char *line_refused(const char *line)
 	return NULL;
 }
 
+const char *headers_add(struct curl_slist **list, const char *line)
+{
+	const char *reason = line_refused(line);
+	struct curl_slist *longer = reason ? NULL : curl_slist_append(*list, line);
+
+	if (!longer)
+		return reason ? reason : "no memory";
+	*list = longer;
+	return NULL;
+}
+
 static int take_line(const char *path, unsigned int number, char *line, struct curl_slist **list)
 {
 	const char *reason;
-	struct curl_slist *longer;
 	size_t len = strlen(line);
 
 	while (len > 0 && strchr(" \t\r", line[len - 1]))
 		line[--len] = '\0';
 	if (!*line || *line == '#')
 		return 0;
-	reason = line_refused(line);
-	if (reason) {
-		log_error("%s:%u: %s", path, number, reason);
-		return -EINVAL;
-	}
-	longer = curl_slist_append(*list, line);
-	if (!longer)
-		return -ENOMEM;
-	*list = longer;
-	return 0;
+	reason = headers_add(list, line);
+	if (!reason)
+		return 0;
+	log_error("%s:%u: %s", path, number, reason);
+	return -EINVAL;
 }
 
 int headers_read(const char *path, struct curl_slist **out)

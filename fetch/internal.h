@@ -3,11 +3,10 @@
  * What the files of fetch/ share. Nobody else includes this.
  *
  *	template.c  URL templates
- *	url.c       URLs: scheme rules, where a Location leads, who may see a source's headers
- *	address.c   which addresses may be connected to
- *	reply.c     header lines -> struct reply -> verdict; pure
+ *	places.c    groups, and the places of objects
+ *	dynamic.c   sources that places make
  *	source.c    setting sources up, and the record of each: backoff, lies, counters
- *	headers.c   header files
+ *	token.c     tokens that registries want
  *	transfer.c  one HTTP exchange on a curl easy handle
  *	body.c      body bytes into pool buffers, and the pause when there is none
  *	outcome.c   what the end of an exchange means
@@ -16,6 +15,16 @@
  *	schedule.c  which request gets the next connection
  *	loop.c      the thread
  *
+ * Below them, without a struct fetch (exchange.h, document.h):
+ *
+ *	url.c       URLs: scheme rules, where a Location leads, who may see a source's headers
+ *	address.c   which addresses may be connected to
+ *	reply.c     header lines -> struct reply -> verdict; pure
+ *	headers.c   header files
+ *	challenge.c what a registry says of its tokens; pure
+ *	exchange.c  what is common to every HTTP exchange
+ *	document.c  one document, on the caller's thread
+ *
  * Threads: fetch->lock guards the queue of submissions, and of every source what its comment says.
  * All the rest belongs to the fetch thread.
  */
@@ -23,27 +32,18 @@
 #define FETCH_INTERNAL_H
 
 #include <curl/curl.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include "fetch/exchange.h"
 #include "fetch/fetch.h"
 
-struct sockaddr;
-
-#define FETCH_HOPS_MAX	     3
-#define FETCH_URL_MAX	     8192
-#define FETCH_SIZE_MAX	     ((uint64_t)1 << 62)
-#define FETCH_HEADERS_MAX    ((size_t)64 << 10) /* of one exchange, in bytes */
-#define FETCH_DISCARD_MAX    ((size_t)16 << 10) /* of a body nobody needs, read to keep the connection */
 #define FETCH_BACKOFF_BASE   200		/* ms */
 #define FETCH_BACKOFF_MAX    10000		/* ms */
-#define FETCH_RETRY_MAX	     60000		/* ms: the cap of Retry-After */
 #define FETCH_BARREN_MAX     5			/* broken answers in a row without a chunk */
+#define FETCH_CHALLENGES_MAX 3 /* without a token, with one that has run out, with a new one */
 #define FETCH_LIES_MAX	     3
 #define FETCH_ALONE_MS	     (10 * 60 * 1000) /* how long a liar is left alone */
 #define FETCH_DEMOTED_MS     10000	      /* how long a source that failed for good comes later */
-#define FETCH_STALL_RATE     1024	      /* bytes a second */
-#define FETCH_TICK_MS	     1000
 #define FETCH_REDIRECTS_KEPT 64 /* a source */
 
 /* --- template.c --- */
@@ -62,81 +62,45 @@ bool template_applies(const struct template *template, const struct digest_pair 
 char *must_check template_expand(const struct template *template,
 				 const struct digest_pair *digests);
 
-/* --- url.c --- */
+/* --- places.c --- */
 
-/* May a source ask URL: absolute, an allowed scheme, no credentials? NULL, or why not. */
-const char *must_check url_refused(const char *url, bool allow_http);
-/* Where LOCATION, found in the reply to BASE, leads; to be freed. NULL: not a URL. */
-char *must_check url_resolve(const char *base, const char *location);
-/* The same scheme, host and port? */
-bool url_same_host(const char *a, const char *b);
-
-/* --- address.c --- */
-
-/* Is this an address of the public Internet? Anything else than IPv4 and IPv6 is not. */
-bool address_is_public(const struct sockaddr *address);
-/* The same of an address in text, without a zone. */
-bool address_text_is_public(const char *text);
-void address_format(const struct sockaddr *address, char out[INET6_ADDRSTRLEN]);
-
-/* --- reply.c --- */
-
-/* What an exchange asks for: bytes FIRST … LAST; SIZE as in the request. */
-struct ask {
-	enum fetch_kind kind;
-	uint64_t first, last, size;
+/* How some sources may be asked: a configured one has a group of its own. Immutable. */
+struct fetch_group {
+	atomic_uint refs;
+	char *name;
+	int priority;
+	struct terms terms;
+	bool token_challenge;
 };
 
-struct content_range {
-	bool satisfied; /* else only the complete length was told: "bytes ∗/N" */
-	bool complete_known;
-	uint64_t first, last, complete;
+/* Would a source of A be the same as one of B? */
+bool group_same(const struct fetch_group *a, const struct fetch_group *b);
+
+/* Of a source's number: see dynamic.c. */
+struct lease {
+	atomic_uint refs;
+	unsigned int source;
 };
 
-/* A header block as its lines come in. All zero before the first. */
-struct reply {
-	int status; /* 0: no status line yet */
-	bool ended; /* the block of the final status is complete; later lines are trailers */
-	bool coded; /* content coding other than identity, or a transfer coding other than chunked */
-	const char *malformed; /* NULL, or what is */
-	bool has_length, has_range, has_location;
-	uint64_t length;
-	struct content_range range;
-	int64_t retry_after; /* ms; 0: none */
-	size_t bytes;
-	char location[FETCH_URL_MAX];
+struct lease *lease_ref(struct lease *lease);
+void lease_unref(struct lease *lease); /* NULL is allowed */
+
+/* What fetch_places_new() copied. */
+struct place {
+	struct fetch_group *group;
+	struct target {
+		char *url;	     /* NULL: none */
+		struct lease *lease; /* NULL: was not asked yet; the fetch thread's */
+	} object, tree;
 };
 
-enum verdict_kind {
-	VERDICT_BODY,	   /* read BODY bytes */
-	VERDICT_ENOUGH,	   /* all that was asked is known: SIZE, or that there is no body */
-	VERDICT_REDIRECT,  /* to reply->location */
-	VERDICT_MISSING,   /* 404, 410 */
-	VERDICT_TRANSIENT, /* 408, 425, 429, 5xx */
-	VERDICT_REFUSED,   /* the source is out for this request */
+struct fetch_places {
+	atomic_uint refs;
+	size_t n;
+	struct place list[];
 };
 
-struct verdict {
-	enum verdict_kind kind;
-	uint64_t size; /* FETCH_SIZE */
-	uint64_t body; /* bytes that must come */
-	bool close;    /* more may follow BODY and is not wanted */
-	bool open;     /* its end tells how many there are, BODY at most */
-	char message[FETCH_MESSAGE_SIZE];
-};
-
-int must_check content_range_parse(const char *value, struct content_range *out);
-/* Milliseconds from NOW (seconds since the epoch) that "120" or an HTTP date means, capped; 0: none. */
-int64_t retry_after_parse(const char *value, int64_t now);
-/* One line with or without CRLF. */
-void reply_line(struct reply *reply, const char *line, size_t len);
-/* Once reply->ended. */
-void reply_check(const struct reply *reply, const struct ask *ask, struct verdict *out);
-
-/* --- headers.c --- */
-
-/* 0 or -errno, logged with name and line. Without headers OUT is NULL. */
-int must_check headers_read(const char *path, struct curl_slist **out);
+int must_check group_of_source(const struct fetch_source *from, struct fetch_group **out);
 
 /* --- pace.c --- */
 
@@ -212,16 +176,16 @@ unsigned int pace_window(const struct pace *pace);
 
 /* A redirect that worked, kept until it is refused. */
 struct redirect;
+/* A bearer token for some URLs of a dynamic source. */
+struct token;
 
 struct source {
-	/* Constant after set-up. */
-	char *name;
+	/* Constant after set-up, but for a dynamic one that makes room for another: that is done under fetch->lock. */
+	char *name, *label; /* "lab", and what messages call it: "source lab" */
 	struct template url, tree;
-	char *ca;	  /* PEM text, NULL: the system's */
-	size_t ca_len;
-	struct curl_slist *headers;
-	int priority;
-	bool allow_http, allow_private;
+	char *origin;	     /* of a dynamic one: see dynamic.c; NULL: it is configured */
+	struct lease *lease; /* of a dynamic one: its own */
+	struct fetch_group *group;
 
 	/* The fetch thread's. */
 	unsigned int active;	  /* transfers running */
@@ -229,9 +193,11 @@ struct source {
 	int64_t retry_at;	  /* with a streak: not before, and then one transfer at a time */
 	int64_t hold_until;	  /* Retry-After */
 	int64_t demoted_until;	  /* failed for good lately: comes after the healthy ones */
+	struct token *tokens;	    /* the oldest first */
 	struct redirect *redirects; /* the oldest first */
 	unsigned int n_redirects;
 	uint64_t received; /* body bytes */
+	uint64_t used; /* a dynamic one: by which job, lately */
 	struct pace pace;
 	struct pace_sample sample;
 	int64_t moved_at, published_at; /* us: last bytes; when the figures below were set */
@@ -249,6 +215,9 @@ struct source {
 /* CONNECTIONS: of all sources together. */
 int must_check source_init(struct source *source, const struct fetch_source *from,
 			   unsigned int connections);
+/* A dynamic one. After an error source_destroy() is still due. */
+int must_check source_init_dynamic(struct source *source, struct fetch_group *group,
+				   const char *origin, unsigned int number, unsigned int connections);
 void source_destroy(struct source *source);
 /* 0 … what backoff after FAILURES in a row may be at most, in ms. */
 int64_t backoff_limit(unsigned int failures);
@@ -264,18 +233,45 @@ int64_t source_ready_at(const struct source *source, int64_t now);
 /* Is A to be asked before B, both being ready? Equal ones: the one that stands first. */
 bool source_before(const struct source *a, const struct source *b, int64_t now);
 
+/*
+ * dynamic.c: the number of the source that TARGET, of GROUP, belongs to; TARGET has a lease of it from then on. -errno with MESSAGE: it
+ * has none.
+ */
+int must_check dynamic_source(struct fetch *fetch, struct fetch_group *group, struct target *target,
+			      char message[FETCH_MESSAGE_SIZE]);
+
 /* redirect.c: where URL led PARTY last time, valid until the next call; NULL: not known. */
 const char *redirect_find(const struct source *source, uint32_t party, const char *url);
 void redirect_keep(struct source *source, uint32_t party, const char *url, const char *target);
 void redirect_forget(struct source *source, uint32_t party, const char *url);
 void redirect_forget_all(struct source *source);
 
+/* --- token.c --- */
+
+struct transfer;
+struct outcome;
+
+/* The header with the token that PARTY has for URL; valid until the next call. NULL: none. */
+const char *token_find(const struct source *source, uint32_t party, const char *url);
+/*
+ * TRANSFER ended with a challenge: its job may go on at once, or has a ticket to wait with; else OUTCOME becomes that of
+ * its failure.
+ */
+void token_seek(struct transfer *transfer, struct outcome *outcome);
+void token_tick(struct fetch *fetch, int64_t now);
+/* Nobody waits any more for those of source NUMBER; -1: of all. */
+void token_abandon(struct fetch *fetch, int number);
+void token_forget_all(struct source *source);
+
 /* --- job.c: a request on its way --- */
 
 /* How one source did for one request. */
 struct attempt {
+	const char *url;       /* a place's; NULL: what the source's template gives */
 	unsigned int failures; /* transient ones since the last chunk */
 	unsigned int barren;   /* of those, the ones that had an answer */
+	unsigned int challenges; /* without a chunk since */
+	uint64_t ticket;	 /* a token that the realm is asked for; 0: none */
 	int64_t retry_at;
 };
 
@@ -288,16 +284,18 @@ struct job {
 	uint64_t delivered; /* chunks */
 	uint64_t out;	    /* bit N: source N is out */
 	uint64_t failed;    /* of those, the ones for which -ENOENT would be a lie */
+	bool unusable;	    /* the same of a place that has no source */
 	uint64_t size;	    /* FETCH_SIZE: the answer */
 	void *front;	    /* FETCH_FRONT */
 	size_t front_len;
 	char message[FETCH_MESSAGE_SIZE];
-	struct attempt attempts[]; /* one a source */
+	struct attempt attempts[]; /* one a source; without places, one a configured source */
 };
 
 enum outcome_kind {
 	OUTCOME_DONE,
 	OUTCOME_REDIRECT,
+	OUTCOME_CHALLENGE,
 	OUTCOME_MISSING,
 	OUTCOME_TRANSIENT,
 	OUTCOME_FINAL,
@@ -328,17 +326,14 @@ bool must_check job_book(struct fetch *fetch, struct job *job, unsigned int sour
 
 struct transfer {
 	struct fetch *fetch;
-	CURL *easy;
+	struct exchange exchange; /* its origin_url: what the template gave */
 	struct job *job; /* NULL: idle */
 	unsigned int source;
 
-	char *origin_url, *url; /* what the template gave; what is asked now */
-	unsigned int hops;
-	bool remembered; /* URL is a kept redirect */
+	bool remembered; /* the URL is a kept redirect */
+	struct curl_slist *token; /* what is sent instead of the group's credential; NULL */
 	struct ask ask;
-
-	struct reply reply;
-	struct verdict verdict; /* valid once reply.ended */
+	struct verdict verdict; /* valid once the reply has ended */
 
 	uint64_t taken;	  /* body bytes that went where they belong */
 	uint64_t counted; /* of those, the ones in source->bytes */
@@ -351,14 +346,6 @@ struct transfer {
 	bool no_memory;
 	uint64_t paused_since; /* order of pausing, for fairness */
 	unsigned int chunks;   /* delivered */
-
-	bool connected; /* the request goes out: from now on it can stall */
-	bool tried;	/* an address was allowed */
-	char blocked[INET6_ADDRSTRLEN]; /* an address that was not; "" if none */
-	int64_t good_at, ticked_at;
-	uint64_t ticked;
-	int64_t asked_at; /* us */
-	char error[CURL_ERROR_SIZE];
 };
 
 /* Starts on an idle slot. 0, or -ENOMEM and nothing happened. */
@@ -371,6 +358,8 @@ void transfer_stop(struct transfer *transfer);
 bool transfer_flows(const struct transfer *transfer);
 /* Is there a buffer that it may have? Those ahead of their readers leave some to the others. */
 bool transfer_may_fill(const struct transfer *transfer);
+/* exchange.ended of a transfer. */
+void transfer_ended(struct exchange *exchange, CURLcode code);
 /* What has the end of the exchange brought? */
 void transfer_outcome(struct transfer *transfer, CURLcode code, struct outcome *out);
 /* Is it too slow? To be called about every FETCH_TICK_MS. *SLOW: less than the stall rate came. */
@@ -401,7 +390,7 @@ struct fetch {
 	/* Constant. */
 	struct pool *pool;
 	int64_t connect_timeout, stall_timeout;
-	unsigned int n_sources, n_transfers;
+	unsigned int n_configured, n_transfers;
 	size_t buffers_kept; /* for what is demanded */
 	CURLM *multi;
 	pthread_t thread;
@@ -410,6 +399,7 @@ struct fetch {
 	struct fetch_request *first, **last; /* submissions; protected by lock */
 	bool stopping;			     /* protected by lock */
 	bool blamed;			     /* a source lied since the last look; protected by lock */
+	unsigned int n_sources;		     /* the configured ones first; written by the fetch thread, with lock */
 
 	atomic_bool starved; /* a transfer waits for a buffer: wake the thread when one is freed */
 	atomic_bool hurried; /* a request may have become demanded */
@@ -418,11 +408,13 @@ struct fetch {
 	atomic_uint_fast64_t outstanding;
 
 	/* The fetch thread's. */
+	struct inquiry *inquiries; /* token.c */
+	uint64_t tickets;
 	struct job *demanded, *ahead; /* those without a transfer */
 	uint64_t sequence, pauses;
 	int64_t schedule_at; /* when there is something to start again */
 	struct transfer *transfers;
-	struct source *sources; /* see there */
+	struct source *sources; /* see there; room for FETCH_SOURCES_MAX */
 };
 
 void *loop_run(void *arg);

@@ -29,36 +29,70 @@ static bool valid(const struct fetch_request *request)
 	return false;
 }
 
-/* The sources that cannot be asked, before anything is tried. */
-static void leave_out(const struct fetch *fetch, struct job *job)
+/* Source NUMBER can be asked. */
+static void take_in(struct job *job, unsigned int number)
+{
+	uint64_t bit = (uint64_t)1 << number;
+
+	if (job->request->excluded & bit)
+		job->failed |= bit;
+	else
+		job->out &= ~bit;
+}
+
+/* Those of the configuration. */
+static void take_sources(const struct fetch *fetch, struct job *job)
 {
 	const struct fetch_request *request = job->request;
 
-	for (unsigned int i = 0; i < fetch->n_sources; i++) {
+	for (unsigned int i = 0; i < fetch->n_configured; i++) {
 		const struct source *source = &fetch->sources[i];
 		const struct template *template =
 			request->kind == FETCH_FRONT ? &source->tree : &source->url;
-		uint64_t bit = (uint64_t)1 << i;
 
-		if (!template_applies(template, &request->digests)) {
-			job->out |= bit;
-		} else if (request->excluded & bit) {
-			job->out |= bit;
-			job->failed |= bit;
+		if (template_applies(template, &request->digests))
+			take_in(job, i);
+	}
+}
+
+/* And those that its places make. */
+static void take_places(struct fetch *fetch, struct job *job)
+{
+	struct fetch_places *places = job->request->places;
+
+	for (size_t i = 0; places && i < places->n; i++) {
+		struct place *place = &places->list[i];
+		struct target *target =
+			job->request->kind == FETCH_FRONT ? &place->tree : &place->object;
+		int number;
+
+		if (!target->url)
+			continue;
+		number = dynamic_source(fetch, place->group, target, job->message);
+		if (number < 0) {
+			job->unusable = true;
+			continue;
 		}
+		if (job->attempts[number].url)
+			continue;
+		job->attempts[number].url = target->url;
+		take_in(job, (unsigned int)number);
 	}
 }
 
 struct job *job_new(struct fetch *fetch, struct fetch_request *request, uint64_t sequence)
 {
-	struct job *job = calloc(1, sizeof(*job) + fetch->n_sources * sizeof(job->attempts[0]));
+	size_t n = request->places ? FETCH_SOURCES_MAX : fetch->n_configured;
+	struct job *job = calloc(1, sizeof(*job) + n * sizeof(job->attempts[0]));
 
 	if (!job)
 		return NULL;
 	job->request = request;
 	job->sequence = sequence;
 	job->demanded = request->kind != FETCH_CHUNKS || atomic_load(&request->demanded);
-	leave_out(fetch, job);
+	job->out = UINT64_MAX;
+	take_sources(fetch, job);
+	take_places(fetch, job);
 	/* A request that makes no sense is nobody's failure, and there is nobody to ask. */
 	if (!valid(request)) {
 		job->out = job->failed = UINT64_MAX;
@@ -85,10 +119,12 @@ int job_choose(struct fetch *fetch, struct job *job, int64_t now, int64_t *when)
 			job->out |= bit;
 			job->failed |= bit;
 			snprintf(job->message, sizeof(job->message),
-				 "source %s: left alone after wrong bytes", source->name);
+				 "%s: left alone after wrong bytes", source->label);
 			continue;
 		}
 		any = true;
+		if (job->attempts[i].ticket)
+			continue; /* the realm's answer sets schedule_at */
 		if (job->attempts[i].retry_at > at)
 			at = job->attempts[i].retry_at;
 		if (at > now)
@@ -107,7 +143,7 @@ int job_choose(struct fetch *fetch, struct job *job, int64_t now, int64_t *when)
 
 int job_verdict(const struct job *job)
 {
-	return job->failed ? -EIO : -ENOENT;
+	return job->failed || job->unusable ? -EIO : -ENOENT;
 }
 
 void job_end(struct fetch *fetch, struct job *job, int error, unsigned int source)
@@ -176,7 +212,7 @@ static bool stumble(struct job *job, struct source *source, struct attempt *atte
 	attempt->failures++;
 	attempt->retry_at = now + backoff_delay(attempt->failures);
 	if (source_stumble(source, now, outcome->retry_after))
-		log_warning("source %s: %s; will be tried again", source->name, outcome->message);
+		log_warning("%s: %s; will be tried again", source->label, outcome->message);
 	return false;
 }
 
@@ -189,12 +225,12 @@ static void rule_out(struct fetch *fetch, struct job *job, struct source *source
 	job->out |= bit;
 	if (outcome->kind == OUTCOME_MISSING) {
 		take_off_record(fetch, source);
-		log_debug("source %s: %s: %s", source->name, digest, outcome->message);
+		log_debug("%s: %s: %s", source->label, digest, outcome->message);
 		return;
 	}
 	job->failed |= bit;
 	source->demoted_until = clock_ms() + FETCH_DEMOTED_MS;
-	log_warning("source %s: %s: %s", source->name, digest, outcome->message);
+	log_warning("%s: %s: %s", source->label, digest, outcome->message);
 }
 
 bool job_book(struct fetch *fetch, struct job *job, unsigned int number, bool progress,
@@ -211,8 +247,9 @@ bool job_book(struct fetch *fetch, struct job *job, unsigned int number, bool pr
 		*error = 0;
 		return true;
 	}
-	snprintf(job->message, sizeof(job->message), "source %s: %.*s", source->name,
-		 (int)sizeof(job->message) / 2, outcome->message);
+	snprintf(job->message, sizeof(job->message), "%.*s: %.*s",
+		 (int)sizeof(job->message) / 2 - 4, source->label, (int)sizeof(job->message) / 2,
+		 outcome->message);
 	if (outcome->kind == OUTCOME_NO_MEMORY) {
 		*error = -ENOMEM;
 		return true;

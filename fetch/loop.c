@@ -79,8 +79,14 @@ static void end_transfer(struct fetch *fetch, struct transfer *transfer, CURLcod
 		job->size = transfer->verdict.size;
 		job->front_len = (size_t)transfer->taken;
 	}
+	if (outcome.kind == OUTCOME_CHALLENGE)
+		token_seek(transfer, &outcome);
 	transfer_stop(transfer);
 	fetch->schedule_at = 0;
+	if (outcome.kind == OUTCOME_CHALLENGE) {
+		schedule_add(fetch, job);
+		return;
+	}
 	if (outcome.sent_away)
 		note_refusal(&fetch->sources[source]);
 	if (job_book(fetch, job, source, progress, &outcome, &error)) {
@@ -91,12 +97,19 @@ static void end_transfer(struct fetch *fetch, struct transfer *transfer, CURLcod
 	schedule_add(fetch, job);
 }
 
-static struct transfer *transfer_of(CURL *easy)
+void transfer_ended(struct exchange *exchange, CURLcode code)
+{
+	struct transfer *transfer = container_of(exchange, struct transfer, exchange);
+
+	end_transfer(transfer->fetch, transfer, code, NULL);
+}
+
+static struct exchange *exchange_of(CURL *easy)
 {
 	char *private = NULL;
 
 	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
-	return (struct transfer *)(void *)private;
+	return (struct exchange *)(void *)private;
 }
 
 static void book_ended(struct fetch *fetch)
@@ -104,10 +117,14 @@ static void book_ended(struct fetch *fetch)
 	CURLMsg *message;
 	int left;
 
-	while ((message = curl_multi_info_read(fetch->multi, &left)))
-		if (message->msg == CURLMSG_DONE)
-			end_transfer(fetch, transfer_of(message->easy_handle), message->data.result,
-				     NULL);
+	while ((message = curl_multi_info_read(fetch->multi, &left))) {
+		struct exchange *exchange;
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		exchange = exchange_of(message->easy_handle);
+		exchange->ended(exchange, message->data.result);
+	}
 }
 
 /* Demanded ones first, then the one that waits longest. */
@@ -146,7 +163,7 @@ static void unpause(struct fetch *fetch)
 				return;
 		}
 		transfer->paused = false;
-		code = curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+		code = curl_easy_pause(transfer->exchange.easy, CURLPAUSE_CONT);
 		if (code)
 			end_transfer(fetch, transfer, code, NULL);
 	}
@@ -160,7 +177,7 @@ static void check_transfer(struct fetch *fetch, struct transfer *transfer, int64
 	bool slow;
 
 	if (transfer_stalled(transfer, now, &slow)) {
-		outcome.answered = transfer->reply.bytes > 0;
+		outcome.answered = transfer->exchange.reply.bytes > 0;
 		end_transfer(fetch, transfer, CURLE_OK, &outcome);
 	} else if (slow && !job->request->ops->wanted(job->request)) {
 		transfer_stop(transfer);
@@ -174,6 +191,7 @@ static void tick(struct fetch *fetch, int64_t now)
 	for (unsigned int i = 0; i < fetch->n_transfers; i++)
 		if (fetch->transfers[i].job)
 			check_transfer(fetch, &fetch->transfers[i], now);
+	token_tick(fetch, now);
 	schedule_tick(fetch);
 }
 
@@ -202,6 +220,7 @@ static void drop_liars(struct fetch *fetch, int64_t now)
 
 static void cancel_all(struct fetch *fetch)
 {
+	token_abandon(fetch, -1);
 	for (unsigned int i = 0; i < fetch->n_transfers; i++) {
 		struct job *job = fetch->transfers[i].job;
 

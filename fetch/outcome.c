@@ -1,30 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the end of an exchange means: done, go elsewhere, try again, or never again.
- *
- * In doubt an error of curl is final: a source that cannot be understood must not be asked for
- * ever.
  */
 #include "fetch/internal.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-static const CURLcode transient_codes[] = {
-	CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_CONNECT, CURLE_OPERATION_TIMEDOUT,
-	CURLE_SSL_CONNECT_ERROR,    CURLE_GOT_NOTHING,	   CURLE_SEND_ERROR,
-	CURLE_RECV_ERROR,	    CURLE_PARTIAL_FILE,	   CURLE_HTTP2,
-	CURLE_HTTP2_STREAM,	    CURLE_AGAIN,	   CURLE_OUT_OF_MEMORY,
-};
-
-static bool is_transient(CURLcode code)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(transient_codes); i++)
-		if (transient_codes[i] == code)
-			return true;
-	return false;
-}
 
 static void printf_like(3, 4)
 	say(struct outcome *outcome, enum outcome_kind kind, const char *format, ...)
@@ -39,16 +21,32 @@ static void printf_like(3, 4)
 
 static void judge_redirect(const struct transfer *transfer, struct outcome *out)
 {
-	const struct source *source = &transfer->fetch->sources[transfer->source];
-	_cleanup_free_ char *url = url_resolve(transfer->url, transfer->reply.location);
-	const char *reason = url ? url_refused(url, source->allow_http) : "not a URL";
+	_cleanup_free_ char *url = exchange_redirect(&transfer->exchange, out->message);
 
-	if (reason)
-		say(out, OUTCOME_FINAL, "redirect: %s", reason);
-	else if (transfer->hops >= FETCH_HOPS_MAX)
-		say(out, OUTCOME_FINAL, "more than %d redirects", FETCH_HOPS_MAX);
+	out->kind = url ? OUTCOME_REDIRECT : OUTCOME_FINAL;
+}
+
+/* A place wants to know who asks, or does not like it. */
+static void judge_refusal(const struct transfer *transfer, struct outcome *out)
+{
+	const struct exchange *exchange = &transfer->exchange;
+	const struct source *source = &transfer->fetch->sources[transfer->source];
+	bool sent = transfer->token || exchange->terms->headers;
+	int status = exchange->reply.status;
+
+	if (!source->origin || (status != 401 && status != 403) ||
+	    !url_same_host(exchange->origin_url, exchange->url))
+		return;
+	if (status == 401)
+		say(out, OUTCOME_FINAL, "HTTP 401: %s",
+		    sent ? "the token is refused" : "a token is needed");
 	else
-		out->kind = OUTCOME_REDIRECT;
+		say(out, OUTCOME_FINAL, "HTTP 403: %s",
+		    sent ? "the token gives no access to it"
+			 : "access is refused; it may need a token");
+	if (status == 401 && exchange->reply.texts[REPLY_WWW_AUTHENTICATE] &&
+	    ++transfer->job->attempts[transfer->source].challenges <= FETCH_CHALLENGES_MAX - 1)
+		out->kind = OUTCOME_CHALLENGE;
 }
 
 /* The headers said it, however the exchange ended after them. */
@@ -69,29 +67,28 @@ static void judge_verdict(const struct transfer *transfer, struct outcome *out)
 		break;
 	case VERDICT_TRANSIENT:
 		out->kind = OUTCOME_TRANSIENT;
-		out->sent_away = transfer->reply.status == 429 || transfer->reply.status == 503;
-		out->retry_after = transfer->reply.retry_after;
+		out->sent_away = transfer->exchange.reply.status == 429 ||
+				 transfer->exchange.reply.status == 503;
+		out->retry_after = transfer->exchange.reply.retry_after;
 		break;
 	default:
 		out->kind = OUTCOME_FINAL;
+		judge_refusal(transfer, out);
 		break;
 	}
 }
 
 static void judge_code(const struct transfer *transfer, CURLcode code, struct outcome *out)
 {
-	const char *text = transfer->error[0] ? transfer->error : curl_easy_strerror(code);
+	const struct exchange *exchange = &transfer->exchange;
 
-	out->answered = transfer->reply.bytes > 0;
+	out->answered = exchange->reply.bytes > 0;
 	if (transfer->no_memory)
 		say(out, OUTCOME_NO_MEMORY, "no memory");
-	else if (transfer->blocked[0] && !transfer->tried)
-		say(out, OUTCOME_FINAL, "address %s is not allowed (allow-private = no)",
-		    transfer->blocked);
-	else if (code == CURLE_OK || code == CURLE_PARTIAL_FILE)
-		say(out, OUTCOME_TRANSIENT, "the reply ended early");
+	else if (exchange_failure(exchange, code, out->message) || !exchange_is_transient(code))
+		out->kind = OUTCOME_FINAL;
 	else
-		say(out, is_transient(code) ? OUTCOME_TRANSIENT : OUTCOME_FINAL, "%s", text);
+		out->kind = OUTCOME_TRANSIENT;
 	/* Closed in its face; a timeout may be the path's. */
 	out->sent_away = out->kind == OUTCOME_TRANSIENT && !out->answered &&
 			 (code == CURLE_COULDNT_CONNECT || code == CURLE_GOT_NOTHING ||
@@ -105,7 +102,7 @@ void transfer_outcome(struct transfer *transfer, CURLcode code, struct outcome *
 	struct source *source = &transfer->fetch->sources[transfer->source];
 
 	memset(out, 0, sizeof(*out));
-	if (!transfer->reply.ended || transfer->no_memory) {
+	if (!transfer->exchange.reply.ended || transfer->no_memory) {
 		judge_code(transfer, code, out);
 	} else if (verdict->kind != VERDICT_BODY) {
 		judge_verdict(transfer, out);
@@ -120,12 +117,13 @@ void transfer_outcome(struct transfer *transfer, CURLcode code, struct outcome *
 	}
 
 	if (transfer->remembered && out->kind != OUTCOME_DONE) {
-		redirect_forget(source, transfer->job->request->party, transfer->origin_url);
+		redirect_forget(source, transfer->job->request->party,
+				transfer->exchange.origin_url);
 		/* A signed URL that has run out says 403: ask for a new one at once. */
 		if (out->kind != OUTCOME_TRANSIENT && out->kind != OUTCOME_NO_MEMORY)
 			out->kind = OUTCOME_REDIRECT;
 	}
-	if (transfer->hops > 0 && out->kind == OUTCOME_DONE)
-		redirect_keep(source, transfer->job->request->party, transfer->origin_url,
-			      transfer->url);
+	if (transfer->exchange.hops > 0 && out->kind == OUTCOME_DONE)
+		redirect_keep(source, transfer->job->request->party, transfer->exchange.origin_url,
+			      transfer->exchange.url);
 }

@@ -5,8 +5,9 @@
  * Nothing that a server sent gets into a message but numbers and what was parsed from it, so that
  * logs stay readable whatever it sends.
  */
-#include "fetch/internal.h"
+#include "fetch/exchange.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -125,6 +126,38 @@ static void on_retry_after(struct reply *reply, const char *value)
 	reply->retry_after = retry_after_parse(value, time(NULL));
 }
 
+/* The first of each. Without memory it is as if it were not there. */
+static void keep(struct reply *reply, enum reply_text text, const char *value)
+{
+	if (reply->keep >> text & 1 && !reply->texts[text])
+		reply->texts[text] = strdup(value);
+}
+
+static void on_etag(struct reply *reply, const char *value)
+{
+	keep(reply, REPLY_ETAG, value);
+}
+
+static void on_content_type(struct reply *reply, const char *value)
+{
+	keep(reply, REPLY_CONTENT_TYPE, value);
+}
+
+static void on_link(struct reply *reply, const char *value)
+{
+	keep(reply, REPLY_LINK, value);
+}
+
+static void on_www_authenticate(struct reply *reply, const char *value)
+{
+	keep(reply, REPLY_WWW_AUTHENTICATE, value);
+}
+
+static void on_content_digest(struct reply *reply, const char *value)
+{
+	keep(reply, REPLY_CONTENT_DIGEST, value);
+}
+
 static const struct field {
 	const char *name;
 	void (*take)(struct reply *reply, const char *value);
@@ -135,6 +168,11 @@ static const struct field {
 	{"Transfer-Encoding", on_transfer_coding},
 	{"Location", on_location},
 	{"Retry-After", on_retry_after},
+	{"ETag", on_etag},
+	{"Content-Type", on_content_type},
+	{"Link", on_link},
+	{"WWW-Authenticate", on_www_authenticate},
+	{"Docker-Content-Digest", on_content_digest},
 };
 
 /* "HTTP/1.1 206 Partial Content", "HTTP/2 206": three digits, and a space or nothing behind. */
@@ -154,11 +192,19 @@ static int parse_status(const char *line)
 	return (*p && *p != ' ') || status < 100 ? -1 : status;
 }
 
+void reply_clear(struct reply *reply)
+{
+	memset(reply, 0, offsetof(struct reply, keep));
+	for (size_t i = 0; i < REPLY_TEXTS; i++)
+		free(steal_pointer(reply->texts[i]));
+	reply->location[0] = '\0';
+}
+
 static void begin_block(struct reply *reply, const char *line)
 {
 	size_t bytes = reply->bytes;
 
-	memset(reply, 0, offsetof(struct reply, location));
+	reply_clear(reply);
 	reply->bytes = bytes;
 	reply->status = parse_status(line);
 	if (reply->status < 0)
@@ -325,9 +371,19 @@ static void check_success(const struct reply *reply, const struct ask *ask, stru
 		check_whole(reply, ask, out);
 }
 
-static bool is_redirect(int status)
+bool reply_redirects(const struct reply *reply)
 {
-	return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+	int status = reply->status;
+
+	return reply->has_location && (status == 301 || status == 302 || status == 303 ||
+				       status == 307 || status == 308);
+}
+
+bool reply_is_transient(const struct reply *reply)
+{
+	int status = reply->status;
+
+	return status == 408 || status == 425 || status == 429 || status / 100 == 5;
 }
 
 void reply_check(const struct reply *reply, const struct ask *ask, struct verdict *out)
@@ -339,11 +395,11 @@ void reply_check(const struct reply *reply, const struct ask *ask, struct verdic
 		say(out, VERDICT_REFUSED, "malformed %s", reply->malformed);
 	else if (status == 200 || status == 206)
 		check_success(reply, ask, out);
-	else if (is_redirect(status) && reply->has_location)
+	else if (reply_redirects(reply))
 		out->kind = VERDICT_REDIRECT;
 	else if (status == 404 || status == 410)
 		say(out, VERDICT_MISSING, "HTTP %d", status);
-	else if (status == 408 || status == 425 || status == 429 || status / 100 == 5)
+	else if (reply_is_transient(reply))
 		say(out, VERDICT_TRANSIENT, "HTTP %d", status);
 	else if (status == 416 && ask->kind != FETCH_CHUNKS && reply->has_range &&
 		 !reply->range.satisfied && reply->range.complete == 0)

@@ -9,29 +9,12 @@
  */
 #include "fetch/internal.h"
 #include "common/clock.h"
-#include "common/io.h"
 #include "common/log.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
-
-#define CA_MAX ((size_t)4 << 20)
-
-static int read_ca(struct source *source, const char *path)
-{
-	int r = io_read_file(path, CA_MAX, &source->ca, &source->ca_len);
-
-	if (r < 0)
-		return log_error_errno(r, "%s: cannot be read", path);
-	if (!strstr(source->ca, "-----BEGIN CERTIFICATE-----") &&
-	    !strstr(source->ca, "-----BEGIN TRUSTED CERTIFICATE-----")) {
-		log_error("%s: no PEM certificate in it", path);
-		return -EINVAL;
-	}
-	return 0;
-}
 
 static int set_template(const struct fetch_source *from, const char *key, const char *text,
 			struct template *out)
@@ -44,34 +27,63 @@ static int set_template(const struct fetch_source *from, const char *key, const 
 	return r;
 }
 
+static void set_pace(struct source *source, unsigned int connections)
+{
+	pace_init(&source->pace, connections);
+	source->limit = source->pace.limit;
+}
+
 int source_init(struct source *source, const struct fetch_source *from, unsigned int connections)
 {
 	int r;
 
-	source->priority = from->priority;
-	source->allow_http = from->allow_http;
-	source->allow_private = from->allow_private;
-	pace_init(&source->pace, connections);
-	source->limit = source->pace.limit;
+	r = group_of_source(from, &source->group);
+	if (r < 0)
+		return r;
+	set_pace(source, connections);
 	source->name = strdup(from->name);
 	if (!source->name)
 		return -ENOMEM;
+	if (asprintf(&source->label, "source %s", from->name) < 0) {
+		source->label = NULL;
+		return -ENOMEM;
+	}
 	r = set_template(from, "url", from->url, &source->url);
 	if (r == 0 && from->tree)
 		r = set_template(from, "tree", from->tree, &source->tree);
-	/* Read now: later the process may see less of the filesystem. */
-	if (r == 0 && from->ca_file)
-		r = read_ca(source, from->ca_file);
-	if (r == 0 && from->header_file)
-		r = headers_read(from->header_file, &source->headers);
 	return r;
+}
+
+int source_init_dynamic(struct source *source, struct fetch_group *group, const char *origin,
+			unsigned int number, unsigned int connections)
+{
+	static const char https[] = "https://";
+	const char *host = strncmp(origin, https, strlen(https)) ? origin : origin + strlen(https);
+
+	set_pace(source, connections);
+	source->group = fetch_group_ref(group);
+	source->origin = strdup(origin);
+	source->lease = calloc(1, sizeof(*source->lease));
+	if (!source->origin || !source->lease)
+		return -ENOMEM;
+	atomic_init(&source->lease->refs, 1);
+	source->lease->source = number;
+	if (asprintf(&source->name, "%s: %s", group->name, host) < 0) {
+		source->name = NULL;
+		return -ENOMEM;
+	}
+	source->label = strdup(source->name);
+	return source->label ? 0 : -ENOMEM;
 }
 
 void source_destroy(struct source *source)
 {
+	lease_unref(source->lease);
+	free(source->origin);
+	free(source->label);
 	redirect_forget_all(source);
-	curl_slist_free_all(source->headers);
-	free(source->ca);
+	token_forget_all(source);
+	fetch_group_unref(source->group);
 	free(source->tree.text);
 	free(source->url.text);
 	free(source->name);
@@ -144,29 +156,37 @@ bool source_before(const struct source *a, const struct source *b, int64_t now)
 		return b_lied;
 	if (a_failed != b_failed)
 		return b_failed;
-	return a->priority > b->priority;
+	return a->group->priority > b->group->priority;
 }
 
 void fetch_blame(struct fetch *fetch, unsigned int number, const char *what)
 {
 	struct source *source = &fetch->sources[number];
+	char label[FETCH_NAME_SIZE];
 	uint64_t lies;
 
 	pthread_mutex_lock(&fetch->lock);
 	source_lied(source, clock_ms());
 	lies = source->lies;
+	snprintf(label, sizeof(label), "%s", source->label);
 	snprintf(source->last_error, sizeof(source->last_error), "wrong bytes: %s", what);
 	source->error_passes = false;
 	fetch->blamed = true;
 	pthread_mutex_unlock(&fetch->lock);
-	log_warning("source %s: wrong bytes: %s%s", source->name, what,
+	log_warning("%s: wrong bytes: %s%s", label, what,
 		    lies >= FETCH_LIES_MAX ? "; left alone for ten minutes" : "");
 	curl_multi_wakeup(fetch->multi);
 }
 
 size_t fetch_source_count(const struct fetch *fetch)
 {
-	return fetch->n_sources;
+	pthread_mutex_t *lock = &((struct fetch *)(uintptr_t)fetch)->lock;
+	size_t n;
+
+	pthread_mutex_lock(lock);
+	n = fetch->n_sources;
+	pthread_mutex_unlock(lock);
+	return n;
 }
 
 void fetch_source_state(struct fetch *fetch, unsigned int number, struct fetch_source_state *out)
@@ -175,7 +195,6 @@ void fetch_source_state(struct fetch *fetch, unsigned int number, struct fetch_s
 
 	pthread_mutex_lock(&fetch->lock);
 	*out = (struct fetch_source_state){
-		.name = source->name,
 		.requests = source->requests,
 		.bytes = source->bytes,
 		.errors = source->errors,
@@ -184,6 +203,7 @@ void fetch_source_state(struct fetch *fetch, unsigned int number, struct fetch_s
 		.rate = source->rate,
 		.rtt_us = source->rtt,
 	};
+	snprintf(out->name, sizeof(out->name), "%s", source->name);
 	memcpy(out->last_error, source->last_error, sizeof(out->last_error));
 	pthread_mutex_unlock(&fetch->lock);
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* URLs, by libcurl's parser: the same one that connects must be the one that judges. */
-#include "fetch/internal.h"
+#include "fetch/document.h"
+#include "fetch/exchange.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -72,6 +75,40 @@ char *url_resolve(const char *base, const char *location)
 	return strdup(text);
 }
 
+char *url_origin(const char *text)
+{
+	_cleanup_url_ CURLU *url = parse(text);
+	_cleanup_part_ char *scheme = NULL;
+	_cleanup_part_ char *host = NULL;
+	_cleanup_part_ char *port = NULL;
+	char *out;
+
+	if (!url || curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) ||
+	    curl_url_get(url, CURLUPART_HOST, &host, 0))
+		return NULL;
+	(void)curl_url_get(url, CURLUPART_PORT, &port, CURLU_NO_DEFAULT_PORT);
+	if (asprintf(&out, "%s://%s%s%s", scheme, host, port ? ":" : "", port ? port : "") < 0)
+		return NULL;
+	for (char *p = out; *p; p++)
+		if (*p >= 'A' && *p <= 'Z')
+			*p = (char)(*p - 'A' + 'a');
+	return out;
+}
+
+char *url_with_query(const char *text, const char *name, const char *value)
+{
+	_cleanup_url_ CURLU *url = parse(text);
+	_cleanup_part_ char *out = NULL;
+	_cleanup_free_ char *pair = NULL;
+
+	if (!url || asprintf(&pair, "%s=%s", name, value) < 0)
+		return NULL;
+	if (curl_url_set(url, CURLUPART_QUERY, pair, CURLU_APPENDQUERY | CURLU_URLENCODE) ||
+	    curl_url_get(url, CURLUPART_URL, &out, 0))
+		return NULL;
+	return strdup(out);
+}
+
 bool url_same_host(const char *a, const char *b)
 {
 	static const CURLUPart parts[] = {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT};
@@ -89,4 +126,16 @@ bool url_same_host(const char *a, const char *b)
 			return false;
 	}
 	return true;
+}
+
+int fetch_url_resolve(const char *base, const char *reference, char **out)
+{
+	/* The base itself (RFC 3986, section 4.4); libcurl 7.88 takes it for an empty path. */
+	bool same = !*reference || *reference == '#';
+	_cleanup_free_ char *resolved = url_resolve(base, same ? base : reference);
+
+	if (!resolved || url_refused(resolved, true))
+		return -EINVAL;
+	*out = steal_pointer(resolved);
+	return 0;
 }

@@ -6,9 +6,9 @@
  * A refresh or an import makes a new one. Configured catalogs count for everybody, imports for the user whose they are
  * (or for everybody, where root said so).
  *
- * Catalogs are kept in STORE/catalogs/: NAME.jsonl and NAME.minisig as they were served, NAME.state (ETag, the highest
- * serial, when it was asked last), each replaced as a whole, the state durable before a new serial is used. At the start what is kept
- * is verified and loaded again; the network is asked later, by a thread of this part's own.
+ * Catalogs are kept in STORE/catalogs/ (catalog-kept.c): NAME@SERIAL.jsonl and NAME@SERIAL.minisig as they were served, NAME.state
+ * (the highest serial, ETag, when it was asked last), which names them, durable before a new serial is used. At the start what is
+ * kept is verified and loaded again; the network is asked later, by a thread of this part's own.
  * Imports are kept in STORE/imports/<uid>/, see fs/imports.h.
  *
  * Any thread.
@@ -21,6 +21,8 @@
 #include "policy/policy.h"
 #include "store/store.h"
 #include "verify/catalog.h"
+
+#define CATALOG_MESSAGE_SIZE 384 /* one line about one */
 
 struct weightfs;
 struct catalogs;
@@ -67,7 +69,7 @@ const struct catalog *catalog_set_named(const struct catalog_set *set, uid_t uid
 bool catalog_has_expired(const struct catalog *catalog);
 /*
  * What OBJECT of CATALOG is about is contradicted by another catalog that counts for the same users (size, or the other
- * digest): neither is believed, and its names are not there.
+ * digest): neither is believed, and its names are not there. An import contradicts nothing that is signed.
  */
 bool catalog_set_contradicts(const struct catalog_set *set, const struct catalog *catalog,
 			     const struct verify_object *object);
@@ -88,7 +90,8 @@ struct known {
 };
 
 /*
- * By either digest, for UID. A few microseconds. -ENOENT: none has it; -EBADMSG: two of those that count for UID
+ * By either digest, for UID. A few microseconds. What signed ones say comes before what was imported, which is left out where
+ * it does not fit. -ENOENT: none has it; -EBADMSG: two that are signed (or, where none is, two imports that count for UID)
  * contradict each other, so that none is believed for it.
  */
 int must_check catalog_set_find(const struct catalog_set *set, uid_t uid,
@@ -109,19 +112,41 @@ int must_check catalog_set_places(const struct catalog_set *set, uid_t uid,
 int must_check catalogs_new(const struct config *config, const char *path, struct catalogs **out);
 void catalogs_free(struct catalogs *catalogs); /* NULL is allowed */
 /*
- * From now on a thread refreshes them; CHANGED is called after each new set, also by catalogs_import_changed(), on the
- * thread that made it.
+ * From now on a thread refreshes them (unless [fetch] offline); CHANGED is called after each new set, also by
+ * catalogs_import_changed(), on the thread that made it. CONFIGURED: it is a configured catalog that is another one.
  */
-int must_check catalogs_follow(struct catalogs *catalogs, void (*changed)(void *arg), void *arg);
+int must_check catalogs_follow(struct catalogs *catalogs, void (*changed)(void *arg, bool configured),
+			       void *arg);
+/* Ends that thread, and whatever waits for the network; nothing is refreshed any more. NULL is allowed. */
 void catalogs_unfollow(struct catalogs *catalogs);
-/* Ask for NAME (NULL: all) now, wait for it. 0, or -errno with one line in MESSAGE. -ENOENT: no such catalog. */
-int must_check catalogs_refresh(struct catalogs *catalogs, const char *name, char message[256]);
+/*
+ * Ask for NAME (NULL: all) now, wait for it. 0, or -errno with one line in MESSAGE. -ENOENT: no such catalog;
+ * -ENETDOWN: offline; else what the last that failed says.
+ */
+int must_check catalogs_refresh(struct catalogs *catalogs, const char *name,
+				char message[CATALOG_MESSAGE_SIZE]);
 /* The imports of UID in the store changed: load them again. 0 or -errno, logged. */
 int must_check catalogs_import_changed(struct catalogs *catalogs, uid_t uid);
 
 /* For policy_load(): sets by catalog name. Valid as long as CATALOGS. Only configured catalogs count. */
 const struct policy_names *catalogs_policy_names(struct catalogs *catalogs);
-/* For status: an array, an object a catalog; TEXT that is wrong with it, disagreements. */
+/* For status: an array, an object for each configured one. */
 json_t *catalogs_status(struct catalogs *catalogs);
+/* About how many objects signed ones disagree, and some of them: {"count": N, "some": [{digest, catalog, line}, …]}. */
+json_t *catalogs_disagreements(struct catalogs *catalogs);
+
+/* ---- for who needs them perhaps ---- */
+
+/* Those of the store at PATH, loaded when they are first asked for. */
+struct catalogs_later {
+	const struct config *config;
+	const char *path;
+	struct catalogs *catalogs; /* NULL: not yet */
+	struct policy_names names; /* for policy_load(): as catalogs_policy_names() */
+};
+void catalogs_later_init(struct catalogs_later *later, const struct config *config, const char *path);
+void catalogs_later_release(struct catalogs_later *later);
+/* As long as LATER; NULL: no memory. */
+struct catalogs *catalogs_later_get(struct catalogs_later *later);
 
 #endif

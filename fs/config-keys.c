@@ -8,12 +8,9 @@
 #include <string.h>
 #include "fs/config-value.h"
 
-/* In 32 bits of milliseconds, which is what libcurl keeps a timeout in. */
-#define TIME_MAX_MS ((int64_t)7 * 24 * 60 * 60 * 1000)
-
 /* ---- values ---- */
 
-static int set_int(struct config_parser *p, const struct config_key *key, const char *value,
+int config_set_int(struct config_parser *p, const struct config_key *key, const char *value,
 		   void *field)
 {
 	int number, r = config_value_int(value, &number);
@@ -54,7 +51,7 @@ static int set_amount(struct config_parser *p, const struct config_key *key, con
 	return r;
 }
 
-static int set_time(struct config_parser *p, const struct config_key *key, const char *value,
+int config_set_time(struct config_parser *p, const struct config_key *key, const char *value,
 		    void *field)
 {
 	int64_t ms;
@@ -67,14 +64,14 @@ static int set_time(struct config_parser *p, const struct config_key *key, const
 	return r;
 }
 
-static int set_bool(struct config_parser *p, const struct config_key *key, const char *value,
+int config_set_bool(struct config_parser *p, const struct config_key *key, const char *value,
 		    void *field)
 {
 	return config_value_bool(value, field);
 }
 
 /* A template is looked at when its section ends: whether http is allowed may be said below it. */
-static int set_text(struct config_parser *p, const struct config_key *key, const char *value,
+int config_set_text(struct config_parser *p, const struct config_key *key, const char *value,
 		    void *field)
 {
 	char *copy = strdup(value);
@@ -85,7 +82,7 @@ static int set_text(struct config_parser *p, const struct config_key *key, const
 	return 0;
 }
 
-static int set_path(struct config_parser *p, const struct config_key *key, const char *value,
+int config_set_path(struct config_parser *p, const struct config_key *key, const char *value,
 		    void *field)
 {
 	char *path;
@@ -109,7 +106,7 @@ static int set_audit_file(struct config_parser *p, const struct config_key *key,
 	p->config.audit.none = strcmp(value, "none") == 0;
 	if (p->config.audit.none || strcmp(value, "log") == 0)
 		return 0;
-	return set_path(p, key, value, field);
+	return config_set_path(p, key, value, field);
 }
 
 /* ---- sections ---- */
@@ -117,14 +114,13 @@ static int set_audit_file(struct config_parser *p, const struct config_key *key,
 #define STORE(member)  offsetof(struct config, store.member)
 #define FETCH(member)  offsetof(struct config, fetch.member)
 #define AUDIT(member)  offsetof(struct config, audit.member)
+#define IMPORT(member) offsetof(struct config, import.member)
 #define SOURCE(member) offsetof(struct fetch_source, member)
 
-#define A_PATH	  "a path without \"~\""
 #define A_TIME	  "a time above 0 such as 30s or 250ms, at most 7d"
-#define YES_OR_NO "yes or no"
 
 static const struct config_key store_keys[] = {
-	{"path", set_path, STORE(path), 0, 0, A_PATH},
+	{"path", config_set_path, STORE(path), 0, 0, CONFIG_A_PATH},
 	{"size", set_amount, STORE(size), 1, 100,
 	 "a size above 0 such as 200G, or a part of the filesystem from 1% to 100%"},
 	{"keep-free", set_amount, STORE(keep_free), 0, 99,
@@ -138,22 +134,30 @@ enum fetch_key {
 };
 
 static const struct config_key fetch_keys[] = {
-	[KEY_CONNECTIONS] = {"connections", set_int, FETCH(connections), 1, CONFIG_CONNECTIONS_MAX,
+	[KEY_CONNECTIONS] = {"connections", config_set_int, FETCH(connections), 1, CONFIG_CONNECTIONS_MAX,
 			     "a whole number from 1 to 128"},
 	[KEY_MEMORY] = {"memory", set_size, FETCH(memory), 0, (int64_t)1 << 40,
 			"a size such as 64M, at most 1T"},
-	{"read-deadline", set_time, FETCH(read_deadline_ms), 0, TIME_MAX_MS,
+	{"read-deadline", config_set_time, FETCH(read_deadline_ms), 0, CONFIG_TIME_MAX_MS,
 	 "0 (for ever) or a time such as 5m, at most 7d"},
-	{"connect-timeout", set_time, FETCH(connect_timeout_ms), 1, TIME_MAX_MS, A_TIME},
-	{"stall-timeout", set_time, FETCH(stall_timeout_ms), 1, TIME_MAX_MS, A_TIME},
-	{"offline", set_bool, FETCH(offline), 0, 0, YES_OR_NO},
+	{"connect-timeout", config_set_time, FETCH(connect_timeout_ms), 1, CONFIG_TIME_MAX_MS, A_TIME},
+	{"stall-timeout", config_set_time, FETCH(stall_timeout_ms), 1, CONFIG_TIME_MAX_MS, A_TIME},
+	{"offline", config_set_bool, FETCH(offline), 0, 0, CONFIG_YES_OR_NO},
 	{NULL},
 };
 
 static const struct config_key audit_keys[] = {
 	{"file", set_audit_file, AUDIT(file), 0, 0, "a path without \"~\", log or none"},
-	{"web-origins", set_bool, AUDIT(web_origins), 0, 0, YES_OR_NO},
-	{"rate", set_int, AUDIT(rate), 1, 10000, "a whole number from 1 to 10000"},
+	{"web-origins", config_set_bool, AUDIT(web_origins), 0, 0, CONFIG_YES_OR_NO},
+	{"rate", config_set_int, AUDIT(rate), 1, 10000, "a whole number from 1 to 10000"},
+	{NULL},
+};
+
+static const struct config_key import_keys[] = {
+	{"enabled", config_set_bool, IMPORT(enabled), 0, 0, CONFIG_YES_OR_NO},
+	{"allow-http", config_set_bool, IMPORT(allow_http), 0, 0, CONFIG_YES_OR_NO},
+	{"allow-private", config_set_bool, IMPORT(allow_private), 0, 0, CONFIG_YES_OR_NO},
+	{"ca-file", config_set_path, IMPORT(ca_file), 0, 0, CONFIG_A_PATH},
 	{NULL},
 };
 
@@ -163,13 +167,13 @@ enum source_key {
 };
 
 static const struct config_key source_keys[] = {
-	[KEY_URL] = {"url", set_text, SOURCE(url)},
-	[KEY_TREE] = {"tree", set_text, SOURCE(tree)},
-	{"ca-file", set_path, SOURCE(ca_file), 0, 0, A_PATH},
-	{"header-file", set_path, SOURCE(header_file), 0, 0, A_PATH},
-	{"priority", set_int, SOURCE(priority), -1000, 1000, "a whole number from -1000 to 1000"},
-	{"allow-http", set_bool, SOURCE(allow_http), 0, 0, YES_OR_NO},
-	{"allow-private", set_bool, SOURCE(allow_private), 0, 0, YES_OR_NO},
+	[KEY_URL] = {"url", config_set_text, SOURCE(url)},
+	[KEY_TREE] = {"tree", config_set_text, SOURCE(tree)},
+	{"ca-file", config_set_path, SOURCE(ca_file), 0, 0, CONFIG_A_PATH},
+	{"header-file", config_set_path, SOURCE(header_file), 0, 0, CONFIG_A_PATH},
+	{"priority", config_set_int, SOURCE(priority), -1000, 1000, CONFIG_A_PRIORITY},
+	{"allow-http", config_set_bool, SOURCE(allow_http), 0, 0, CONFIG_YES_OR_NO},
+	{"allow-private", config_set_bool, SOURCE(allow_private), 0, 0, CONFIG_YES_OR_NO},
 	{"client-cert"},
 	{"proxy"},
 	{"sigv4"},
@@ -213,11 +217,46 @@ static void finish_source(struct config_parser *p)
 	check_template(p, KEY_TREE, source->tree);
 }
 
+static void open_source(struct config_parser *p, const char *name)
+{
+	struct config *config = &p->config;
+	struct fetch_source *source;
+
+	for (size_t i = 0; i < config->n_sources; i++) {
+		if (strcmp(config->sources[i].name, name) == 0) {
+			config_fail(p, p->line, "[source %s] again: the first is in line %u", name,
+				    p->source_lines[i]);
+			return;
+		}
+	}
+	if (config->n_sources == FETCH_SOURCES_MAX) {
+		config_fail(p, p->line, "[source %s] is one too many: at most %d sources", name,
+			    FETCH_SOURCES_MAX);
+		return;
+	}
+	if (!config->sources)
+		config->sources = calloc(FETCH_SOURCES_MAX, sizeof(*config->sources));
+	if (!config->sources) {
+		config_fail_memory(p);
+		return;
+	}
+	source = &config->sources[config->n_sources];
+	source->name = strdup(name);
+	if (!source->name) {
+		config_fail_memory(p);
+		return;
+	}
+	p->source_lines[config->n_sources++] = p->line;
+	p->target = source;
+	p->target_name = source->name;
+}
+
 const struct config_section config_sections[CONFIG_SECTIONS] = {
-	{"store", false, store_keys, NULL},
-	{"fetch", false, fetch_keys, finish_fetch},
-	{"source", true, source_keys, finish_source},
-	{"audit", false, audit_keys, NULL},
-	{"catalog"},
+	{"store", store_keys},
+	{"fetch", fetch_keys, finish_fetch},
+	{"source", source_keys, finish_source, open_source},
+	{"audit", audit_keys},
+	{"catalog", config_catalog_keys, config_catalog_finish, config_catalog_open},
+	{"import", import_keys},
 	{"control"},
 };

@@ -51,10 +51,8 @@ void config_fail_memory(struct config_parser *p)
 /* "source lab", or the section's name alone. */
 static const char *section_title(const struct config_parser *p, char out[CONFIG_NAME_MAX + 16])
 {
-	const struct fetch_source *source = p->target;
-
-	snprintf(out, CONFIG_NAME_MAX + 16, "%s%s%s", p->section->name,
-		 p->section->named ? " " : "", p->section->named ? source->name : "");
+	snprintf(out, CONFIG_NAME_MAX + 16, "%s%s%s", p->section->name, p->target_name ? " " : "",
+		 p->target_name ? p->target_name : "");
 	return out;
 }
 
@@ -87,40 +85,6 @@ static bool is_name(const char *name)
 	return len > 0 && len <= CONFIG_NAME_MAX && strspn(name, allowed) == len;
 }
 
-/* Makes room for source NAME; TARGET is set if that worked. */
-static void open_source(struct config_parser *p, const char *name)
-{
-	struct config *config = &p->config;
-	struct fetch_source *source;
-
-	for (size_t i = 0; i < config->n_sources; i++) {
-		if (strcmp(config->sources[i].name, name) == 0) {
-			config_fail(p, p->line, "[source %s] again: the first is in line %u", name,
-				    p->source_lines[i]);
-			return;
-		}
-	}
-	if (config->n_sources == FETCH_SOURCES_MAX) {
-		config_fail(p, p->line, "[source %s] is one too many: at most %d sources", name,
-			    FETCH_SOURCES_MAX);
-		return;
-	}
-	if (!config->sources)
-		config->sources = calloc(FETCH_SOURCES_MAX, sizeof(*config->sources));
-	if (!config->sources) {
-		config_fail_memory(p);
-		return;
-	}
-	source = &config->sources[config->n_sources];
-	source->name = strdup(name);
-	if (!source->name) {
-		config_fail_memory(p);
-		return;
-	}
-	p->source_lines[config->n_sources++] = p->line;
-	p->target = source;
-}
-
 /* TITLE is what stands between the brackets: a word and, for some, a name. */
 static void open_section(struct config_parser *p, char *title)
 {
@@ -140,22 +104,23 @@ static void open_section(struct config_parser *p, char *title)
 		config_fail(p, p->line, "unknown section [%.64s]", title);
 	} else if (!config_sections[i].keys) {
 		config_fail(p, p->line, "section [%s] is not supported by this version", title);
-	} else if (!config_sections[i].named && *name) {
+	} else if (!config_sections[i].open && *name) {
 		config_fail(p, p->line, "section [%s] takes no name", title);
-	} else if (!config_sections[i].named && p->section_lines[i]) {
+	} else if (!config_sections[i].open && p->section_lines[i]) {
 		config_fail(p, p->line, "section [%s] again: the first is in line %u", title,
 			    p->section_lines[i]);
-	} else if (config_sections[i].named && !is_name(name)) {
+	} else if (config_sections[i].open && !is_name(name)) {
 		config_fail(p, p->line,
 			    "[%s NAME] needs a name of 1 to %d letters, digits, dots, dashes and "
 			    "underscores",
 			    title, CONFIG_NAME_MAX);
 	} else {
-		p->target = config_sections[i].named ? NULL : &p->config;
+		p->target = config_sections[i].open ? NULL : &p->config;
+		p->target_name = NULL;
 		p->header_line = p->section_lines[i] = p->line;
 		memset(p->key_lines, 0, sizeof(p->key_lines));
-		if (config_sections[i].named)
-			open_source(p, name);
+		if (config_sections[i].open)
+			config_sections[i].open(p, name);
 		/* Never with the target of another section. */
 		p->section = p->target ? &config_sections[i] : NULL;
 	}
@@ -202,7 +167,7 @@ static int on_key(void *arg, const char *inih_section, const char *name, const c
 		return config_fail(p, p->line, "[%s] %s is not supported by this version", title,
 				   name);
 	line = &p->key_lines[key - p->section->keys];
-	if (*line)
+	if (*line && !key->repeatable)
 		return config_fail(p, p->line, "[%s] %s again: the first is in line %u", title,
 				   name, *line);
 	*line = p->line;

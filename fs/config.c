@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "common/io.h"
+#include "fs/config-parse.h"
 
 void config_defaults(struct config *out)
 {
@@ -16,6 +17,7 @@ void config_defaults(struct config *out)
 		.fetch.connect_timeout_ms = 10 * 1000,
 		.fetch.stall_timeout_ms = 30 * 1000,
 		.audit.rate = 10,
+		.import.enabled = true,
 	};
 }
 
@@ -31,6 +33,10 @@ void config_free(struct config *config)
 		free((void *)source->header_file);
 	}
 	free(config->sources);
+	for (size_t i = 0; i < config->n_catalogs; i++)
+		config_catalog_release(&config->catalogs[i]);
+	free(config->catalogs);
+	free((void *)config->import.ca_file);
 	free((void *)config->store.path);
 	free((void *)config->audit.file);
 	config_defaults(config);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * weightfs.conf: where the store is, how bytes are fetched, and the sources (weightfs.conf(5)).
+ * weightfs.conf: where the store is, how bytes are fetched, sources and catalogs (weightfs.conf(5)).
  *
  * A file is taken whole or refused whole, at the first mistake, with its file and line. An unknown
  * section or key is a mistake: a misspelt `allow-privat` must not pass for a default.
@@ -17,14 +17,34 @@
 #include <sys/types.h>
 #include "common/cleanup.h"
 #include "fetch/fetch.h"
+#include "verify/minisign.h"
 
 #define CONFIG_CONNECTIONS_MAX 128
 #define CONFIG_FILE_MAX	       ((size_t)1 << 20)
+#define CONFIG_CATALOGS_MAX    32
+#define CONFIG_KEYS_OF_CATALOG 16
+#define CONFIG_PREFIXES_MAX    256 /* of a catalog */
 
 /* Bytes, or a part of the filesystem that the store lies on: PERCENT is not 0, and BYTES is. */
 struct config_amount {
 	uint64_t bytes;
 	unsigned int percent;
+};
+
+/* One [catalog NAME]. */
+struct config_catalog {
+	const char *name; /* lowercase letters, digits, ".", "_", "-", as its header has it */
+	const char *url;
+	const char *signature; /* a URL, too */
+	struct verify_key keys[CONFIG_KEYS_OF_CATALOG];
+	size_t n_keys; /* 1 at least */
+	const char **prefixes; /* as in struct verify_catalog_rules: "" is any name */
+	size_t n_prefixes;     /* 1 at least */
+	int64_t refresh_ms;    /* 0: only when somebody asks */
+	int priority;
+	bool allow_http, allow_private;
+	const char *ca_file; /* absolute; NULL: the system's */
+	const char *header_file; /* absolute; NULL: none */
 };
 
 struct config {
@@ -47,6 +67,15 @@ struct config {
 		bool web_origins;
 		unsigned int rate; /* lines a second, above 0 */
 	} audit;
+	/* What users import: how it may be fetched. */
+	struct {
+		bool enabled;
+		bool allow_http, allow_private;
+		const char *ca_file; /* absolute; NULL: the system's */
+	} import;
+	/* In the order of the file; at most CONFIG_CATALOGS_MAX. */
+	struct config_catalog *catalogs;
+	size_t n_catalogs;
 	/* Ready for fetch_new(), in the order of the file; at most FETCH_SOURCES_MAX. */
 	struct fetch_source *sources;
 	size_t n_sources;

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "fs/caller.h"
+#include "fs/catalogs.h"
 #include "fs/control-protocol.h"
 #include "fs/control.h"
 #include "fs/daemon.h"
@@ -45,10 +46,13 @@ static int run_on_store(const struct settings *settings, const struct config *co
 			enum operation_need need, struct operation *operation)
 {
 	struct store_options options;
+	struct catalogs_later catalogs;
 	struct caller caller;
 	int r;
 
-	r = policy_load_or_builtin(settings->policy, &operation->policy);
+	catalogs_later_init(&catalogs, config, settings->store);
+	operation->catalogs = &catalogs;
+	r = policy_load_or_builtin(settings->policy, &catalogs.names, &operation->policy);
 	if (r < 0)
 		return r;
 	caller_of_self(operation->policy, &caller);
@@ -66,6 +70,7 @@ static int run_on_store(const struct settings *settings, const struct config *co
 	}
 	store_close(operation->store);
 	policy_unref(operation->policy);
+	catalogs_later_release(&catalogs);
 	return r;
 }
 

@@ -11,6 +11,11 @@
 #include "fs/budget.h"
 #include "fs/caller.h"
 #include "fs/catalogs.h"
+#include "fs/entries.h"
+#include "fs/hub.h"
+#include "fs/interned.h"
+#include "fs/positions.h"
+#include "fs/visible.h"
 #include "fs/control.h"
 #include "fs/handle.h"
 #include "fs/kept.h"
@@ -121,6 +126,16 @@ static int start_audit(struct weightfs *fs)
 	return fs->config.audit.none ? 0 : audit_new(&options, &fs->audit);
 }
 
+/* Names are others, and perhaps what the policy's sets hold. */
+static void catalogs_renewed(void *arg, bool configured)
+{
+	struct weightfs *fs = arg;
+
+	/* What fails is logged, and the old policy stays. */
+	if (!configured || policy_slot_reload(fs->policy, NULL) < 0)
+		session_forget_names(fs);
+}
+
 /* A policy came into force: the kernel shall ask again for what it knows. */
 static void policy_loaded(void *arg)
 {
@@ -152,7 +167,10 @@ int daemon_start(struct weightfs *fs, const struct settings *settings, struct co
 		r = rebuild_if_due(fs->store, session_asked_to_stop);
 	if (r < 0)
 		return r;
+	fs->config.fetch.offline = fs->offline;
 	r = catalogs_new(&fs->config, store_path(fs->store), &fs->catalogs);
+	if (r == 0)
+		r = policy_slot_begin(fs->policy, catalogs_policy_names(fs->catalogs)); /* logs */
 	if (r == 0)
 		r = start_fetch(fs);
 	if (r == 0)
@@ -180,12 +198,16 @@ int daemon_start(struct weightfs *fs, const struct settings *settings, struct co
 	r = policy_slot_follow(fs->policy, policy_loaded, fs);
 	if (r < 0)
 		return log_error_errno(r, "the policy cannot be followed");
+	r = catalogs_follow(fs->catalogs, catalogs_renewed, fs);
+	if (r < 0)
+		return log_error_errno(r, "the catalogs cannot be followed");
 	return control_new(fs, settings->socket, &fs->control);
 }
 
 void daemon_stop(struct weightfs *fs)
 {
 	atomic_store(&fs->stopping, true);
+	catalogs_unfollow(fs->catalogs);
 	control_free(fs->control);
 	policy_slot_unfollow(fs->policy);
 	/* What is done in the background makes views ask anew, and who is served then uses queues that end before that does. */
@@ -208,6 +230,11 @@ void daemon_stop(struct weightfs *fs)
 	pendings_free(fs->pendings);
 	separates_free(fs->separates);
 	budgets_free();
+	visible_free();
+	entries_free();
+	hub_free();
+	positions_free();
+	interned_free();
 	objects_free(fs->objects);
 	views_free(fs->views);
 	callers_free(fs->callers);

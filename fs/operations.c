@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "common/io.h"
+#include "fs/catalogs.h"
 #include "fs/session.h"
 
 static const struct entry {
@@ -22,6 +23,11 @@ static const struct entry {
 	{ "verify", operation_verify, true, NEEDS_STORE },
 	{ "explain", operation_explain, false, NEEDS_STORE },
 	{ "pull", operation_pull, false, NEEDS_SOURCES },
+	{ "catalogs", operation_list_catalogs, false, NEEDS_STORE },
+	{ "catalog-refresh", operation_refresh_catalogs, true, NEEDS_SOURCES },
+	{ "import", operation_import, false, NEEDS_STORE },
+	{ "imports", operation_imports, false, NEEDS_STORE },
+	{ "import-remove", operation_import_remove, false, NEEDS_STORE },
 	{ "status", operation_status, false, NEEDS_DAEMON },
 	{ "reload", operation_reload, true, NEEDS_DAEMON },
 	{ "metrics", operation_metrics, true, NEEDS_DAEMON },
@@ -123,6 +129,11 @@ int operation_view(struct operation *operation, uint32_t *number)
 	const char *origin = policy_origin_of(operation->policy, &operation->caller, NULL);
 
 	return store_view(operation->store, operation->caller.uid, origin ? origin : "local", number);
+}
+
+struct catalogs *operation_catalogs(struct operation *operation)
+{
+	return operation->fs ? operation->fs->catalogs : catalogs_later_get(operation->catalogs);
 }
 
 void operation_object_name(const struct store_info *info, char out[DIGEST_NAME_SIZE])

@@ -18,6 +18,7 @@ struct operation {
 	struct store *store;
 	struct weightfs *fs;   /* NULL: in process */
 	struct policy *policy; /* in force */
+	struct catalogs_later *catalogs; /* in process; see operation_catalogs() */
 	json_t *request;       /* arguments */
 	int fd;                /* passed along; -1: none */
 	struct policy_caller caller;
@@ -32,8 +33,9 @@ struct operation {
 };
 
 /*
- * Run the operation that the request's "op" names: ls, add, pin, unpin, rm, gc, verify, explain, status, pull,
- * reload, metrics, pending, grant, deny, revoke, grants. 0 or -errno; message may say more.
+ * Run the operation that the request's "op" names: ls, add, pin, unpin, rm, gc, verify, explain, status, pull, import, imports,
+ * import-remove, reload, metrics, catalogs, catalog-refresh, pending, grant, deny, revoke, grants. 0 or -errno; message
+ * may say more.
  */
 int must_check operation_run(struct operation *operation);
 
@@ -56,6 +58,11 @@ int operation_rm(struct operation *operation);
 int operation_gc(struct operation *operation);
 int operation_explain(struct operation *operation);
 int operation_pull(struct operation *operation);
+int operation_list_catalogs(struct operation *operation);
+int operation_refresh_catalogs(struct operation *operation);
+int operation_import(struct operation *operation);
+int operation_imports(struct operation *operation);
+int operation_import_remove(struct operation *operation);
 int operation_reload(struct operation *operation);
 int operation_metrics(struct operation *operation);
 int operation_status(struct operation *operation);
@@ -79,6 +86,8 @@ int must_check operation_each_object(struct operation *operation,
 						 const struct store_info *info));
 /* The view of whoever calls, by its own origin; root and the owner have one whatever the policy says. -errno. */
 int must_check operation_view(struct operation *operation, uint32_t *number);
+/* The daemon's, or those of the store, loaded now. NULL: no memory. */
+struct catalogs *operation_catalogs(struct operation *operation);
 /* What an object is called in replies. */
 void operation_object_name(const struct store_info *info, char out[DIGEST_NAME_SIZE]);
 /* Out of the store; who has it open keeps it, and its name leads nobody else there. */
@@ -88,6 +97,8 @@ uint64_t operation_buffers_used(const struct weightfs *fs);
 uint64_t operation_resident_memory(void);
 /* operation-views.c: the views, what each uses and may use, for those who may know of all. */
 json_t *operation_views(struct weightfs *fs);
+/* operation-catalogs.c: {"catalogs": [...], "disagreements": {...}}, as `status` and `catalogs` show them. */
+int must_check operation_catalogs_value(struct catalogs *catalogs, json_t **out);
 /* "complete", "partial" or "known". */
 const char *operation_state(const struct store_info *info);
 

@@ -25,6 +25,7 @@ static const char BUILTIN[] = "caller any is local\n"
 
 struct policy_slot {
 	char *file; /* absolute; NULL: built-in */
+	const struct policy_names *names; /* constant once it is followed; before it has any, none is known yet */
 	pthread_mutex_t lock;
 	struct policy *current; /* protected by lock */
 	struct policy *previous; /* protected by lock */
@@ -45,13 +46,14 @@ struct policy_slot {
  * The file may be a symbolic link, which may lead elsewhere by now; what it names is relative to the folder of the file
  * that it leads to.
  */
-static int load_file(const char *file, struct policy **out, struct policy_error *error)
+static int load_file(const char *file, const struct policy_names *names, struct policy **out,
+		     struct policy_error *error)
 {
 	_cleanup_free_ char *real = realpath(file, NULL);
 	int r = -errno;
 
 	if (real)
-		return policy_load(real, NULL, out, error);
+		return policy_load(real, names, out, error);
 	*error = (struct policy_error){ 0 };
 	snprintf(error->file, sizeof(error->file), "%s", file);
 	errno = -r;
@@ -59,9 +61,10 @@ static int load_file(const char *file, struct policy **out, struct policy_error 
 	return r;
 }
 
-static int load(const char *file, struct policy **out, struct policy_error *error)
+static int load(const char *file, const struct policy_names *names, struct policy **out,
+		struct policy_error *error)
 {
-	return file ? load_file(file, out, error) :
+	return file ? load_file(file, names, out, error) :
 		      policy_parse("built-in policy", BUILTIN, sizeof(BUILTIN) - 1, NULL, out, error);
 }
 
@@ -96,18 +99,26 @@ static void log_warnings(const struct policy *policy, const struct policy *befor
 	}
 }
 
-int policy_load_or_builtin(const char *file, struct policy **out)
+/* An error is logged. */
+static int load_first(const char *file, const struct policy_names *names, struct policy **out)
 {
 	struct policy_error error;
 	char reason[POLICY_REASON_SIZE];
-	int r = load(file, out, &error);
+	int r = load(file, names, out, &error);
 
 	if (r < 0) {
 		policy_error_format(&error, reason, sizeof(reason));
 		log_error("%s", reason);
-	} else {
-		log_warnings(*out, NULL);
 	}
+	return r;
+}
+
+int policy_load_or_builtin(const char *file, const struct policy_names *names, struct policy **out)
+{
+	int r = load_first(file, names, out);
+
+	if (r == 0)
+		log_warnings(*out, NULL);
 	return r;
 }
 
@@ -160,7 +171,7 @@ static int reload(struct policy_slot *slot, char reason[POLICY_REASON_SIZE])
 	pthread_mutex_lock(&slot->lock);
 	number = ++slot->begun;
 	pthread_mutex_unlock(&slot->lock);
-	r = load(slot->file, &loaded, &error);
+	r = load(slot->file, slot->names, &loaded, &error);
 	stats_add(r < 0 ? STAT_RELOADS_FAILED : STAT_RELOADS, 1);
 	if (r < 0) {
 		policy_error_format(&error, reason, POLICY_REASON_SIZE);
@@ -305,20 +316,39 @@ static int make_absolute(const char *file, char **out)
 	return asprintf(out, "%s/%s", cwd, file) < 0 ? -ENOMEM : 0;
 }
 
-/* The first load, and what it is made of watched since it began. */
+static int none_known(void *arg, const char *catalog, const char *pattern,
+		      int (*found)(void *found_arg, const struct digest_name *name), void *found_arg)
+{
+	return -EAGAIN;
+}
+
+static const struct policy_names unknown = { none_known, NULL };
+
+/* The first load, and what it is made of watched since it began. What is taken as empty is said when the catalogs are there. */
 static int begin(struct policy_slot *slot)
 {
-	int r;
-
 	if (slot->file) {
 		begin_watch(slot);
 		if (slot->watch && !watch_set(slot->watch, (const char *const *)&slot->file, 1))
 			log_debug("nothing of %s can be watched", slot->file);
 	}
-	r = policy_load_or_builtin(slot->file, &slot->current);
-	if (r == 0 && slot->file)
+	return load_first(slot->file, slot->names, &slot->current);
+}
+
+int policy_slot_begin(struct policy_slot *slot, const struct policy_names *names)
+{
+	struct policy *loaded;
+	int r;
+
+	r = policy_load_or_builtin(slot->file, names, &loaded);
+	if (r < 0)
+		return r;
+	slot->names = names;
+	policy_unref(slot->current);
+	slot->current = loaded;
+	if (slot->file)
 		(void)catch_up(slot, 0); /* one that fails has said so; the first one stays */
-	return r;
+	return 0;
 }
 
 int policy_slot_new(const char *file, struct policy_slot **out)
@@ -329,6 +359,7 @@ int policy_slot_new(const char *file, struct policy_slot **out)
 	if (!slot)
 		return -ENOMEM;
 	slot->wake = -1;
+	slot->names = &unknown;
 	pthread_mutex_init(&slot->lock, NULL);
 	/* A daemon changes to the root directory, and reads it again. */
 	if (file && (r = make_absolute(file, &slot->file)) < 0)

@@ -23,6 +23,11 @@ int must_check policy_slot_new(const char *file, struct policy_slot **out);
 void policy_slot_free(struct policy_slot *slot);
 
 /*
+ * Load it again, with NAMES (valid as long as the slot loads): until now no catalog was known to it. Before it is followed,
+ * by whoever made it. 0 or -errno, logged; then the slot is as before.
+ */
+int must_check policy_slot_begin(struct policy_slot *slot, const struct policy_names *names);
+/*
  * From now on a thread loads it again when its files change. Whoever loads it calls LOADED after a new policy came into
  * force. Where changes cannot be noticed, that is logged, and it is loaded when somebody asks. 0 or -errno.
  */
@@ -42,7 +47,8 @@ bool policy_slot_failed(struct policy_slot *slot, char reason[POLICY_REASON_SIZE
 /* What POLICY took as empty, an array of strings. */
 json_t *policy_slot_warnings(const struct policy *policy);
 
-/* Load FILE or, for NULL, the built-in policy; an error is logged as FILE:LINE:COLUMN. */
-int must_check policy_load_or_builtin(const char *file, struct policy **out);
+/* Load FILE with NAMES or, for NULL, the built-in policy; an error is logged as FILE:LINE:COLUMN. */
+int must_check policy_load_or_builtin(const char *file, const struct policy_names *names,
+				      struct policy **out);
 
 #endif

@@ -31,7 +31,7 @@ static int check_targets(const struct policy *policy, struct policy_error *error
 		if (!target->defined)
 			return policy_fail(error, &target->place, "no set is called '%s'",
 					   target->name);
-		if (target->filled || !target->denied.line)
+		if (target->filled || target->unknown || !target->denied.line)
 			continue;
 		if (target->missing)
 			policy_error_format(&policy->warnings[target->missing - 1], why, sizeof(why));
@@ -198,11 +198,14 @@ static void sort_pairs(struct policy *policy)
 
 	for (size_t i = 0; i < policy->n_pairs; i++) {
 		struct pattern *pattern = &policy->patterns[pairs[i].pattern];
+		const struct target *target = &policy->targets[pairs[i].target];
 
-		if (policy->rules[pairs[i].rule].decision.verdict == POLICY_DENY &&
-		    policy->targets[pairs[i].target].has_sha256 &&
-		    pairs[i].rule < pattern->sha_deny)
+		if (policy->rules[pairs[i].rule].decision.verdict != POLICY_DENY)
+			continue;
+		if (target->has_sha256 && pairs[i].rule < pattern->sha_deny)
 			pattern->sha_deny = pairs[i].rule;
+		if (target->unknown && pairs[i].rule < pattern->any_rule)
+			pattern->any_rule = pairs[i].rule;
 	}
 	sort(pairs, policy->n_pairs, sizeof(*pairs), compare_pairs);
 	for (size_t i = 0; i < policy->n_pairs; i++) {

@@ -132,12 +132,13 @@ struct pattern {
 	char *key;	   /* the kind, then the origin, the apex or the site */
 	uint32_t id;	   /* its number in the order of first mention */
 	size_t first, n;   /* its pairs */
-	uint32_t any_rule; /* the first line that has this pattern and `any` as target */
+	uint32_t any_rule; /* the first line that has this pattern and `any` as target, or denies what is not known yet */
 	uint32_t sha_deny; /* the first deny line that has this pattern and a target with SHA-256
 			      digests */
 	uint32_t quota_rule;  /* the first line that has this pattern and a quota */
 	uint32_t probes_rule; /* … and a budget of probes */
 	uint32_t list_rule;   /* … and `list` */
+	uint32_t opens_rule;  /* the first allow or ask line that has it */
 	uint32_t heavy;	      /* its number among those with many pairs */
 };
 
@@ -162,6 +163,7 @@ struct target {
 	bool has_sha256;
 	/* While loading: */
 	bool defined, filled; /* it holds a digest */
+	bool unknown; /* what it holds is not known yet: a deny line with it matches every object */
 	uint32_t missing;    /* what it was to be made of is not to be had: 1 + the number of the warning */
 	struct place place;  /* where it was defined; before that, where it was first used */
 	struct place denied; /* where a deny line first named it; line 0: nowhere */

@@ -113,6 +113,12 @@ static int fill(void *arg, const struct digest_name *name)
 	return policy_draft_entry(filling->draft, filling->set, name);
 }
 
+/* Not a mistake: the set is empty, and it is said why. */
+static int leave_empty(struct parser *parser, uint32_t set, size_t before, const struct policy_error *why)
+{
+	return policy_set_missing(parser, set, before, why) < 0 ? policy_out_of_memory(parser) : 0;
+}
+
 static int set_of_names(struct parser *parser, uint32_t set, const struct word *word,
 			const char *catalog, const char *pattern)
 {
@@ -128,9 +134,12 @@ static int set_of_names(struct parser *parser, uint32_t set, const struct word *
 		return policy_out_of_memory(parser);
 	if (r == -ENOENT) {
 		(void)policy_fail(&why, &word->place, "no catalog is called '%s'", catalog);
-		return policy_set_missing(parser, set, before, &why) < 0
-			       ? policy_out_of_memory(parser)
-			       : 0;
+		return leave_empty(parser, set, before, &why);
+	}
+	if (r == -EAGAIN) {
+		(void)policy_fail(&why, &word->place, "what catalog '%s' says is not known yet", catalog);
+		parser->draft->policy->targets[set].unknown = true;
+		return leave_empty(parser, set, before, &why);
 	}
 	if (r >= 0)
 		return 0;

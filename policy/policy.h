@@ -49,8 +49,9 @@ struct policy_error {
 struct policy_names {
 	/*
 	 * Call FOUND for each digest of an object whose name in CATALOG matches PATTERN, as policy_name_matches() says,
-	 * until it returns other than 0, which is passed on. -ENOENT: there is no such catalog. Anything else but 0: the
-	 * policy is refused.
+	 * until it returns other than 0, which is passed on. -ENOENT: there is no such catalog. -EAGAIN: there is, but what it
+	 * says is not known yet; until then deny lines with such a set match every object, and for other lines it is
+	 * empty. Anything else but 0: the policy is refused.
 	 */
 	int (*each)(void *arg, const char *catalog, const char *pattern,
 		    int (*found)(void *found_arg, const struct digest_name *name), void *found_arg);
@@ -83,8 +84,9 @@ struct policy *policy_ref(struct policy *policy);
 void policy_unref(struct policy *policy); /* NULL is allowed */
 
 /*
- * What was taken as empty: public lists that are missing or bad, catalogs that nobody knows. The I-th, from 0; NULL
- * after the last. No deny line names such a set: the policy would have been refused.
+ * What was taken as empty: public lists that are missing or bad, catalogs that nobody knows, or not yet. The I-th, from
+ * 0; NULL after the last. No deny line names such a set, as the policy would have been refused, or it matches every object
+ * (-EAGAIN of struct policy_names).
  */
 const struct policy_error *policy_warning(const struct policy *policy, size_t i);
 
@@ -180,6 +182,12 @@ struct policy_probes policy_probes(const struct policy *policy, const char *orig
  * nothing for it, whatever the object. If so, it may still list none: a line before that one may match all that it does.
  */
 bool policy_lists(const struct policy *policy, const char *origin);
+
+/*
+ * Is there an allow or ask line that may match ORIGIN (canonical; NULL has none), and is reached? If not, whatever there is is
+ * denied to it.
+ */
+bool policy_opens(const struct policy *policy, const char *origin);
 
 /* Is there a set called SET; does it hold the object? */
 bool policy_has_set(const struct policy *policy, const char *set);

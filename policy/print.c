@@ -71,14 +71,25 @@ static void print_options(FILE *out, const struct rule *rule)
 	}
 }
 
-static void print_rule(FILE *out, const struct policy *policy, const struct rule *rule)
+/* A deny line that has to match every object until it is known what it names. */
+static bool denies_all(const struct policy *policy, const struct rule *rule)
+{
+	for (size_t i = 0; i < rule->n && rule->decision.verdict == POLICY_DENY; i++) {
+		if (policy->targets[policy->rule_targets[rule->first + i]].unknown)
+			return true;
+	}
+	return false;
+}
+
+/* ALL: `any` stands for its targets. */
+static void print_rule(FILE *out, const struct policy *policy, const struct rule *rule, bool all)
 {
 	static const char *const verdicts[] = {"deny", "allow", "ask"};
 
 	fprintf(out, "%s ", verdicts[rule->decision.verdict]);
 	print_pattern(out, policy->patterns[rule->pattern].key);
-	fprintf(out, " to %s", rule->any ? "any" : "");
-	for (size_t i = 0; i < rule->n; i++) {
+	fprintf(out, " to %s", rule->any || all ? "any" : "");
+	for (size_t i = 0; i < rule->n && !all; i++) {
 		uint32_t target = policy->rule_targets[rule->first + i];
 
 		fprintf(out, "%s%s", rule->any || i ? "," : "", policy->targets[target].name);
@@ -151,7 +162,10 @@ int policy_print(const struct policy *policy, char **text)
 	if (r == 0)
 		r = print_sets(out, policy);
 	for (size_t i = 0; r == 0 && i < policy->n_rules; i++) {
-		print_rule(out, policy, &policy->rules[i]);
+		bool all = denies_all(policy, &policy->rules[i]);
+
+		fputs(all ? "# not all that this line names is known yet:\n" : "", out);
+		print_rule(out, policy, &policy->rules[i], all);
 		fputc('\n', out);
 	}
 	/* All that can go wrong is that there is no memory. */
@@ -200,7 +214,7 @@ static int show_step(const struct policy *policy, const struct rule *rule, bool 
 
 	if (!out)
 		return -ENOMEM;
-	print_rule(out, policy, rule);
+	print_rule(out, policy, rule, false);
 	if (fclose(out) != 0)
 		return -ENOMEM;
 	shown.statement = statement;

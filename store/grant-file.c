@@ -7,28 +7,6 @@
 #include "common/io.h"
 #include "common/log.h"
 
-/* REPLACED: whatever comes of it, the file has the new text. */
-static int write_new(struct store *store, const char *name, const char *text, size_t len, bool *replaced)
-{
-	_cleanup_close_ int fd = -1;
-	char tmp[64];
-	int r;
-
-	snprintf(tmp, sizeof(tmp), "grants-%s", name);
-	fd = openat(store->tmp_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	r = fd < 0 ? -errno : io_write(fd, text, len);
-	if (r == 0 && fsync(fd) < 0)
-		r = -errno;
-	if (r == 0 && renameat(store->tmp_fd, tmp, store->grants_fd, name) < 0)
-		r = -errno;
-	*replaced = r == 0;
-	if (r == 0 && fsync(store->grants_fd) < 0)
-		r = -errno;
-	if (!*replaced)
-		(void)unlinkat(store->tmp_fd, tmp, 0);
-	return r;
-}
-
 /* What is torn on the way is not understood, and grants nothing. */
 static int overwrite(struct store *store, const char *name, const char *text, size_t len)
 {
@@ -48,9 +26,11 @@ static int overwrite(struct store *store, const char *name, const char *text, si
 int grant_file_write(struct store *store, const char *name, const char *text, size_t len, bool urgent)
 {
 	bool replaced;
+	char tmp[64];
 	int r;
 
-	r = write_new(store, name, text, len, &replaced);
+	snprintf(tmp, sizeof(tmp), "grants-%s", name);
+	r = io_replace(store->tmp_fd, tmp, store->grants_fd, name, text, len, &replaced);
 	if (r < 0 && !replaced && urgent) {
 		log_warning_errno(r, "%s/grants/%s cannot be replaced, and is overwritten", store->path, name);
 		r = overwrite(store, name, text, len);

@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include "common/digest.h"
+#include "common/name.h"
 #include "verify/minisign.h"
 
 /* Bounds of what is accepted, beside VERIFY_SIGNED_MAX bytes in all and VERIFY_SIZE_MAX for objects. */
@@ -24,8 +25,8 @@
 #define VERIFY_OBJECT_NAMES	  256
 #define VERIFY_OBJECT_URLS	  16
 #define VERIFY_URL_MAX		  2048 /* bytes */
-#define VERIFY_NAME_MAX		  1024 /* bytes of a name ... */
-#define VERIFY_NAME_COMPONENT_MAX 255  /* ... and of one component of it */
+#define VERIFY_NAME_MAX		  NAME_BYTES_MAX
+#define VERIFY_NAME_COMPONENT_MAX NAME_COMPONENT_MAX
 
 struct verify_catalog;
 
@@ -141,6 +142,14 @@ int must_check verify_catalog_list(const struct verify_catalog *catalog, const c
 				   const char *after,
 				   int (*found)(void *arg, const struct verify_place *place),
 				   void *arg);
+/*
+ * Call FOUND for each name below the folder PATH, by the bytes of its components, until it returns other than 0, which is passed
+ * on. -ENOENT, -ENOTDIR.
+ */
+int must_check verify_catalog_below(const struct verify_catalog *catalog, const char *path,
+				    int (*found)(void *arg, const char *name,
+						 const struct verify_object *object),
+				    void *arg);
 /*
  * Call FOUND for each name that PATTERN matches, by the bytes of its components, until it returns other than 0, which is passed on.
  * A pattern is components with "/" between them, each a glob(7) for one component of a name. A last one that is "*" alone

@@ -2,6 +2,7 @@
 """The manners of hostile.py: each answers one request, an Exchange."""
 
 import gzip
+import json
 import os
 import re
 import socket
@@ -305,6 +306,42 @@ def redirect_file(x):
     redirect(x, "file://" + os.path.join(os.path.realpath(x.server.root), x.path))
 
 
+def document(x):
+    part = x.part(whole=True)
+    if x.headers.get("if-none-match") == '"v1"':
+        x.head(304, {"ETag": '"v1"'})
+    elif part:
+        x.head(200, {**part[2], "ETag": '"v1"', "Content-Type": "application/json",
+                     "Link": '<?page=2>; rel="next"'})
+        x.body(part[0])
+
+
+def registry(x):
+    """As the OCI distribution specification has it: a token from ?realm= (/token/ here), good for ?uses= requests."""
+    token = x.headers.get("authorization", "").removeprefix("Bearer ")
+    state = x.server.state
+    with state.lock:
+        issued = ("issued", token) in state.counts
+    if issued and state.count(("used", token)) < int(x.query.get("uses", 1 << 30)):
+        honest(x)
+        return
+    realm = x.query.get("realm", f"http://{x.headers['host']}/token/x")
+    x.answer(401, "who are you?\n", WWW_Authenticate=f'Bearer realm="{realm}",service="a \\"test\\"",'
+                                                     f'scope="repository:{os.path.dirname(x.path)}:pull,push"')
+
+
+def token(x):
+    """?status=: refuses; ?hang=: never answers."""
+    if "hang" in x.query:
+        stallhead(x)
+    if "status" in x.query:
+        x.answer(int(x.query["status"]), "{}")
+        return
+    name = f"t{x.server.state.count('token')}"
+    x.server.state.count(("issued", name))
+    x.answer(200, json.dumps({"token": name, "expires_in": 300}), Content_Type="application/json")
+
+
 MANNERS = {
     "honest": honest,
     "norange": simple(norange, whole=True),    # ignores Range: 200 and the whole file
@@ -345,6 +382,10 @@ MANNERS = {
     "norange-nolength": simple(nolength, whole=True),  # 200, the whole file, ended by closing
     "unknown-size": simple(unknownsize),       # Content-Range: bytes a-b/*
     "no-content-range": simple(halfrange),
+    "document": document,                      # with an ETag, and 304 for it
+    "registry": registry,                      # wants a token
+    "token": token,                            # gives one
+    "refusal": lambda x: x.answer(403, "no, " * 50000),
     "missing": lambda x: x.answer(404, "no such file\n"),
     "forbidden": lambda x: x.answer(403, "no\n"),
 }

@@ -153,6 +153,38 @@ int world_set_up(void **state)
 	return 0;
 }
 
+static void make_certificates(void)
+{
+	char line[1024];
+
+	snprintf(line, sizeof(line),
+		 "cd '%s' && exec >/dev/null 2>&1 && "
+		 "openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 "
+		 "-subj '/CN=test CA' -addext keyUsage=keyCertSign && "
+		 "openssl req -newkey rsa:2048 -nodes -keyout key.pem -out server.csr -subj /CN=x "
+		 "&& "
+		 "echo subjectAltName=IP:127.0.0.1 >ext && "
+		 "openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial "
+		 "-out cert.pem -days 2 -extfile ext",
+		 world.root);
+	assert_int_equal(system(line), 0);
+}
+
+int world_set_up_tls(void **state)
+{
+	const char *args[] = {"--cert", NULL, "--key", NULL, NULL};
+	char cert[128], key[128];
+
+	world_set_up(state);
+	make_certificates();
+	snprintf(cert, sizeof(cert), "%s/cert.pem", world.root);
+	snprintf(key, sizeof(key), "%s/key.pem", world.root);
+	args[1] = cert;
+	args[3] = key;
+	server_start(&world.tls, args);
+	return 0;
+}
+
 int world_tear_down(void **state)
 {
 	char line[128];

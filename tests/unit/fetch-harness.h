@@ -46,6 +46,8 @@ char *server_log(const struct server *server);
 void server_reset(const struct server *server);
 
 int world_set_up(void **state);
+/* With world.tls, whose certificate is for 127.0.0.1 and from the CA in ca.pem. */
+int world_set_up_tls(void **state);
 int world_tear_down(void **state);
 
 struct bed {
@@ -75,7 +77,7 @@ struct sink {
 	unsigned int asked; /* how often */
 	bool done;
 	char *bytes; /* of the object, from the first chunk on */
-	unsigned int chunks, wrong, per_source[8];
+	unsigned int chunks, wrong, per_source[FETCH_SOURCES_MAX];
 	void *kept[64];
 	unsigned int n_kept;
 	bool front_right;

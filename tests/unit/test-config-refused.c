@@ -172,11 +172,57 @@ static void test_bad_source(void **state)
 	check_all_bad(bad, ARRAY_SIZE(bad));
 }
 
+#define KEY "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"
+#define HUB "[catalog hub]\nurl = https://models.example/catalog.jsonl\n"
+#define ALL HUB "key = " KEY "\nprefix = Qwen/\n"
+
+static void test_bad_catalog(void **state)
+{
+	static const struct bad bad[] = {
+		{"[catalog]\n", 1, "[catalog NAME] needs a name of 1 to 64 letters"},
+		{"[catalog Hub]\n", 1, "[catalog Hub]: a catalog's name is a lowercase letter and"},
+		{"[catalog 1hub]\n", 1, "a catalog's name is a lowercase letter and"},
+		{"[catalog hf]\n", 1, "[catalog hf]: the name is that of imports"},
+		{"[catalog local]\n", 1, "the name is that of imports"},
+		{ALL ALL, 5, "[catalog hub] again: the first is in line 1"},
+		{"[catalog hub]\n", 1, "[catalog hub] has no url"},
+		{HUB, 1, "[catalog hub] has no key"},
+		{HUB "key = " KEY "\n[store]\n", 1, "[catalog hub] has no prefix"},
+		{HUB "key = RWQx\n", 3, "[catalog hub] key = RWQx: "},
+		{HUB "key =\n", 3, "[catalog hub] key has no value"},
+		{ALL "url = https://x.example/\n", 5, "url again: the first is in line 2"},
+		{ALL "prefix = /Qwen\n", 5, "[catalog hub] prefix = /Qwen: "},
+		{ALL "prefix = Qwen/../x\n", 5, "prefix = Qwen/../x: "},
+		{ALL "prefix =\n", 5, "prefix has no value"},
+		{ALL "refresh = 1\n", 5, "refresh = 1: must be 0 (when somebody asks) or a time"},
+		{ALL "refresh = 8d\n", 5, "at most 7d"},
+		{ALL "priority = 1001\n", 5, "from -1000 to 1000"},
+		{ALL "allow-http = maybe\n", 5, "must be yes or no"},
+		{ALL "tree = https://x.example/\n", 5, "[catalog hub] unknown key \"tree\""},
+		{"[catalog hub]\nurl = http://x.example/c\nkey = " KEY "\nprefix = *\n", 2, "[catalog hub] url: "},
+		{"[catalog hub]\nurl = https://x.example/{sha256}\nkey = " KEY "\nprefix = *\n", 2,
+		 "[catalog hub] url: it is no template"},
+		{"[catalog hub]\nurl = https://x.example/c?d\nkey = " KEY "\nprefix = *\n", 2,
+		 "[catalog hub] needs a signature"},
+		{ALL "signature = http://x.example/s\n", 5, "[catalog hub] signature: "},
+		{ALL "ca-file = ~/x\n", 5, "a path without"},
+		{"[import x]\n", 1, "section [import] takes no name"},
+		{"[import]\nenabled = 1\n", 2, "[import] enabled = 1: must be yes or no"},
+		{"[import]\nurl = x\n", 2, "[import] unknown key \"url\""},
+	};
+	char many[8192] = "";
+
+	check_all_bad(bad, ARRAY_SIZE(bad));
+	for (unsigned int i = 0; i <= CONFIG_CATALOGS_MAX; i++)
+		snprintf(many + strlen(many), sizeof(many) - strlen(many),
+			 "[catalog c%u]\nurl = https://x.example/c\nkey = " KEY "\nprefix = *\n", i);
+	check_all_bad(&(struct bad){many, 4 * CONFIG_CATALOGS_MAX + 1, "[catalog c32] is one too many"}, 1);
+}
+
 static void test_bad_layout(void **state)
 {
 	static const struct bad bad[] = {
 		{"path = /x\n", 1, "key \"path\" before the first section"},
-		{"[catalog hub]\n", 1, "section [catalog] is not supported by this version"},
 		{"[control]\n", 1, "section [control] is not supported by this version"},
 		{"[sotre]\n", 1, "unknown section [sotre]"},
 		{"[Store]\n", 1, "unknown section [Store]"},
@@ -307,7 +353,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bad_store),     cmocka_unit_test(test_bad_fetch),
-		cmocka_unit_test(test_bad_source),    cmocka_unit_test(test_bad_layout),
+		cmocka_unit_test(test_bad_source),    cmocka_unit_test(test_bad_catalog),
+	cmocka_unit_test(test_bad_layout),
 		cmocka_unit_test(test_first_mistake), cmocka_unit_test(test_many_sources),
 		cmocka_unit_test(test_long_lines),    cmocka_unit_test(test_long_comment),
 	};

@@ -28,6 +28,9 @@ static void test_defaults(void **state)
 	assert_false(config.audit.web_origins);
 	assert_int_equal(config.audit.rate, 10);
 	assert_int_equal(config.n_sources, 0);
+	assert_int_equal(config.n_catalogs, 0);
+	assert_true(config.import.enabled);
+	assert_false(config.import.allow_http || config.import.allow_private);
 	config_free(&config);
 	config_free(&config); /* harmless */
 }
@@ -67,6 +70,64 @@ static void test_sample(void **state)
 	assert_int_equal(lab->priority, 10);
 	assert_false(lab->allow_http);
 	assert_false(lab->allow_private);
+	config_free(&config);
+}
+
+#define KEY  "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"
+#define KEY2 "RWR1LVN7KNLkFpLq63tEIoWWqIaiOGcvQ2ZSFIwKki7EoDZJhLp9nFfA"
+
+static void test_catalogs(void **state)
+{
+	struct config config = parse_ok("[catalog hub]\n"
+					"url = https://models.example/catalog.jsonl\n"
+					"key = " KEY "              ; of 2026\n"
+					"key = " KEY2 "\n"
+					"prefix = Qwen/\n"
+					"prefix = *\n"
+					"[import]\n"
+					"enabled = no\n"
+					"allow-http = yes\n"
+					"allow-private = yes\n"
+					"ca-file = ca.pem\n"
+					"[catalog a.b-c_1]\n"
+					"signature = http://10.0.0.1/s?x\n"
+					"url = http://10.0.0.1/c?x\n"
+					"key = " KEY "\n"
+					"prefix = a\n"
+					"refresh = 0\n"
+					"priority = -3\n"
+					"allow-http = yes\n"
+					"allow-private = yes\n"
+					"ca-file = ca.pem\n"
+					"header-file = /h\n");
+	const struct config_catalog *hub = &config.catalogs[0], *other = &config.catalogs[1];
+	char id[VERIFY_KEY_ID_SIZE];
+
+	assert_int_equal(config.n_catalogs, 2);
+	assert_string_equal(hub->name, "hub");
+	assert_string_equal(hub->url, "https://models.example/catalog.jsonl");
+	assert_string_equal(hub->signature, "https://models.example/catalog.jsonl.minisig");
+	assert_int_equal(hub->n_keys, 2);
+	verify_key_id(&hub->keys[0], id);
+	assert_string_equal(id, "E7620F1842B4E81F"); /* what minisign calls it */
+	assert_int_equal(hub->n_prefixes, 2);
+	assert_string_equal(hub->prefixes[0], "Qwen/");
+	assert_string_equal(hub->prefixes[1], "");
+	assert_int_equal(hub->refresh_ms, 3600000);
+	assert_int_equal(hub->priority, 0);
+	assert_false(hub->allow_http || hub->allow_private);
+	assert_null(hub->ca_file);
+	assert_null(hub->header_file);
+	assert_string_equal(other->name, "a.b-c_1");
+	assert_string_equal(other->signature, "http://10.0.0.1/s?x");
+	assert_int_equal(other->refresh_ms, 0);
+	assert_int_equal(other->priority, -3);
+	assert_true(other->allow_http && other->allow_private);
+	assert_string_equal(other->ca_file, "/etc/weightfs/ca.pem");
+	assert_string_equal(other->header_file, "/h");
+	assert_false(config.import.enabled);
+	assert_true(config.import.allow_http && config.import.allow_private);
+	assert_string_equal(config.import.ca_file, "/etc/weightfs/ca.pem");
 	config_free(&config);
 }
 
@@ -378,7 +439,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),       cmocka_unit_test(test_sample),
-		cmocka_unit_test(test_every_key),      cmocka_unit_test(test_layout),
+		cmocka_unit_test(test_catalogs),
+	cmocka_unit_test(test_every_key),      cmocka_unit_test(test_layout),
 		cmocka_unit_test(test_audit),
 		cmocka_unit_test(test_relative_paths), cmocka_unit_test(test_load),
 		cmocka_unit_test(test_default_store),  cmocka_unit_test(test_values),

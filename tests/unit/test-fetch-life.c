@@ -337,23 +337,6 @@ static void test_signed_urls(void **state)
 	bed_end(&bed);
 }
 
-static void make_certificates(void)
-{
-	char line[1024];
-
-	snprintf(line, sizeof(line),
-		 "cd '%s' && exec >/dev/null 2>&1 && "
-		 "openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 "
-		 "-subj '/CN=test CA' -addext keyUsage=keyCertSign && "
-		 "openssl req -newkey rsa:2048 -nodes -keyout key.pem -out server.csr -subj /CN=x "
-		 "&& "
-		 "echo subjectAltName=IP:127.0.0.1 >ext && "
-		 "openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial "
-		 "-out cert.pem -days 2 -extfile ext",
-		 world.root);
-	assert_int_equal(system(line), 0);
-}
-
 static void test_tls(void **state)
 {
 	char ca[128];
@@ -413,21 +396,6 @@ static void test_bad_files(void **state)
 	bed_end(&bed);
 }
 
-static int set_up(void **state)
-{
-	const char *args[] = {"--cert", NULL, "--key", NULL, NULL};
-	char cert[128], key[128];
-
-	world_set_up(state);
-	make_certificates();
-	snprintf(cert, sizeof(cert), "%s/cert.pem", world.root);
-	snprintf(key, sizeof(key), "%s/key.pem", world.root);
-	args[1] = cert;
-	args[3] = key;
-	server_start(&world.tls, args);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -445,5 +413,5 @@ int main(void)
 		cmocka_unit_test(test_bad_files),
 	};
 
-	return cmocka_run_group_tests_name("fetch-life", tests, set_up, world_tear_down);
+	return cmocka_run_group_tests_name("fetch-life", tests, world_set_up_tls, world_tear_down);
 }

@@ -246,7 +246,8 @@ static void test_backoff(void **state)
 
 static void test_order(void **state)
 {
-	struct source high = {.priority = 10}, low = {.priority = 1}, same = {.priority = 1};
+	struct fetch_group ten = {.priority = 10}, one = {.priority = 1};
+	struct source high = {.group = &ten}, low = {.group = &one}, same = {.group = &one};
 
 	assert_true(source_before(&high, &low, 0));
 	assert_false(source_before(&low, &high, 0));

@@ -202,6 +202,8 @@ static int each(void *arg, const char *name, const char *pattern,
 	struct digest_name digest;
 	int r = strcmp(name, "hub") ? -ENOENT : 0;
 
+	if (!strcmp(name, "later"))
+		return -EAGAIN;
 	if (!strcmp(name, "broken"))
 		return -EIO;
 	for (size_t i = 0; i < ARRAY_SIZE(catalog) && r == 0; i++) {
@@ -254,6 +256,48 @@ static void test_names(void **state)
 	assert_null(policy);
 }
 
+static enum policy_verdict verdict_of(const struct policy *policy, const char *origin, const char *name)
+{
+	struct digest_pair pair = pair_of(name);
+
+	return policy_decide(policy, origin, &pair).verdict;
+}
+
+/* A catalog that was never fetched: who must not have what it names may have nothing that a later line would give. */
+static void test_names_unknown(void **state)
+{
+	static const struct policy_names names = {each, NULL};
+	static const char text[] = "set secret name later:secret/*\n"
+				   "set some   name later:some/*\n"
+				   "set known  name hub:Qwen/*\n"
+				   "allow x to some\n"
+				   "ask   x to some\n"
+				   "allow x to known\n"
+				   "deny  x to known,secret\n"
+				   "allow x to any\n"
+				   "allow y to any\n";
+	_cleanup_free_ char *printed = NULL;
+	struct policy_error error;
+	struct policy *policy, *again;
+
+	assert_int_equal(policy_parse("p", text, strlen(text), &names, &policy, &error), 0);
+	check_warning(policy, 0, "p:1:17: what catalog 'later' says is not known yet");
+	check_warning(policy, 1, "p:2:17: what catalog 'later' says is not known yet");
+	assert_null(policy_warning(policy, 2));
+	assert_int_equal(verdict_of(policy, "x", A64), POLICY_ALLOW); /* by a line before */
+	assert_int_equal(verdict_of(policy, "x", C64), POLICY_DENY);
+	assert_int_equal(verdict_of(policy, "x", "fsverity-" C64), POLICY_DENY);
+	assert_int_equal(verdict_of(policy, "y", C64), POLICY_ALLOW); /* of others it says nothing */
+	assert_int_equal(policy_print(policy, &printed), 0);
+	assert_non_null(strstr(printed, "\ndeny x to any\n"));
+	assert_int_equal(policy_parse("again", printed, strlen(printed), NULL, &again, &error), 0);
+	assert_int_equal(verdict_of(again, "x", A64), POLICY_ALLOW);
+	assert_int_equal(verdict_of(again, "x", C64), POLICY_DENY);
+	assert_int_equal(verdict_of(again, "y", C64), POLICY_ALLOW);
+	policy_unref(again);
+	policy_unref(policy);
+}
+
 static void test_globs(void **state)
 {
 	static const struct {
@@ -289,7 +333,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_public_list),  cmocka_unit_test(test_bad_list),
 		cmocka_unit_test(test_missing_list), cmocka_unit_test(test_denied_list),
-		cmocka_unit_test(test_names),	     cmocka_unit_test(test_globs),
+		cmocka_unit_test(test_names), cmocka_unit_test(test_names_unknown),	     cmocka_unit_test(test_globs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
