@@ -11,7 +11,7 @@ import stat
 
 import pytest
 
-from harness import cli, process, reader
+from harness import caches, cli, process, reader
 from harness.catalogs import Catalog, entry
 from harness.models import unknown_digest
 
@@ -254,6 +254,35 @@ def test_the_cache_of_huggingface(named, catalog, small, medium):
     with open(f"/proc/self/fd/{kept}") as file:
         assert file.read() == tagged
     os.close(kept)
+
+
+def test_what_was_adopted_looks_as_it_did(mount, folder, server):
+    """A cache of huggingface_hub's comes back in hub/: for its user alone, or for all, together with what is theirs."""
+    mounted = mount(server, policy=OPEN)
+    os.chmod(mounted.store, 0o711)
+    for uid, name, commit, options in ((0, "mine", COMMIT, []), (0, "ours", OTHER_COMMIT, ["--everybody"])):
+        cache = os.path.join(folder, name)
+        caches.hub(cache, "org/tiny", commit, {f"{name}.json": name.encode(), "sub/w": name.encode() * 99},
+                   refs=("main", name))
+        cli.ok("adopt", "--store", mounted.store, *options, cache)
+    hub = mounted.path("hub")
+    tiny = os.path.join(hub, "models--org--tiny")
+    assert names_in(os.path.join(tiny, "snapshots")) == [COMMIT, OTHER_COMMIT]
+    assert names_in(os.path.join(tiny, "refs")) == ["main", "mine", "ours"]
+    for name, commit in (("mine", COMMIT), ("ours", OTHER_COMMIT)):
+        with open(cached_file(hub, "org/tiny", f"{name}.json", name)) as file:
+            assert file.read() == name
+        assert cached_file(hub, "org/tiny", "sub/w", name).split("/")[-3] == commit
+    assert names_in(mounted.path("name")) == ["hf"]
+    assert names_in(mounted.path("name/hf/org")) == [f"tiny@{COMMIT}", f"tiny@{OTHER_COMMIT}"]
+    done = process.run(process.as_user(ALICE, ["ls", tiny.replace(hub, mounted.path("hub")) + "/snapshots",
+                                               mounted.path("name/hf/org")]), check=True)
+    assert COMMIT not in done.stdout and done.stdout.count(OTHER_COMMIT) == 2
+    cli.ok("imports", "--store", mounted.store, "--remove", f"hf/org/tiny@{COMMIT}")
+    assert why(os.stat, mounted.path("name/hf/org", f"tiny@{COMMIT}")) == "ENOENT"
+    assert names_in(os.path.join(tiny, "refs")) == ["main", "ours"]
+    with open(os.path.join(tiny, "refs", "main")) as file:
+        assert file.read() == OTHER_COMMIT
 
 
 CONSUMERS = os.path.join(os.path.dirname(os.path.realpath(__file__)), "consumers")
