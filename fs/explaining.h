@@ -10,6 +10,7 @@ struct explaining {
 	struct operation *operation;
 	bool has_name; /* else it is only about who asks */
 	struct digest_name name;
+	const char *absent; /* why there is no such thing at all; NULL: there may be */
 	/* As found out, in this order. */
 	struct policy_caller caller; /* whose opening is explained */
 	const char *origin;          /* NULL: none */
@@ -35,6 +36,11 @@ int explain_where(struct operation *operation, const char *topic, const char *wh
  * the policy without). -EPERM: it is not the caller's to know.
  */
 int must_check explain_caller(struct explaining *explaining);
+/*
+ * What PATH, below a view ("name/hub/Qwen/…"), stands for, for the caller and its origin, which are known: its name, or why it is
+ * absent. (explain-name.c)
+ */
+int must_check explain_name(struct explaining *explaining, const char *path);
 /* Where the policy asks: what the user answered about DIGESTS, folded into the decision. */
 int must_check explain_grants(struct explaining *explaining, const struct digest_pair *digests);
 /* Whose word it is trusted by, and which places it has. */
