@@ -134,10 +134,10 @@ unit_environment=(
 	"TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:ignore_noninstrumented_modules=1:suppressions=$suppressions/tsan.supp"
 )
 
-unit_tests() { # NAME FOLDER
+unit_tests() { # NAME FOLDER [VARIABLE=VALUE of make…]
 	local log=$logs/$1.log begin=$SECONDS counts status=0
 	rm -f "$2"/tests/unit/*.log
-	env "${unit_environment[@]}" make -C "$2" -j"$jobs" check VERBOSE=1 >"$log" 2>&1 || status=$?
+	env "${unit_environment[@]}" make -C "$2" -j"$jobs" check VERBOSE=1 "${@:3}" >"$log" 2>&1 || status=$?
 	shopt -s nullglob
 	counts=$(tally "$2"/tests/unit/*.log 2>>"$log")
 	shopt -u nullglob
@@ -264,10 +264,17 @@ stage_asan() {
 	integration_tests asan-integration "$build/asan" address 96M "not native and not heavy"
 }
 
+# Those in which there is more than one thread, by their own doing or that of what they test.
+threaded_tests() {
+	cd "$top"
+	grep -lE 'pthread_create|workqueue_new|fetch_new|fetch-harness|fetch_document_get|catalogs_follow|store_open' \
+		tests/unit/test-*.c | sed 's/\.c$//' | tr '\n' ' '
+}
+
 stage_tsan() {
 	check tsan-build build_in "$build/tsan" --enable-werror \
 		--enable-sanitizers=thread CFLAGS='-g -O1' || return 0
-	unit_tests tsan-unit "$build/tsan"
+	unit_tests tsan-unit "$build/tsan" TESTS="$(threaded_tests)"
 	# Where threads meet; what else there is the other builds run.
 	integration_tests tsan-integration "$build/tsan" thread 96M "not native and not heavy" \
 		"$top"/tests/integration/test_{abuse,asking,callers,crash,hostile,kills,leaks,matrix,mmap}.py \
@@ -287,7 +294,9 @@ stage_fuzz() {
 
 stage_distcheck() {
 	check distcheck-configure build_in "$build" --enable-werror || return 0
-	check distcheck env "${unit_environment[@]}" make -C "$build" -j"$jobs" distcheck || :
+	# All of it builds from the tarball, and installs; the tests were run before.
+	check distcheck env "${unit_environment[@]}" make -C "$build" -j"$jobs" distcheck \
+		TESTS=tests/unit/test-common || :
 }
 
 stage_bench() {

@@ -58,7 +58,8 @@ static void check(struct session *session)
 		fail(session, -EPROTO, "malformed %s", reply->malformed);
 	else if (has_content(session) && reply->coded)
 		fail(session, -EPROTO, "content coding although none was asked for");
-	else if (has_content(session) && reply->has_length && reply->length > max)
+	else if (has_content(session) && !session->request->size_only && reply->has_length &&
+		 reply->length > max)
 		fail(session, -EFBIG, "more than %llu bytes", (unsigned long long)max);
 }
 
@@ -114,6 +115,10 @@ static size_t on_body(char *data, size_t one, size_t len, void *arg)
 
 	if (!reply->ended || session->error)
 		return CURL_WRITEFUNC_ERROR;
+	if (session->request->size_only && (reply->status == 200 || reply->status == 206)) {
+		session->enough = true;
+		return CURL_WRITEFUNC_ERROR;
+	}
 	if (len > max - session->taken) {
 		session->enough = !has_content(session);
 		if (!session->enough)
@@ -160,6 +165,8 @@ static CURLcode set_up(struct session *session)
 	curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
 	curl_easy_setopt(easy, CURLOPT_XFERINFODATA, session);
 	curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
+	if (session->request->size_only)
+		curl_easy_setopt(easy, CURLOPT_RANGE, "0-0");
 	if (!url_same_host(exchange->origin_url, exchange->url))
 		curl_easy_setopt(easy, CURLOPT_HTTPHEADER, session->everywhere);
 	return code;
@@ -266,6 +273,18 @@ static int prepare(struct session *session)
 	return prepare_headers(session);
 }
 
+static void tell_size(const struct reply *reply, struct fetch_document *out)
+{
+	/* An empty file has no first byte: 416, with "bytes ∗/0". */
+	if ((reply->status == 206 || reply->status == 416) && reply->has_range) {
+		out->has_size = reply->range.complete_known;
+		out->size = reply->range.complete;
+	} else if (reply->status == 200) {
+		out->has_size = reply->has_length;
+		out->size = reply->length;
+	}
+}
+
 static void hand_over(struct session *session, struct fetch_document *out)
 {
 	struct exchange *exchange = &session->exchange;
@@ -281,8 +300,10 @@ static void hand_over(struct session *session, struct fetch_document *out)
 		.content_type = steal_pointer(reply->texts[REPLY_CONTENT_TYPE]),
 		.link = steal_pointer(reply->texts[REPLY_LINK]),
 		.www_authenticate = steal_pointer(reply->texts[REPLY_WWW_AUTHENTICATE]),
+		.content_digest = steal_pointer(reply->texts[REPLY_CONTENT_DIGEST]),
 		.retry_after_ms = reply->retry_after,
 	};
+	tell_size(reply, out);
 }
 
 static int get(struct session *session)
@@ -332,5 +353,6 @@ void fetch_document_release(struct fetch_document *document)
 	free(document->content_type);
 	free(document->link);
 	free(document->www_authenticate);
+	free(document->content_digest);
 	memset(document, 0, sizeof(*document));
 }

@@ -24,6 +24,7 @@ struct fetch_document_request {
 	size_t n_headers;
 	const char *etag; /* of what is here already: If-None-Match; NULL */
 	uint64_t max;	  /* bytes of the body; one more is -EFBIG */
+	bool size_only;	  /* ask for the first byte, to be told how many there are; of a success no body is taken */
 	/*
 	 * Where the body goes: written from offset 0 on, FD being empty; of a status other than 200 nothing is written
 	 * there. -1: to memory.
@@ -42,6 +43,9 @@ struct fetch_document {
 	char *body;	     /* with a NUL behind it; NULL if it went to a file */
 	size_t len;	     /* bytes of the body, wherever it went */
 	char *etag, *content_type, *link, *www_authenticate;
+	char *content_digest; /* Docker-Content-Digest, as registries of images send it */
+	bool has_size;
+	uint64_t size; /* of all that is at the URL, as the headers tell it */
 	int64_t retry_after_ms; /* 0: nothing was said of it */
 };
 

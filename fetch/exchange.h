@@ -66,6 +66,7 @@ enum reply_text {
 	REPLY_CONTENT_TYPE,
 	REPLY_LINK,
 	REPLY_WWW_AUTHENTICATE,
+	REPLY_CONTENT_DIGEST, /* Docker-Content-Digest */
 	REPLY_TEXTS,
 };
 

@@ -153,6 +153,11 @@ static void on_www_authenticate(struct reply *reply, const char *value)
 	keep(reply, REPLY_WWW_AUTHENTICATE, value);
 }
 
+static void on_content_digest(struct reply *reply, const char *value)
+{
+	keep(reply, REPLY_CONTENT_DIGEST, value);
+}
+
 static const struct field {
 	const char *name;
 	void (*take)(struct reply *reply, const char *value);
@@ -167,6 +172,7 @@ static const struct field {
 	{"Content-Type", on_content_type},
 	{"Link", on_link},
 	{"WWW-Authenticate", on_www_authenticate},
+	{"Docker-Content-Digest", on_content_digest},
 };
 
 /* "HTTP/1.1 206 Partial Content", "HTTP/2 206": three digits, and a space or nothing behind. */

@@ -86,7 +86,7 @@ static json_t *status_of(const struct configured *configured)
 	json_t *value = json_pack("{s:s, s:s, s:i, s:b, s:I, s:I, s:b, s:s?, s:I}", "name", config->name, "url",
 				  config->url, "priority", config->priority, "here", configured->part != NULL,
 				  "asked", (json_int_t)state->asked, "changed", (json_int_t)state->changed,
-				  "refreshing", configured->refreshing, "error",
+				  "refreshing", configured->refreshing, "problem",
 				  configured->error[0] ? configured->error : NULL, "failures",
 				  (json_int_t)configured->failed);
 

@@ -15,6 +15,8 @@ static const struct command subcommands[] = {
 	  "FILE (--key KEY... | --unsigned) [--prefix PREFIX]... [--signature FILE] [--json]",
 	  "is it whole, and signed?", command_catalog_verify },
 	{ "catalog show", "FILE [PATTERN | DIGEST] [--json]", "what is in it", command_catalog_show },
+	{ "catalog list", "[--json]", "those of the store, and how they are", command_catalog_list },
+	{ "catalog refresh", "[--json] [NAME]", "ask for them now", command_catalog_refresh },
 	{ "catalog diff", "OLD NEW [--json]", "what became of it", command_catalog_diff },
 };
 

@@ -132,6 +132,20 @@ int command_print_line(void *arg, json_t *line)
 	return 0;
 }
 
+const char *command_size(uint64_t bytes, char out[COMMAND_SIZE_TEXT])
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+	double size = (double)bytes;
+	size_t unit = 0;
+
+	while (size >= 1024 && unit + 1 < ARRAY_SIZE(units)) {
+		size /= 1024;
+		unit++;
+	}
+	snprintf(out, COMMAND_SIZE_TEXT, "%.*f %s", unit ? 1 : 0, size, units[unit]);
+	return out;
+}
+
 json_t *command_digests(int argc, char **argv)
 {
 	json_t *digests = json_array();

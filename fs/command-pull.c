@@ -1,14 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <string.h>
+#include "common/digest.h"
 #include "common/log.h"
 #include "fs/commands.h"
 #include "fs/control.h"
+#include "fs/importing.h"
 
-struct showing {
+struct pulling {
+	const struct settings *settings;
+	struct config *config;
 	bool json;
-	char name[DIGEST_NAME_SIZE]; /* of whom progress is shown */
+	char *name; /* of whom progress is shown; NULL: nobody yet */
 	struct progress progress;
+	bool by_name; /* something is: then there is a summary */
+	size_t n, n_here, n_pinned;
+	uint64_t size, fetched; /* bytes of what is complete now, those of them that had to be fetched */
+	bool failed;
 };
 
 static const char *text(const json_t *json, const char *key)
@@ -16,61 +24,169 @@ static const char *text(const json_t *json, const char *key)
 	return json_string_value(json_object_get(json, key));
 }
 
-/* PROGRESS begins anew with each object. */
-static void show_progress(struct showing *showing, const json_t *json)
+static uint64_t number(const json_t *json, const char *key)
 {
-	if (strcmp(showing->name, text(json, "name")) != 0)
-		progress_end(&showing->progress);
-	snprintf(showing->name, sizeof(showing->name), "%s", text(json, "name"));
-	showing->progress.what = showing->name;
-	showing->progress.total = (uint64_t)json_integer_value(json_object_get(json, "of"));
-	progress_show(&showing->progress,
-		      (uint64_t)json_integer_value(json_object_get(json, "progress")));
+	return (uint64_t)json_integer_value(json_object_get(json, key));
+}
+
+/* ---- what is told ---- */
+
+/* PROGRESS begins anew with each object. */
+static void show_progress(struct pulling *pulling, const json_t *json)
+{
+	if (!pulling->name || strcmp(pulling->name, text(json, "name")) != 0) {
+		progress_end(&pulling->progress);
+		free(pulling->name);
+		pulling->name = strdup(text(json, "name"));
+	}
+	pulling->progress.what = pulling->name;
+	pulling->progress.total = number(json, "of");
+	if (pulling->name)
+		progress_show(&pulling->progress, number(json, "progress"));
+}
+
+static void count(struct pulling *pulling, const json_t *json)
+{
+	pulling->n++;
+	pulling->n_here += number(json, "fetched") == 0;
+	pulling->n_pinned += json_is_true(json_object_get(json, "pinned"));
+	pulling->size += number(json, "size");
+	pulling->fetched += number(json, "fetched");
 }
 
 static int line(void *arg, json_t *json)
 {
-	struct showing *showing = arg;
-	const char *failed = text(json, "failed");
+	struct pulling *pulling = arg;
+	const char *failed = text(json, "failed"), *path = text(json, "path");
 	bool is_progress = json_object_get(json, "progress");
 
-	if (showing->json) {
+	if (!is_progress && !failed)
+		count(pulling, json);
+	if (pulling->json) {
 		command_print_json(json);
 	} else if (is_progress) {
-		show_progress(showing, json);
+		show_progress(pulling, json);
 		return 0;
 	} else {
-		progress_end(&showing->progress);
+		progress_end(&pulling->progress);
 		if (failed)
 			log_error("%s", failed);
 		else
-			printf("%s\n", text(json, "name"));
+			printf("%s%s%s\n", text(json, "name"), path ? "  " : "", path ? path : "");
 	}
 	return fflush(stdout) == EOF ? -EPIPE : 0;
+}
+
+static void summarize(const struct pulling *pulling, bool imported)
+{
+	char size[COMMAND_SIZE_TEXT], fetched[COMMAND_SIZE_TEXT];
+
+	if (pulling->json || !pulling->by_name || pulling->n == 0)
+		return;
+	log_info("%zu file%s, %s; %s fetched, %zu %s here already", pulling->n,
+		 pulling->n == 1 ? "" : "s", command_size(pulling->size, size),
+		 command_size(pulling->fetched, fetched), pulling->n_here,
+		 pulling->n_here == 1 ? "was" : "were");
+	if (imported && pulling->n_pinned == 0)
+		log_info("not pinned: that is for root and the owner of the store; what is not used for "
+			 "long may make room for others");
+}
+
+/* ---- what is asked for ---- */
+
+static bool is_digest(const char *argument)
+{
+	const char *slash = strrchr(argument, '/');
+	struct digest_name name;
+
+	return digest_name_parse(slash ? slash + 1 : argument, &name) == 0;
+}
+
+static int add_import(struct pulling *pulling, const char *spec, json_t *imported)
+{
+	struct imported found = { 0 };
+	int r;
+
+	r = import_spec(pulling->settings, pulling->config, spec, false, &found);
+	if (r < 0)
+		return r;
+	if (json_array_append_new(imported, json_string(found.name)) < 0)
+		r = log_error_errno(-EINVAL, "%s", found.name);
+	else if (found.n_failed > 0)
+		r = -EIO;
+	imported_clear(&found);
+	return r;
+}
+
+/* What ARGUMENT means goes into REQUEST. What cannot be had does not keep the others from coming. */
+static void add(struct pulling *pulling, const char *argument, json_t *request)
+{
+	const char *rest;
+	int r = 0;
+
+	if (is_digest(argument)) {
+		char *copy[] = { (char *)argument };
+		json_t *one = command_digests(1, copy);
+
+		r = json_array_extend(json_object_get(request, "digests"), one);
+		json_decref(one);
+	} else if (import_source_of(argument, &rest)) {
+		pulling->by_name = true;
+		r = add_import(pulling, argument, json_object_get(request, "imported"));
+	} else if (strchr(argument, '/')) {
+		pulling->by_name = true;
+		r = json_array_append_new(json_object_get(request, "names"), json_string(argument));
+	} else {
+		log_error("not a digest: %s, nor a name (CATALOG/…) or something to import", argument);
+		r = -EINVAL;
+	}
+	if (r < 0)
+		pulling->failed = true;
+}
+
+static size_t count_of(const json_t *request, const char *key)
+{
+	return json_array_size(json_object_get(request, key));
+}
+
+static void pull(struct pulling *pulling, bool pin, int argc, char **argv)
+{
+	json_t *request = json_pack("{s:s, s:b, s:[], s:[], s:[]}", "op", "pull", "pin", pin, "digests",
+				    "names", "imported");
+	bool imported;
+
+	for (int i = 0; i < argc; i++)
+		add(pulling, argv[i], request);
+	imported = count_of(request, "imported") > 0;
+	if (count_of(request, "digests") + count_of(request, "names") == 0 && !imported) {
+		json_decref(request);
+		return;
+	}
+	if (control_call(pulling->settings, pulling->config, request, -1, line, pulling) < 0)
+		pulling->failed = true;
+	progress_end(&pulling->progress);
+	summarize(pulling, imported);
 }
 
 int command_pull(const struct command *command, int argc, char **argv)
 {
 	struct settings settings = { 0 };
-	struct showing showing = { 0 };
 	struct config config;
+	struct pulling pulling = { .settings = &settings, .config = &config };
 	bool pin = false;
-	json_t *request;
 	int status;
 
-	status = command_begin_with(command, argc, argv, &settings, &config, &showing.json,
+	status = command_begin_with(command, argc, argv, &settings, &config, &pulling.json,
 				    (const struct command_option[]){ { "pin", &pin, NULL }, { 0 } });
 	if (status != EXIT_DONE)
 		return status;
-	request = json_pack("{s:s, s:b, s:o}", "op", "pull", "pin", pin, "digests",
-			    command_digests(argc - optind, argv + optind));
 	if (optind == argc) {
-		json_decref(request);
 		status = command_usage(command);
-	} else if (control_call(&settings, &config, request, -1, line, &showing) < 0) {
-		status = EXIT_FAILED;
+	} else {
+		pull(&pulling, pin, argc - optind, argv + optind);
+		status = pulling.failed ? EXIT_FAILED : EXIT_DONE;
 	}
-	progress_end(&showing.progress);
+	free(pulling.name);
 	config_free(&config);
 	settings_free(&settings);
 	return status;

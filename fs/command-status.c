@@ -12,18 +12,11 @@ static const char *text(const json_t *json, const char *key)
 	return json_string_value(json_object_get(json, key));
 }
 
-/* "1.5 GiB" */
 static void print_size(json_int_t bytes)
 {
-	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
-	double size = (double)bytes;
-	size_t unit = 0;
+	char size[COMMAND_SIZE_TEXT];
 
-	while (size >= 1024 && unit + 1 < ARRAY_SIZE(units)) {
-		size /= 1024;
-		unit++;
-	}
-	printf("%.*f %s", unit ? 1 : 0, size, units[unit]);
+	printf("%s", command_size((uint64_t)bytes, size));
 }
 
 static void print_source(const json_t *source)
@@ -114,6 +107,8 @@ static void print_more(const json_t *json)
 	print_size(number(memory, "buffers_limit"));
 	printf("\n");
 	json_array_foreach(json_object_get(json, "sources"), index, source) print_source(source);
+	json_array_foreach(json_object_get(json, "catalogs"), index, source) command_print_catalog(source);
+	command_print_disagreements(json_object_get(json, "disagreements"));
 }
 
 static void print_view(const json_t *view)

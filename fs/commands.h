@@ -35,6 +35,7 @@ int command_tree(const struct command *command, int argc, char **argv);
 int command_policy(const struct command *command, int argc, char **argv);
 int command_explain(const struct command *command, int argc, char **argv);
 int command_pull(const struct command *command, int argc, char **argv);
+int command_import(const struct command *command, int argc, char **argv);
 int command_reload(const struct command *command, int argc, char **argv);
 int command_metrics(const struct command *command, int argc, char **argv);
 int command_pending(const struct command *command, int argc, char **argv);
@@ -46,6 +47,8 @@ int command_publish(const struct command *command, int argc, char **argv);
 int command_catalog(const struct command *command, int argc, char **argv);
 int command_catalog_verify(const struct command *command, int argc, char **argv);
 int command_catalog_show(const struct command *command, int argc, char **argv);
+int command_catalog_list(const struct command *command, int argc, char **argv);
+int command_catalog_refresh(const struct command *command, int argc, char **argv);
 int command_catalog_diff(const struct command *command, int argc, char **argv);
 int command_status(const struct command *command, int argc, char **argv);
 
@@ -88,6 +91,10 @@ struct command_printing {
 };
 int command_print_line(void *arg, json_t *line);
 
+/* Of `catalog list` and `status` (fs/command-catalogs.c). */
+void command_print_catalog(const json_t *catalog);
+void command_print_disagreements(const json_t *disagreements);
+
 /* TEXT, a user's number for --uid (NULL: none), into REQUEST. 0, or -EINVAL, logged. */
 int must_check command_put_uid(json_t *request, const char *text);
 /* The same of the time of --for, which becomes seconds, one at least. */
@@ -95,6 +102,10 @@ int must_check command_put_for(json_t *request, const char *text);
 /* "2026-11-25 07:15" in local time; "?" for what is no time. */
 #define COMMAND_DATE_SIZE 32
 void command_date(json_int_t seconds, char out[COMMAND_DATE_SIZE]);
+
+/* "1.5 GiB"; returns OUT. */
+#define COMMAND_SIZE_TEXT 32
+const char *command_size(uint64_t bytes, char out[COMMAND_SIZE_TEXT]);
 
 /* The names in ARGV as a JSON array, for a request; of a path in a mount the last part. */
 json_t *command_digests(int argc, char **argv);

@@ -21,11 +21,7 @@ static inline void cleanup_json(json_t **json)
 /* -ERROR, with one line in PROBLEM (may be NULL). */
 int import_refuse(struct verify_problem *problem, int error, const char *format, ...) printf_like(3, 4);
 
-/*
- * Bytes of NAME as far as the component with the "@", its "/" included; 0: there is no such folder. And: is NAME the folder
- * FOLDER (without "/"), or in it?
- */
-size_t import_folder(const char *name);
+/* Is NAME the folder FOLDER (without "/"), or in it? */
 bool import_is_in(const char *name, const char *folder);
 
 /* ---- imports.c ---- */

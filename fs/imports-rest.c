@@ -13,7 +13,7 @@ json_t *import_rest_new(void)
 	return json_pack("{s:{}, s:{}, s:{}}", "refs", "gated", "hosts");
 }
 
-size_t import_folder(const char *name)
+size_t import_folder_length(const char *name)
 {
 	const char *at = strchr(name, '@'), *end = at ? strchr(at, '/') : NULL;
 
@@ -122,7 +122,7 @@ static bool are_folders(const json_t *gated)
 	if (!json_is_object(gated))
 		return false;
 	json_object_foreach((json_t *)gated, folder, value) {
-		if (!json_is_true(value) || import_folder(folder) != strlen(folder))
+		if (!json_is_true(value) || import_folder_length(folder) != strlen(folder))
 			return false;
 	}
 	return true;
@@ -212,7 +212,7 @@ const struct import_host *import_host_of(const struct import *import, const char
 
 bool import_is_gated(const struct import *import, const char *name)
 {
-	size_t len = import->n_gated > 0 ? import_folder(name) : 0;
+	size_t len = import->n_gated > 0 ? import_folder_length(name) : 0;
 	_cleanup_free_ char *folder = len > 0 ? strndup(name, len) : NULL;
 
 	if (len == 0)
@@ -251,7 +251,7 @@ static int add_refs(json_t *refs, const json_t *new, const struct verify_catalog
 
 static int add_gated_name(json_t *gated, const char *name, struct verify_problem *problem)
 {
-	size_t len = import_folder(name);
+	size_t len = import_folder_length(name);
 	_cleanup_free_ char *folder = len > 0 ? strndup(name, len) : NULL;
 
 	if (len == 0)

@@ -51,6 +51,12 @@ bool import_is_known(const char *name)
 
 /* ---- folders ---- */
 
+void import_dir_release(struct import_dir *dir)
+{
+	cleanup_free(&dir->path);
+	cleanup_close(&dir->fd);
+}
+
 static int open_folder(int at, const char *name)
 {
 	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -55,6 +55,8 @@ int must_check imports_owners(const char *path, uid_t **out, size_t *n);
 /* All of OWNER's; what is damaged is logged and left out. OUT and what is in there: imports_free(). */
 int must_check imports_load(const char *path, uid_t owner, struct import **out, size_t *n);
 void imports_free(struct import *imports, size_t n);
+/* Bytes of NAME as far as the component with the "@", its "/" included; 0: it is in no such folder. */
+size_t import_folder_length(const char *name);
 /* Is NAME (of an object) in a gated folder? */
 bool import_is_gated(const struct import *import, const char *name);
 /* How the host of URL is to be asked; NULL: as any. */

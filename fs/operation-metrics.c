@@ -6,6 +6,7 @@
 #include <config.h>
 
 #include "common/stats.h"
+#include "fs/catalogs.h"
 #include "fs/operations.h"
 #include "fs/parking.h"
 #include "fs/passthrough.h"
@@ -222,10 +223,57 @@ static int say_sources(struct operation *operation)
 	return r;
 }
 
+/* ---- catalogs ---- */
+
+/* OF: a member of catalogs_status(); what is missing of those that are not here is 0. */
+static int say_catalogs(struct operation *operation)
+{
+	static const struct {
+		const char *of, *name, *type, *help;
+	} metrics[] = {
+		{ "here", "weightfs_catalog_loaded", "gauge", "Whether the catalog is here: 1 or 0." },
+		{ "serial", "weightfs_catalog_serial", "gauge", "Its serial." },
+		{ "expires", "weightfs_catalog_expires_seconds", "gauge",
+		  "When it expires, in seconds since 1970." },
+		{ "expired", "weightfs_catalog_expired", "gauge", "Whether it has expired: 1 or 0." },
+		{ "objects", "weightfs_catalog_objects", "gauge", "Objects in it." },
+		{ "asked", "weightfs_catalog_refresh_time_seconds", "gauge",
+		  "When it was last known to be what is served, in seconds since 1970; 0: never." },
+		{ "failures", "weightfs_catalog_refresh_failures_total", "counter",
+		  "Times that it could not be had, or was refused." },
+	};
+	json_t *list, *disagreements, *catalog;
+	size_t index;
+	int r = 0;
+
+	list = catalogs_status(operation->fs->catalogs);
+	for (size_t i = 0; i < ARRAY_SIZE(metrics) && json_array_size(list) > 0 && r == 0; i++) {
+		json_t *samples = json_array();
+
+		json_array_foreach(list, index, catalog) {
+			json_t *value = json_object_get(catalog, metrics[i].of);
+
+			if (!value)
+				value = json_false();
+			add(samples, "catalog", json_string_value(json_object_get(catalog, "name")),
+			    json_is_boolean(value) ? whole(json_is_true(value)) : json_incref(value));
+		}
+		r = say(operation, metrics[i].name, metrics[i].type, metrics[i].help, samples);
+	}
+	json_decref(list);
+	disagreements = catalogs_disagreements(operation->fs->catalogs);
+	if (r == 0)
+		r = gauge(operation, "weightfs_catalog_disagreements",
+			  "Objects that catalogs disagree about, so that none is believed.",
+			  (uint64_t)json_integer_value(json_object_get(disagreements, "count")));
+	json_decref(disagreements);
+	return r;
+}
+
 int operation_metrics(struct operation *operation)
 {
 	static int (*const parts[])(struct operation *operation) = {
-		say_process, say_store, say_counters, say_flights, say_sources,
+		say_process, say_store, say_counters, say_flights, say_sources, say_catalogs,
 	};
 	int r = 0;
 

@@ -7,17 +7,24 @@
 #include <string.h>
 #include <time.h>
 #include "fs/knowledge.h"
+#include "fs/naming.h"
 #include "fs/operations.h"
 #include "fs/ops.h"
 #include "fs/probe.h"
 #include "fs/pull.h"
+#include "fs/separate.h"
 #include "fs/view.h"
 
 #define WAIT_NS 50000000 /* between two looks for room */
 
 struct pulling {
 	struct operation *operation;
-	const char *text; /* the object, as it was asked for */
+	const char *text; /* the object, as it was asked for, or its name */
+	bool is_name;
+	bool pin;
+	bool single; /* it is the only one: its failure is that of the operation */
+	size_t n, failed; /* objects that were tried, those that did not come */
+	int error;	  /* of the first of them */
 	bool trusted; /* may pull any */
 	const char *origin; /* of who may not; NULL: none, so nothing is allowed */
 	const struct view *view; /* the caller's */
@@ -87,7 +94,7 @@ static int pull_id(struct pulling *pulling, uint64_t id)
 		return r;
 	}
 	/* First, so that it does not make room for others as soon as it has come. */
-	if (r == 0 && json_is_true(json_object_get(operation->request, "pin")))
+	if (r == 0 && pulling->pin && !object->view)
 		r = store_object_pin(object->store, true);
 	if (r == 0)
 		r = pull_object(object, uid, &watch);
@@ -134,14 +141,17 @@ static int fail(struct pulling *pulling, const struct digest_name *name, uint64_
 	return say_why(pulling, error, more);
 }
 
-static int say_done(struct operation *operation, const struct store_info *info, uint64_t before)
+static int say_done(struct pulling *pulling, const struct store_info *info, uint64_t before)
 {
+	struct operation *operation = pulling->operation;
 	char text[DIGEST_NAME_SIZE];
 
 	operation_object_name(info, text);
-	return operation->emit(operation, json_pack("{s:s, s:I, s:I}", "name", text, "size",
-						    (json_int_t)info->size, "fetched",
-						    (json_int_t)(info->size - before)));
+	return operation->emit(operation,
+			       json_pack("{s:s, s:I, s:I, s:b, s:s*}", "name", text, "size",
+					 (json_int_t)info->size, "fetched",
+					 (json_int_t)(info->size - before), "pinned", pulling->pin,
+					 "path", pulling->is_name ? pulling->text : NULL));
 }
 
 /*
@@ -171,6 +181,30 @@ static int locate(struct pulling *pulling, const struct digest_name *name, bool 
 	return apart ? ops_find_apart(fs, view, name, out) : store_lookup(fs->store, name, out);
 }
 
+/* The object of the store that ID, a separate one that is complete, becomes; what is pinned is that. */
+static int await_published(const struct pulling *pulling, uint64_t id, struct store_info *out)
+{
+	struct weightfs *fs = pulling->operation->fs;
+	struct store_object *object;
+	uint64_t heir;
+	int r;
+
+	while (!(heir = separate_heir(fs, id)) && atomic_load(&fs->finishing) > 0)
+		nanosleep(&(struct timespec){ .tv_nsec = WAIT_NS }, NULL);
+	heir = heir ? heir : separate_heir(fs, id);
+	if (!heir)
+		return -EIO; /* logged */
+	r = store_object_open(fs->store, heir, &object);
+	if (r < 0)
+		return r;
+	if (pulling->pin)
+		r = store_object_pin(object, true);
+	if (r == 0)
+		store_object_info(object, out);
+	store_object_close(object);
+	return r;
+}
+
 static int pull_found(struct pulling *pulling, const struct digest_name *name, bool find)
 {
 	struct operation *operation = pulling->operation;
@@ -187,79 +221,154 @@ static int pull_found(struct pulling *pulling, const struct digest_name *name, b
 	id = info.id;
 	before = info.present;
 	r = pull_id(pulling, id);
-	if (r == 0 && !info.separate)
-		r = store_lookup(operation->store, name, &info);
-	else if (r == 0)
-		r = object_info_in_use(operation->fs, id, &info) == -ENOENT ?
-			    locate(pulling, name, false, &info) :
-			    0;
+	if (r == 0)
+		r = info.separate ? await_published(pulling, id, &info) :
+				    store_lookup(operation->store, name, &info);
 	/* Somebody removed it as soon as it had come. */
 	if (r == 0 && !info.complete)
 		r = -ESTALE;
-	return r == 0 ? say_done(operation, &info, before) : fail(pulling, name, id, r);
+	return r == 0 ? say_done(pulling, &info, before) : fail(pulling, name, id, r);
 }
 
-static int pull_one(struct pulling *pulling)
+static int pull_digest(struct pulling *pulling, const struct digest_name *name)
+{
+	struct digest_pair pair = digest_pair_of(name);
+
+	/* `cached` is for what is here: whether it is may be looked at then, as a LOOKUP does. */
+	if (!may_pull(pulling, &pair, true))
+		return fail(pulling, name, 0, -ENOENT);
+	return pull_found(pulling, name, may_pull(pulling, &pair, false));
+}
+
+/* ---- several ---- */
+
+/* Each is tried, and a failure (R, and the operation's message) is told as a line. Other than 0: there is no use in going on. */
+static int go_on(struct pulling *pulling, int r)
+{
+	struct operation *operation = pulling->operation;
+
+	pulling->n++;
+	if (r == 0 || r == -EPIPE || r == -ECANCELED || pulling->single)
+		return r;
+	pulling->failed++;
+	pulling->error = pulling->error ? pulling->error : r;
+	return operation->emit(operation, json_pack("{s:s, s:s, s:i}", "name", pulling->text, "failed",
+						    operation->message, "errno", -r));
+}
+
+static int pull_digests(struct pulling *pulling, json_t *digests)
 {
 	struct operation *operation = pulling->operation;
 	struct digest_name name;
-	struct digest_pair pair;
-
-	if (!pulling->text || digest_name_parse(pulling->text, &name) < 0)
-		return operation_fail(operation, -EINVAL, "not a digest: %s",
-				      pulling->text ? pulling->text : "");
-	pair = digest_pair_of(&name);
-	/* `cached` is for what is here: whether it is may be looked at then, as a LOOKUP does. */
-	if (!may_pull(pulling, &pair, true))
-		return fail(pulling, &name, 0, -ENOENT);
-	return pull_found(pulling, &name, may_pull(pulling, &pair, false));
-}
-
-/* Of several each is tried, and each failure is told as a line. */
-static int pull_each(struct pulling *pulling, json_t *digests)
-{
-	struct operation *operation = pulling->operation;
-	size_t index, failed = 0, n = json_array_size(digests);
 	json_t *value;
-	int error = 0;
+	size_t index;
+	int r = 0;
 
 	json_array_foreach(digests, index, value) {
-		int r;
+		const char *text = json_string_value(value);
 
-		pulling->text = json_string_value(value);
-		r = pull_one(pulling);
-		if (r == -EPIPE || r == -ECANCELED || r == -EINVAL || (r != 0 && n == 1))
-			return r;
-		if (r == 0)
-			continue;
-		failed++;
-		error = error ? error : r;
-		r = operation->emit(operation, json_pack("{s:s, s:s, s:i}", "name", pulling->text,
-							 "failed", operation->message, "errno", -r));
+		if (!text || digest_name_parse(text, &name) < 0)
+			return operation_fail(operation, -EINVAL, "not a digest: %s", text ? text : "");
+		pulling->text = text;
+		pulling->is_name = false;
+		r = go_on(pulling, pull_digest(pulling, &name));
 		if (r != 0)
-			return r;
+			break;
 	}
-	if (error == 0)
-		return 0;
-	return operation_fail(operation, error, "%zu of %zu objects did not come", failed, n);
+	return r;
+}
+
+static int pull_files(struct pulling *pulling, const struct named_list *list)
+{
+	int r = 0;
+
+	pulling->single = pulling->single && list->n == 1;
+	for (size_t i = 0; i < list->n && r == 0; i++) {
+		pulling->text = list->files[i].name;
+		pulling->is_name = true;
+		r = go_on(pulling, pull_digest(pulling, &list->files[i].digest));
+	}
+	return r;
+}
+
+/* A file, or all in a folder, as the caller's catalogs name them. */
+static int pull_name(struct pulling *pulling, const char *name)
+{
+	struct operation *operation = pulling->operation;
+	struct catalog_set *set = catalogs_get(operation->fs->catalogs);
+	struct named_list list = { 0 };
+	int r;
+
+	r = naming_find(set, operation->caller.uid, name, &list);
+	catalog_set_unref(set);
+	if (r == 0) {
+		r = pull_files(pulling, &list);
+	} else {
+		pulling->text = name;
+		r = go_on(pulling, operation_fail(operation, r, "%s: %s", name,
+						  r == -ENOENT ? "no catalog has such a name" :
+								 strerror(-r)));
+	}
+	named_list_clear(&list);
+	return r;
+}
+
+static int pull_names(struct pulling *pulling, json_t *names)
+{
+	json_t *value;
+	size_t index;
+	int r = 0;
+
+	json_array_foreach(names, index, value) {
+		if (!json_is_string(value))
+			return operation_fail(pulling->operation, -EINVAL, "a name is no string");
+		r = pull_name(pulling, json_string_value(value));
+		if (r != 0)
+			break;
+	}
+	return r;
+}
+
+/*
+ * "digests" and "names" are pinned if that is asked for; "imported" are names that are pinned if the caller may.
+ */
+static int pull_all(struct pulling *pulling)
+{
+	json_t *request = pulling->operation->request;
+	json_t *digests = json_object_get(request, "digests"), *names = json_object_get(request, "names"),
+	       *imported = json_object_get(request, "imported");
+	size_t n = json_array_size(digests) + json_array_size(names) + json_array_size(imported);
+	int r;
+
+	if (n == 0)
+		return operation_fail(pulling->operation, -EINVAL, "no object is named");
+	pulling->single = n == 1;
+	pulling->pin = json_is_true(json_object_get(request, "pin"));
+	r = pull_digests(pulling, digests);
+	if (r == 0)
+		r = pull_names(pulling, names);
+	pulling->pin = pulling->trusted;
+	if (r == 0)
+		r = pull_names(pulling, imported);
+	if (r != 0 || pulling->failed == 0)
+		return r;
+	return operation_fail(pulling->operation, pulling->error, "%zu of %zu objects did not come",
+			      pulling->failed, pulling->n);
 }
 
 int operation_pull(struct operation *operation)
 {
-	json_t *digests = json_object_get(operation->request, "digests");
 	struct pulling pulling = { .operation = operation };
 	uint32_t number;
 	int r;
 
-	if (json_array_size(digests) == 0)
-		return operation_fail(operation, -EINVAL, "no object is named");
 	r = operation_view(operation, &number);
 	pulling.view = r == 0 ? view_get(operation->fs->views, number) : NULL;
 	if (!pulling.view)
 		return operation_fail(operation, r < 0 ? r : -EIO, "the caller has no view");
 	pulling.trusted = operation->privileged;
 	if (pulling.trusted)
-		return pull_each(&pulling, digests);
+		return pull_all(&pulling);
 	if (json_is_true(json_object_get(operation->request, "pin")))
 		return operation_fail(operation, -EPERM,
 				      "pinning is only for root and the owner of the store");
@@ -267,5 +376,5 @@ int operation_pull(struct operation *operation)
 	/* Web origins run no commands. */
 	if (pulling.origin && policy_origin_is_web(pulling.origin))
 		pulling.origin = NULL;
-	return pull_each(&pulling, digests);
+	return pull_all(&pulling);
 }

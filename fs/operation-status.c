@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/stats.h"
+#include "fs/catalogs.h"
 #include "fs/operations.h"
 #include "fs/parking.h"
 #include "fs/passthrough.h"
@@ -132,6 +133,8 @@ int operation_status(struct operation *operation)
 		json_object_set_new(line, "sources", sources_value(fs));
 		json_object_set_new(line, "catalogs_wrong",
 				    json_integer((json_int_t)stats_get(STAT_CATALOGS_WRONG)));
+		json_object_set_new(line, "catalogs", catalogs_status(fs->catalogs));
+		json_object_set_new(line, "disagreements", catalogs_disagreements(fs->catalogs));
 	}
 	return operation->emit(operation, line);
 }

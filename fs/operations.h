@@ -33,8 +33,9 @@ struct operation {
 };
 
 /*
- * Run the operation that the request's "op" names: ls, add, pin, unpin, rm, gc, verify, explain, status, pull,
- * reload, metrics, pending, grant, deny, revoke, grants. 0 or -errno; message may say more.
+ * Run the operation that the request's "op" names: ls, add, pin, unpin, rm, gc, verify, explain, status, pull, import, imports,
+ * import-remove, reload, metrics, catalogs, catalog-refresh, pending, grant, deny, revoke, grants. 0 or -errno; message
+ * may say more.
  */
 int must_check operation_run(struct operation *operation);
 
@@ -57,6 +58,11 @@ int operation_rm(struct operation *operation);
 int operation_gc(struct operation *operation);
 int operation_explain(struct operation *operation);
 int operation_pull(struct operation *operation);
+int operation_list_catalogs(struct operation *operation);
+int operation_refresh_catalogs(struct operation *operation);
+int operation_import(struct operation *operation);
+int operation_imports(struct operation *operation);
+int operation_import_remove(struct operation *operation);
 int operation_reload(struct operation *operation);
 int operation_metrics(struct operation *operation);
 int operation_status(struct operation *operation);

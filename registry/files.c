@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "registry/internal.h"
 
 void registry_file_clear(struct registry_file *file)
 {
@@ -41,5 +42,29 @@ int registry_files_add(struct registry_files *files, struct registry_file *file)
 		return -ENOMEM;
 	files->files[files->n++] = *file;
 	*file = (struct registry_file){ 0 };
+	return 0;
+}
+
+static int by_path(const void *a, const void *b)
+{
+	const struct registry_file *const *x = a, *const *y = b;
+
+	return strcmp((*x)->path, (*y)->path);
+}
+
+int registry_files_distinct(const struct registry_files *files, char problem[REGISTRY_PROBLEM_SIZE])
+{
+	_cleanup_free_ const struct registry_file **sorted =
+		calloc(files->n ? files->n : 1, sizeof(*sorted));
+
+	if (!sorted)
+		return -ENOMEM;
+	for (size_t i = 0; i < files->n; i++)
+		sorted[i] = &files->files[i];
+	qsort(sorted, files->n, sizeof(*sorted), by_path);
+	for (size_t i = 1; i < files->n; i++)
+		if (by_path(&sorted[i - 1], &sorted[i]) == 0)
+			return registry_refuse(problem, -EINVAL, "there are two files \"%.80s\"",
+					       sorted[i]->path);
 	return 0;
 }

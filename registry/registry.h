@@ -15,9 +15,10 @@
 #include "common/cleanup.h"
 #include "common/digest.h"
 
-#define REGISTRY_PROBLEM_SIZE 256
-#define REGISTRY_FILES_MAX    100000
-#define REGISTRY_URLS_MAX     16
+#define REGISTRY_PROBLEM_SIZE  256
+#define REGISTRY_FILES_MAX     100000
+#define REGISTRY_URLS_MAX      16
+#define REGISTRY_GIT_BLOB_SIZE 20 /* SHA-1 */
 
 /* A file of a model, as its registry has it. */
 struct registry_file {
@@ -31,7 +32,7 @@ struct registry_file {
 	 * SHA-1 of "blob SIZE\0" and the bytes.
 	 */
 	bool has_git_blob;
-	uint8_t git_blob[20];
+	uint8_t git_blob[REGISTRY_GIT_BLOB_SIZE];
 	char *urls[REGISTRY_URLS_MAX]; /* absolute */
 	size_t n_urls;
 };
@@ -45,5 +46,30 @@ struct registry_files {
 int must_check registry_files_add(struct registry_files *files, struct registry_file *file);
 void registry_file_clear(struct registry_file *file);
 void registry_files_clear(struct registry_files *files);
+
+/* ---- text ---- */
+
+/* TEXT, in which all but the unreserved characters of RFC 3986 and those of SAFE is percent-encoded; to be freed. NULL: no memory. */
+char *registry_url_encode(const char *text, const char *safe);
+/*
+ * The first target that is `rel="next"` in VALUE, a Link header (RFC 8288), as it stands there: it may be relative. OUT is to
+ * be freed. -ENOENT: there is none; -EINVAL: it is no such header.
+ */
+int must_check registry_link_next(const char *value, char **out);
+/* What the body of a refusal says for people, as registries of several kinds write it; printable. False: nothing. */
+bool registry_error_text(const char *body, size_t len, char out[REGISTRY_PROBLEM_SIZE]);
+
+/* ---- bytes ---- */
+
+/* 2 LEN hex digits in lower case, and the end of TEXT, to bytes. -EINVAL. */
+int must_check registry_from_hex(const char *text, uint8_t *out, size_t len);
+/* The id that git gives to a file of these bytes. */
+int must_check registry_git_blob(const void *bytes, size_t len, uint8_t out[REGISTRY_GIT_BLOB_SIZE]);
+/*
+ * BYTES are what FILE was fetched as: it has their SHA-256 and size from now on. -EBADMSG with PROBLEM: they are not what its
+ * registry says that it is.
+ */
+int must_check registry_file_hash(struct registry_file *file, const void *bytes, size_t len,
+				  char problem[REGISTRY_PROBLEM_SIZE]);
 
 #endif

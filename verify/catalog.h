@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include "common/digest.h"
+#include "common/name.h"
 #include "verify/minisign.h"
 
 /* Bounds of what is accepted, beside VERIFY_SIGNED_MAX bytes in all and VERIFY_SIZE_MAX for objects. */
@@ -24,8 +25,8 @@
 #define VERIFY_OBJECT_NAMES	  256
 #define VERIFY_OBJECT_URLS	  16
 #define VERIFY_URL_MAX		  2048 /* bytes */
-#define VERIFY_NAME_MAX		  1024 /* bytes of a name ... */
-#define VERIFY_NAME_COMPONENT_MAX 255  /* ... and of one component of it */
+#define VERIFY_NAME_MAX		  NAME_BYTES_MAX
+#define VERIFY_NAME_COMPONENT_MAX NAME_COMPONENT_MAX
 
 struct verify_catalog;
 

@@ -2,11 +2,9 @@
 """Page faults over a cold object: at once, each chunk once, to be killed; and what prefetch fetches too much."""
 
 import hashlib
-import json
 import os
 import random
 import signal
-import struct
 
 import pytest
 
@@ -15,6 +13,7 @@ from harness.models import Model, chunks
 from harness.paths import CHUNK, KIB, MIB
 from harness.poll import Timeout, wait_until
 from harness.reader import Mapping, Reader
+from harness.tensorfiles import write_gguf, write_safetensors
 
 
 @pytest.fixture(scope="module")
@@ -176,32 +175,6 @@ def test_random_reads_fetch_little_more_than_they_ask(models, server, mount, how
 
 
 # ---- what is known of the file ---------------------------------------------------------------------
-
-def write_safetensors(path, tensors, length):
-    """TENSORS of LENGTH bytes each; the offset of the first."""
-    header = json.dumps({f"model.layers.{i}.mlp.weight": {
-        "dtype": "F16", "shape": [length // 2], "data_offsets": [i * length, (i + 1) * length]}
-        for i in range(tensors)}).encode()
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(header)) + header)
-        file.write(random.Random(7).randbytes(tensors * length))
-    os.chmod(path, 0o644)
-    return 8 + len(header)
-
-
-def write_gguf(path, tensors, length):
-    names = [f"blk.{i}.ffn.weight".encode() for i in range(tensors)]
-    header = b"GGUF" + struct.pack("<IQQ", 3, tensors, 1)
-    header += struct.pack("<Q", 20) + b"general.architecture" + struct.pack("<IQ", 8, 5) + b"llama"
-    for i, name in enumerate(names):
-        header += struct.pack("<Q", len(name)) + name
-        header += struct.pack("<IQIQ", 1, length // 2, 1, i * length)
-    header += bytes(-len(header) % 32)
-    with open(path, "wb") as file:
-        file.write(header + random.Random(8).randbytes(tensors * length))
-    os.chmod(path, 0o644)
-    return len(header)
-
 
 def touched(begin, end):
     """Bytes of the chunks that [begin, end) lies in."""
