@@ -10,6 +10,63 @@
 
 #define FRONT_MS 30000 /* a tree that may never come is not worth more: all of the object can be had instead */
 
+/* ---- what comes of it ---- */
+
+/* In the background. */
+static void keep(struct whole *whole, struct verify_tree *tree)
+{
+	struct object *object = whole->object;
+	struct digest_pair digests = object_digests(object);
+	struct store_info info;
+	const void *front;
+	size_t len;
+	int r = 0;
+
+	/* What cannot be kept is in memory as long as somebody has it open. */
+	front = verify_tree_front(tree, &len);
+	if (!object->view)
+		r = store_create_pair(object->fs->store, &digests, store_object_size(object->store),
+				      false, front, len, &info);
+	if (r < 0)
+		log_warning_errno(r, "object %llu: its front is not kept",
+				  (unsigned long long)object->id);
+	object_set_tree_of_whole(object, tree);
+	whole_conclude(whole, 0);
+}
+
+/* In the background. */
+static void fetch_all_of_it(struct work *work)
+{
+	struct whole *whole = container_of(work, struct whole, begin_work);
+	int r = store_object_receive(whole->object->store);
+
+	whole->emptied = true;
+	if (r < 0)
+		whole_conclude(whole, r);
+	else if (whole_refuse_over_quota(whole))
+		attempt_begin(whole, 0);
+	else
+		whole_conclude(whole, -ECANCELED);
+}
+
+/* Nobody has one: all of it is fetched. ERROR: -ECANCELED if it is not wanted any more. Any thread. */
+static void fall_back(struct whole *whole, int error)
+{
+	char name[DIGEST_NAME_SIZE];
+
+	if (!whole_is_wanted(whole)) {
+		whole_conclude(whole, error);
+		return;
+	}
+	object_name(whole->object, name);
+	log_info("%s: no source has its tree; all of it is fetched%s%s", name,
+		 whole->message[0] ? ": " : "", whole->message);
+	whole->begin_work.run = fetch_all_of_it;
+	workqueue_submit(whole->object->fs->background, &whole->begin_work);
+}
+
+/* ---- asking ---- */
+
 struct front {
 	struct whole *whole;
 	struct work work;
@@ -58,9 +115,9 @@ static void end(struct front *front, struct verify_tree *tree, int error)
 	free(front->bytes);
 	free(front);
 	if (tree)
-		whole_front_here(whole, tree);
+		keep(whole, tree);
 	else
-		whole_front_missing(whole, error);
+		fall_back(whole, error);
 }
 
 /* In the background. */
@@ -123,7 +180,7 @@ void front_begin(struct whole *whole)
 
 	if (!front || size > FETCH_FRONT_MAX) {
 		free(front);
-		whole_front_missing(whole, -ENOENT);
+		fall_back(whole, -ENOENT);
 		return;
 	}
 	*front = (struct front){ .whole = whole, .work.run = check, .until = clock_ms() + FRONT_MS };

@@ -12,6 +12,7 @@
 #include "fs/ops.h"
 #include "fs/probe.h"
 #include "fs/pull.h"
+#include "fs/separate.h"
 #include "fs/view.h"
 
 #define WAIT_NS 50000000 /* between two looks for room */
@@ -93,7 +94,7 @@ static int pull_id(struct pulling *pulling, uint64_t id)
 		return r;
 	}
 	/* First, so that it does not make room for others as soon as it has come. */
-	if (r == 0 && pulling->pin)
+	if (r == 0 && pulling->pin && !object->view)
 		r = store_object_pin(object->store, true);
 	if (r == 0)
 		r = pull_object(object, uid, &watch);
@@ -180,6 +181,30 @@ static int locate(struct pulling *pulling, const struct digest_name *name, bool 
 	return apart ? ops_find_apart(fs, view, name, out) : store_lookup(fs->store, name, out);
 }
 
+/* The object of the store that ID, a separate one that is complete, becomes; what is pinned is that. */
+static int await_published(const struct pulling *pulling, uint64_t id, struct store_info *out)
+{
+	struct weightfs *fs = pulling->operation->fs;
+	struct store_object *object;
+	uint64_t heir;
+	int r;
+
+	while (!(heir = separate_heir(fs, id)) && atomic_load(&fs->finishing) > 0)
+		nanosleep(&(struct timespec){ .tv_nsec = WAIT_NS }, NULL);
+	heir = heir ? heir : separate_heir(fs, id);
+	if (!heir)
+		return -EIO; /* logged */
+	r = store_object_open(fs->store, heir, &object);
+	if (r < 0)
+		return r;
+	if (pulling->pin)
+		r = store_object_pin(object, true);
+	if (r == 0)
+		store_object_info(object, out);
+	store_object_close(object);
+	return r;
+}
+
 static int pull_found(struct pulling *pulling, const struct digest_name *name, bool find)
 {
 	struct operation *operation = pulling->operation;
@@ -196,12 +221,9 @@ static int pull_found(struct pulling *pulling, const struct digest_name *name, b
 	id = info.id;
 	before = info.present;
 	r = pull_id(pulling, id);
-	if (r == 0 && !info.separate)
-		r = store_lookup(operation->store, name, &info);
-	else if (r == 0)
-		r = object_info_in_use(operation->fs, id, &info) == -ENOENT ?
-			    locate(pulling, name, false, &info) :
-			    0;
+	if (r == 0)
+		r = info.separate ? await_published(pulling, id, &info) :
+				    store_lookup(operation->store, name, &info);
 	/* Somebody removed it as soon as it had come. */
 	if (r == 0 && !info.complete)
 		r = -ESTALE;

@@ -333,17 +333,15 @@ bool separate_is_due(const struct object *object)
 	       store_uses_object(object->fs->store, object->view, object->id);
 }
 
-/* With the lock held: nobody finds OBJECT by its name any more. What is returned is to be dropped. */
-static struct separate *withdraw(struct separates *separates, const struct object *object)
+/* With the lock held: nobody finds OBJECT any more. What is returned is to be dropped. */
+static struct separate *withdraw(struct separates *separates, struct object *object)
 {
 	struct separate *separate;
 
-	DL_FOREACH (separates->oldest, separate) {
-		if (separate->object != object)
-			continue;
+	DL_SEARCH_SCALAR(separates->oldest, separate, object, object);
+	if (separate) {
 		take_out(separates, separate);
 		separate->next = NULL;
-		break;
 	}
 	return separate;
 }

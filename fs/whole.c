@@ -122,8 +122,7 @@ static void begin(struct whole *whole)
 		attempt_begin(whole, whole->lied);
 }
 
-/* The fetch is over: answer all, and let the next open begin a new one. WHOLE is gone then. */
-static void conclude(struct whole *whole, int error)
+void whole_conclude(struct whole *whole, int error)
 {
 	struct object *object = whole->object;
 	struct parked *waiter = NULL;
@@ -168,59 +167,6 @@ static void conclude(struct whole *whole, int error)
 	fetch_places_unref(whole->request.places);
 	free(whole);
 	object_put(object);
-}
-
-/* ---- the front of an attested object ---- */
-
-void whole_front_here(struct whole *whole, struct verify_tree *tree)
-{
-	struct object *object = whole->object;
-	struct digest_pair digests = object_digests(object);
-	struct store_info info;
-	const void *front;
-	size_t len;
-	int r = 0;
-
-	/* What cannot be kept is in memory as long as somebody has it open. */
-	front = verify_tree_front(tree, &len);
-	if (!object->view)
-		r = store_create_pair(object->fs->store, &digests, store_object_size(object->store),
-				      false, front, len, &info);
-	if (r < 0)
-		log_warning_errno(r, "object %llu: its front is not kept",
-				  (unsigned long long)object->id);
-	object_set_tree_of_whole(object, tree);
-	conclude(whole, 0);
-}
-
-/* In the background. */
-static void fetch_all_of_it(struct work *work)
-{
-	struct whole *whole = container_of(work, struct whole, begin_work);
-	int r = store_object_receive(whole->object->store);
-
-	whole->emptied = true;
-	if (r < 0)
-		conclude(whole, r);
-	else if (whole_refuse_over_quota(whole))
-		attempt_begin(whole, 0);
-	else
-		conclude(whole, -ECANCELED);
-}
-
-void whole_front_missing(struct whole *whole, int error)
-{
-	char name[DIGEST_NAME_SIZE];
-
-	if (!whole_is_wanted(whole)) {
-		conclude(whole, error);
-		return;
-	}
-	object_name(whole->object, name);
-	log_info("%s: no source has its tree; all of it is fetched%s%s", name,
-		 whole->message[0] ? ": " : "", whole->message);
-	whole->begin_work.run = fetch_all_of_it;
-	workqueue_submit(whole->object->fs->background, &whole->begin_work);
 }
 
 /* ---- the verdict: on the background thread, it syncs ---- */
@@ -300,7 +246,7 @@ static void next_attempt(struct whole *whole, int error)
 		};
 		fetch_submit(whole->object->fs->fetch, &whole->request);
 	} else {
-		conclude(whole, error == -ENOENT ? -EIO : error);
+		whole_conclude(whole, error == -ENOENT ? -EIO : error);
 	}
 }
 
@@ -324,7 +270,7 @@ static void end_attempt(struct work *work)
 	int error = whole->error;
 
 	if (store_object_complete(object->store)) {
-		conclude(whole, 0);
+		whole_conclude(whole, 0);
 		return;
 	}
 	if (error == 0)
@@ -340,7 +286,7 @@ static void end_attempt(struct work *work)
 		if (right) {
 			error = accept_result(whole, &result);
 			verify_tree_free(result.tree);
-			conclude(whole, error);
+			whole_conclude(whole, error);
 			return;
 		}
 		verify_tree_free(result.tree);
@@ -348,7 +294,7 @@ static void end_attempt(struct work *work)
 			knowledge_disprove(object->fs, &digests);
 			snprintf(whole->message, sizeof(whole->message),
 				 "what a catalog says of it does not fit the bytes");
-			conclude(whole, -EIO);
+			whole_conclude(whole, -EIO);
 			return;
 		}
 		find_liar(whole);
@@ -410,7 +356,7 @@ static void size_known(struct fetch_request *request, const struct fetch_result 
 	if (result->error < 0) {
 		if (!whole->message[0])
 			snprintf(whole->message, sizeof(whole->message), "%s", result->message);
-		conclude(whole, result->error == -ENOENT ? -EIO : result->error);
+		whole_conclude(whole, result->error == -ENOENT ? -EIO : result->error);
 		return;
 	}
 	whole->sized |= (uint64_t)1 << result->source;

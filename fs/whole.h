@@ -43,11 +43,11 @@ bool whole_is_attested(const struct whole *whole);
 
 /* ---- front.c: of an attested object the front, which may be all that is needed ---- */
 
-/* Ends with whole_front_here() in the background, or whole_front_missing() on any thread. */
+/* Ends with whole_conclude(), or begins an attempt. */
 void front_begin(struct whole *whole);
-void whole_front_here(struct whole *whole, struct verify_tree *tree);
-/* Nobody has one: all of it is fetched. ERROR: -ECANCELED if it is not wanted any more. */
-void whole_front_missing(struct whole *whole, int error);
+
+/* The fetch is over: answer all, and let the next open begin a new one. WHOLE is gone then, or goes on if somebody came. */
+void whole_conclude(struct whole *whole, int error);
 /*
  * It is larger than was said: who may not have that much learns it now. True: somebody waits on. Nothing may be pending:
  * nobody else takes from the list.

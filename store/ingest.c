@@ -75,10 +75,11 @@ int ingest_resize(struct store_ingest *ingest, uint64_t size)
 
 /* The complete one of those that have either digest, else any; made, and called as OWN says, if there is none. */
 static int find_or_create(struct store *store, const struct digest_pair *digests,
-			  const struct digest_name *own, uint64_t size, uint64_t *id)
+			  const struct digest_name *own, uint64_t size, bool gated, uint64_t *id)
 {
 	struct digest_name names[2] = {{DIGEST_SHA256, digests->sha256},
 				       {DIGEST_FSVERITY, digests->fsverity}};
+	struct digest_pair known = digest_pair_of(own);
 	struct store_info info;
 	bool found = false;
 	int r;
@@ -98,7 +99,7 @@ static int find_or_create(struct store *store, const struct digest_pair *digests
 	}
 	if (found)
 		return 0;
-	r = store_create(store, own, size, NULL, 0, &info);
+	r = store_create_pair(store, &known, size, gated, NULL, 0, &info);
 	if (r == 0)
 		*id = info.id;
 	return r;
@@ -244,7 +245,7 @@ static int commit_any(struct store_ingest *ingest, const struct digest_pair *dig
 		return log_error_errno(-errno, "%s/tmp/%s cannot be synced", ingest->store->path,
 				       ingest->name);
 	do {
-		r = find_or_create(ingest->store, digests, own, size, &id);
+		r = find_or_create(ingest->store, digests, own, size, ingest->gated, &id);
 		if (r < 0)
 			return r;
 		r = store_object_open(ingest->store, id, &object);

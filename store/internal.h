@@ -169,10 +169,7 @@ void store_file_path(const struct digest_name *name, char out[STORE_FILE_PATH_SI
  * -errno. */
 int must_check store_file_create(struct store *store, const struct digest_name *name,
 				 uint64_t size);
-/*
- * What came with a credential has this bit set, which means nothing for files: it is known of the file alone, and its owner
- * can still write to it.
- */
+/* Set of what came with a credential: means nothing for files, survives the database, and its owner can still write. */
 #define STORE_GATED_MODE S_ISVTX
 static inline bool store_file_is_gated(mode_t mode)
 {
@@ -262,7 +259,7 @@ void accounts_free(struct store *store);
 int must_check evict_oldest(struct store *store);
 /* ID goes, unless a view uses it, or it may not. Claims the same. */
 int must_check evict_unused(struct store *store, uint64_t id);
-/* Has nobody else opened OBJECT? Then it is claimed, exclusively, and who opens it waits: until evict_unclaim(). */
+/* Has nobody else opened OBJECT? Then it is claimed, and who opens it waits until evict_unclaim(). */
 bool must_check evict_claim(struct store_object *object);
 void evict_unclaim(struct store_object *object);
 

@@ -3,13 +3,15 @@
 
 import errno
 import hashlib
+import json
 import os
+import shutil
 
 import pytest
 
-from conftest import ALICE
+from conftest import ALICE, BOB
 from harness import cli, reader
-from harness.catalogs import Catalog, entry, instant
+from harness.catalogs import FAR_FUTURE, Catalog, entry, instant
 from harness.config import Source
 from harness.models import unknown_digest
 from harness.paths import BLOCK, CHUNK, MIB
@@ -17,7 +19,7 @@ from harness.poll import wait_until
 from harness.views import is_kept, view
 
 APP = "https://app.example.com"
-POLICY = f"caller any is local\nallow local to any with list\nallow {APP} to any with list\n"
+POLICY = f"caller any is local\nallow local to any with list\nallow desk to any\nallow {APP} to any with list\n"
 
 
 @pytest.fixture
@@ -217,3 +219,173 @@ def test_another_objects_tree_is_found_out_by_a_whole_fetch(models, model, serve
         os.open(mounted.object(model.sha256), os.O_RDONLY)
     assert failed.value.errno == errno.EIO
     mounted.wait_for_log("catalog hub, serial 1: .*are not those of one file")
+
+
+# ---- what a user's credential got ------------------------------------------------------------------
+
+SECRET = "Bearer open-sesame"
+LOCKED = f'if ($http_authorization != "{SECRET}") {{ return 401; }}'
+IMPORTS = "[import]\nallow-http = yes\nallow-private = yes"
+
+
+def imported(store, uid, model, base, gated=True, name="hf"):
+    """As `import` of that user would have left it."""
+    place = os.path.join(store, "imports", str(uid))
+    os.makedirs(place, mode=0o700)
+    os.chmod(os.path.dirname(place), 0o700)
+    folder = "org/model@" + "0" * 40 + "/"
+    line = entry(model, folder + "model.safetensors", attested=False, urls=[f"{base}/s/{model.sha256}"])
+    header = {"weightfs-catalog": 1, "name": name, "serial": 1, "expires": FAR_FUTURE}
+    with open(os.path.join(place, f"{name}.jsonl"), "w") as file:
+        file.write("".join(json.dumps(one, separators=(",", ":")) + "\n" for one in (header, line)))
+    rest = {"refs": {}, "gated": {folder: True} if gated else {},
+            "hosts": {base: {"authorization": SECRET, "token_challenge": False}} if gated else {}}
+    with open(os.path.join(place, f"{name}.1.json"), "w") as file:
+        json.dump(rest, file)
+
+
+def can(mounted, model, uid):
+    """What the user finds: None, or the errno's name."""
+    return reader.part(mounted.object(model.sha256), 0, 1, uid=uid).get("errno")
+
+
+@pytest.fixture
+def locked(nginx, folder, mount):
+    """A source that wants a credential, which Alice has, and a daemon; POLICY: other than usual."""
+    def make(model, policy=POLICY, sources=()):
+        server, store = nginx(extra=LOCKED), os.path.join(folder, "store")
+        a_store(store)
+        imported(store, ALICE, model, server.url)
+        return server, mount(*sources, IMPORTS, policy=policy, store=store)
+
+    return make
+
+
+def test_what_a_credential_got_is_its_users_alone(model, locked):
+    server, mounted = locked(model)
+    assert can(mounted, model, BOB) == "ENOENT"
+    before = os.statvfs(mounted.point)
+    assert reader.whole(mounted.object(model.sha256), uid=ALICE)["sha256"] == model.sha256
+    wait_until(lambda: is_kept(mounted, model), "it is the store's")
+    server.mark()
+    for _ in range(2):
+        assert can(mounted, model, BOB) == "ENOENT"
+        assert can(mounted, model, 0) == "ENOENT", "root has no import of it"
+        assert model.sha256 not in reader.listing(mounted.path("hash"), uid=BOB)
+        assert model.sha256 in reader.listing(mounted.path("hash"), uid=ALICE)
+        with pytest.raises(FileNotFoundError):
+            os.stat(view(mounted, "local", BOB, "hash", model.sha256))
+        # Nor does the space it takes show. (Its size is no whole number of blocks.)
+        now = os.statvfs(mounted.point)
+        assert now.f_files == before.f_files == 0 and now.f_blocks - now.f_bfree <= 1
+        assert reader.whole(mounted.object(model.sha256), uid=ALICE)["sha256"] == model.sha256
+        # Whichever of her local views.
+        assert os.stat(view(mounted, "desk", ALICE, "hash", model.sha256)).st_size == model.size
+        mounted.stop()
+        mounted.start()
+    assert not server.requests(), "she has it"
+
+
+def test_the_mark_survives_the_database(model, locked):
+    server, mounted = locked(model)
+    assert reader.whole(mounted.object(model.sha256), uid=ALICE)["sha256"] == model.sha256
+    wait_until(lambda: is_kept(mounted, model), "it is the store's")
+    mounted.stop()
+    shutil.rmtree(os.path.join(mounted.store, "meta"))
+    mounted.start()
+    wait_until(lambda: is_kept(mounted, model), "it was verified again")
+    assert can(mounted, model, BOB) == "ENOENT"
+    assert reader.whole(mounted.object(model.sha256), uid=ALICE)["sha256"] == model.sha256
+
+
+def test_others_fetch_it_themselves(model, locked, nginx):
+    """Who has another source finds it there, whether or not somebody got it with a credential."""
+    public = nginx()
+    server, mounted = locked(model, sources=[Source("lab", public.url, "sha256")])
+    assert reader.whole(mounted.object(model.sha256), uid=ALICE)["sha256"] == model.sha256
+    wait_until(lambda: is_kept(mounted, model), "it is the store's")
+    public.mark()
+    assert reader.whole(mounted.object(model.sha256), uid=BOB)["sha256"] == model.sha256
+    assert public.body_bytes(f"/s/{model.sha256}") >= model.size, "fetched for Bob"
+
+
+def test_what_is_known_to_others_does_not_get_their_bytes(model, folder, nginx, mount):
+    """Bob claims to know it, too, and has it open first: what Alice's credential gets is not his."""
+    server, store = nginx(extra=LOCKED), os.path.join(folder, "store")
+    a_store(store)
+    imported(store, ALICE, model, server.url)
+    imported(store, BOB, model, server.url, gated=False)
+    mounted = mount(IMPORTS, policy=POLICY, store=store)
+    os.stat(view(mounted, "local", BOB, "hash", model.sha256))  # a record for all
+    assert reader.whole(mounted.object(model.sha256), uid=ALICE)["sha256"] == model.sha256
+    wait_until(lambda: is_kept(mounted, model), "it is the store's")
+    assert can(mounted, model, BOB) == "EIO"
+
+
+def test_the_policy_may_name_it_for_all(model, locked):
+    server, mounted = locked(model, policy=f"set ours sha256-{model.sha256}\nallow local to ours\n" + POLICY)
+    assert reader.whole(mounted.object(model.sha256), uid=ALICE)["sha256"] == model.sha256
+    server.mark()
+    assert reader.whole(mounted.object(model.sha256), uid=BOB)["sha256"] == model.sha256
+    assert not server.requests()
+
+
+def test_an_import_without_a_credential_is_for_all_once_it_is_here(model, folder, server, mount):
+    store = os.path.join(folder, "store")
+    a_store(store)
+    imported(store, ALICE, model, server.url, gated=False)
+    mounted = mount(IMPORTS, policy=POLICY, store=store)
+    assert can(mounted, model, BOB) == "ENOENT"
+    assert reader.whole(mounted.object(model.sha256), uid=ALICE)["sha256"] == model.sha256
+    server.mark()
+    assert reader.whole(mounted.object(model.sha256), uid=BOB)["sha256"] == model.sha256
+    assert not server.requests()
+
+
+def test_pull_of_what_is_gated(model, locked):
+    server, mounted = locked(model)
+    os.chmod(mounted.store, 0o711)
+    cli.ok("pull", "--store", mounted.store, model.sha256, uid=ALICE)
+    server.mark()
+    assert reader.whole(mounted.object(model.sha256), uid=ALICE)["sha256"] == model.sha256
+    assert not server.requests()
+    assert can(mounted, model, BOB) == "ENOENT"
+
+
+# ---- explain ---------------------------------------------------------------------------------------
+
+def explain(mounted, *args, uid=None):
+    """Its lines, and what it prints for people."""
+    lines = cli.weightfs("explain", "--json", "--store", mounted.store, *args, uid=uid).stdout.splitlines()
+    return [json.loads(line) for line in lines], cli.weightfs("explain", "--store", mounted.store, *args, uid=uid).stdout
+
+
+def topic(lines, name):
+    return [line for line in lines if line["topic"] == name]
+
+
+def test_explain_names_catalog_key_and_places(model, server, known):
+    mounted = known(server, entry(model))
+    lines, text = explain(mounted, model.sha256)
+    [catalog] = topic(lines, "catalog")
+    assert (catalog["catalog"], catalog["serial"], catalog["attests"]) == ("hub", 1, True)
+    assert catalog["key"] in text
+    assert {(place["host"], place["what"]) for place in topic(lines, "place")} == \
+        {(f"127.0.0.1:{server.port}", "object"), (f"127.0.0.1:{server.port}", "tree")}
+    assert topic(lines, "result")[0]["opens"]
+    assert reader.whole(mounted.object(model.sha256))["sha256"] == model.sha256
+    wait_until(lambda: topic(explain(mounted, model.sha256)[0], "trust")[0]["check"] == "computed", "it is audited")
+    assert topic(explain(mounted, model.attested)[0], "catalog") == [catalog]
+
+
+def test_explain_says_what_is_gated_and_to_whom(model, locked):
+    server, mounted = locked(model)
+    os.chmod(mounted.store, 0o711)
+    assert reader.whole(mounted.object(model.sha256), uid=ALICE)["sha256"] == model.sha256
+    wait_until(lambda: is_kept(mounted, model), "it is the store's")
+    hers, text = explain(mounted, model.sha256, uid=ALICE)
+    assert topic(hers, "gated") and topic(hers, "import")[0]["import"] == "hf" and topic(hers, "result")[0]["opens"]
+    assert "sesame" not in text and "sesame" not in json.dumps(hers)
+    his, _ = explain(mounted, model.sha256, uid=BOB)
+    assert not topic(his, "gated") and not topic(his, "import")
+    assert topic(his, "object")[0]["text"] == "unknown here"
