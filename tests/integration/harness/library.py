@@ -51,6 +51,20 @@ class Library(Catalog):
     def uri(self, name, tree=False):
         return "/" + os.path.relpath(self.served(name, tree), self.root)
 
+    def site(self):
+        """The catalog and its signature, as they are served."""
+        return [open_and_read(path) for path in (self.path, self.signature)]
+
+    def put(self, site):
+        for path, data in zip((self.path, self.signature), site):
+            with open(path, "wb") as file:
+                file.write(data)
+
+
+def open_and_read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
 
 def wait_until_named(mounted, name="lab"):
     """The catalog is fetched by itself, after the mount."""
