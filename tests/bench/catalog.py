@@ -46,8 +46,14 @@ def memory(mount, name):
         return int(re.search(rf"^{name}:\s+(\d+) kB", status.read(), re.M)[1]) / 1024
 
 
+def processor(mount):
+    """Seconds."""
+    with open(f"/proc/{mount.child.pid}/stat") as file:
+        return sum(map(int, file.read().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
 def loaded_and_listed(published):
-    """Seconds until its names are there, MiB then and at most, milliseconds of the first ls and of another."""
+    """Seconds until its names are there, and the processor's, MiB then and at most, milliseconds of ls and of another."""
     mount = published.mount()
     try:
         begin = time.monotonic()
@@ -55,6 +61,7 @@ def loaded_and_listed(published):
         while not (mount.mounted() and os.path.isdir(mount.path("name", "large", ORG))):
             time.sleep(0.005)
         loaded = time.monotonic() - begin
+        used = processor(mount)
         resident, peak = memory(mount, "VmRSS"), memory(mount, "VmHWM")
         taken = []
         for _ in range(2):
@@ -66,13 +73,13 @@ def loaded_and_listed(published):
         after = memory(mount, "VmRSS")
         names = len(listed.stdout.splitlines())
         mount.stop()
-        return loaded, max(resident, after), peak, *taken, names
+        return loaded, used, max(resident, after), peak, *taken, names
     finally:
         mount.clean_up()
 
 
 def found(published):
-    """Microseconds of a look-up by SHA-256, by fs-verity digest, and by name; in a process of its own."""
+    """Microseconds of the processor for a look-up by SHA-256, by fs-verity digest, and by name; in a process of its own."""
     said = subprocess.run([LARGE, "measure", published.catalog.path], check=True, capture_output=True, text=True).stdout
     if len(re.findall(r", 0 not found$", said, re.M)) != 3:
         raise WrongBytes(said)
@@ -83,12 +90,14 @@ def run(bench):
     with bench.folder("catalog") as folder:
         published = Published(bench, folder)
         bench.settle()
-        rounds = bench.each("loaded (s), memory, at most (MiB), ls, again (ms), names", lambda: loaded_and_listed(published))
-        loaded, resident, peak, first, again, names = map(list, zip(*rounds))
+        rounds = bench.each("loaded, processor (s), memory, at most (MiB), ls, again (ms), names",
+                            lambda: loaded_and_listed(published))
+        loaded, used, resident, peak, first, again, names = map(list, zip(*rounds))
         lookups = bench.each("look-ups (us)", lambda: found(published))
     by_sha256, by_fsverity, by_name = map(list, zip(*lookups))
     title = f"a catalog of {published.count:,} objects"
-    bench.figure("catalog_load", f"{title}: daemon started until its names are there", "s", loaded, at_most=10)
+    bench.figure("catalog_load", f"{title}: daemon started until its names are there", "s", loaded, at_most=10,
+                 processor=used)
     bench.figure("catalog_rss", f"{title}: daemon RSS", "MiB", resident, at_most=300, judge="max", peak=peak)
     bench.figure("catalog_find", f"{title}: look-up by digest", "µs",
                  [max(pair) for pair in zip(by_sha256, by_fsverity)], at_most=10, by_name=by_name)
