@@ -316,7 +316,8 @@ static int resolve(struct gathered_places *g, const struct catalog *catalog, con
 	int r;
 
 	*out = NULL;
-	r = fetch_url_resolve(catalog->base, url, &resolved);
+	/* Without a base only an absolute one can be understood. */
+	r = fetch_url_resolve(catalog->base ? catalog->base : url, url, &resolved);
 	if (r < 0)
 		return r == -ENOMEM ? r : 0;
 	*out = g->urls[g->n_urls++] = resolved;

@@ -97,8 +97,6 @@ uint64_t operation_buffers_used(const struct weightfs *fs);
 uint64_t operation_resident_memory(void);
 /* operation-views.c: the views, what each uses and may use, for those who may know of all. */
 json_t *operation_views(struct weightfs *fs);
-/* operation-catalogs.c: {"catalogs": [...], "disagreements": {...}}, as `status` and `catalogs` show them. */
-int must_check operation_catalogs_value(struct catalogs *catalogs, json_t **out);
 /* "complete", "partial" or "known". */
 const char *operation_state(const struct store_info *info);
 
