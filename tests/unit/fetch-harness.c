@@ -107,6 +107,17 @@ char *server_log(const struct server *server)
 	return command(server, "/log", false);
 }
 
+unsigned int server_count(const struct server *server, const char *what)
+{
+	char *log = server_log(server);
+	unsigned int n = 0;
+
+	for (const char *p = log; (p = strstr(p, what)); p++)
+		n++;
+	free(log);
+	return n;
+}
+
 void server_reset(const struct server *server)
 {
 	free(command(server, "/reset", true));

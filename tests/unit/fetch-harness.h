@@ -43,6 +43,8 @@ void server_start(struct server *server, const char *const args[]);
 void server_stop(struct server *server);
 /* The server's log, to be freed; and reset. */
 char *server_log(const struct server *server);
+/* How often is WHAT in it? */
+unsigned int server_count(const struct server *server, const char *what);
 void server_reset(const struct server *server);
 
 int world_set_up(void **state);

@@ -1,62 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Places of single objects beside the configured sources. */
-#include "tests/unit/fetch-harness.h"
-
-#include <stdlib.h>
-
-static struct fetch_group *make_group(const char *name, int priority, const char *authorization)
-{
-	struct fetch_group_options options = {
-		.name = name,
-		.priority = priority,
-		.allow_http = true,
-		.allow_private = true,
-		.authorization = authorization,
-	};
-	struct fetch_group *group;
-
-	assert_int_equal(fetch_group_new(&options, &group), 0);
-	return group;
-}
-
-/* PATH below BASE, of GROUP, which is given away. */
-static struct fetch_places *make_places(struct fetch_group *group, const char *base,
-					const char *path)
-{
-	char url[512], tree[512];
-	struct fetch_place place = {.group = group, .url = url, .tree = tree};
-	const char *query = path + strcspn(path, "?");
-	struct fetch_places *places;
-
-	snprintf(url, sizeof(url), "%s/%s", base, path);
-	snprintf(tree, sizeof(tree), "%s/%.*s.tree%s", base, (int)(query - path), path, query);
-	assert_int_equal(fetch_places_new(&place, 1, &places), 0);
-	fetch_group_unref(group);
-	return places;
-}
-
-/* All of the object; the error. */
-static int get(struct bed *bed, struct fetch_places *places, struct sink *sink)
-{
-	sink_init(sink, bed, FETCH_CHUNKS);
-	sink->request.places = places;
-	sink_run(sink);
-	if (sink->result.error == 0)
-		sink_assert_good(sink);
-	sink_destroy(sink);
-	return sink->result.error;
-}
-
-static unsigned int count(const struct server *server, const char *what)
-{
-	char *log = server_log(server);
-	unsigned int n = 0;
-
-	for (const char *p = log; (p = strstr(p, what)); p++)
-		n++;
-	free(log);
-	return n;
-}
+#include "tests/unit/places-testing.h"
 
 static void test_alone(void **state)
 {
@@ -302,10 +246,10 @@ static void test_credential(void **state)
 	/* Twice: the second time by the redirect that was kept. */
 	assert_int_equal(get(&bed, places, &sink), 0);
 	assert_int_equal(get(&bed, places, &sink), 0);
-	assert_int_equal(count(&world.server, "\"method\""), 3);
-	assert_int_equal(count(&world.server, "Bearer s3cret"), 1);
-	assert_int_equal(count(&other, "\"method\""), 2);
-	assert_int_equal(count(&other, "s3cret"), 0);
+	assert_int_equal(server_count(&world.server, "\"method\""), 3);
+	assert_int_equal(server_count(&world.server, "Bearer s3cret"), 1);
+	assert_int_equal(server_count(&other, "\"method\""), 2);
+	assert_int_equal(server_count(&other, "s3cret"), 0);
 	fetch_places_unref(places);
 	bed_end(&bed);
 	server_stop(&other);
@@ -337,144 +281,10 @@ static void test_refused(void **state)
 		snprintf(message, sizeof(message), "import hf: %s: %s", world.server.base,
 			 cases[i].message);
 		assert_string_equal(sink.message, message);
-		assert_int_equal(count(&world.server, "\"method\""), 1);
+		assert_int_equal(server_count(&world.server, "\"method\""), 1);
 		bed_end(&bed);
 		fetch_places_unref(places);
 	}
-}
-
-/* --- numbers --- */
-
-/* Host I of many, which are all the same server. */
-static struct fetch_places *host(const struct server *server, unsigned int i, const char *path)
-{
-	char base[64];
-
-	snprintf(base, sizeof(base), "http://127.0.%u.%u%s", 1 + i / 100, 1 + i % 100,
-		 strrchr(server->base, ':'));
-	return make_places(make_group("catalog hub", 0, NULL), base, path);
-}
-
-static void server_of_many(struct server *server)
-{
-	static const char *const args[] = {"--host", "0.0.0.0", NULL};
-
-	server_start(server, args);
-}
-
-static void test_many_hosts(void **state)
-{
-	struct fetch_source_state record;
-	struct server server = {0};
-	struct sink sink;
-	struct bed bed;
-	char name[64];
-
-	server_of_many(&server);
-	bed_init(&bed, 8);
-	bed_add(&bed, &world.server, "missing");
-	bed_start(&bed);
-	for (unsigned int i = 0; i < 130; i++) {
-		struct fetch_places *places = host(&server, i, "honest/object");
-
-		assert_int_equal(get(&bed, places, &sink), 0);
-		assert_int_equal(sink.per_source[1 + i % 63], OBJECT_CHUNKS);
-		fetch_places_unref(places);
-	}
-	/* The configured one is where it was. */
-	assert_int_equal(fetch_source_count(bed.fetch), FETCH_SOURCES_MAX);
-	fetch_source_state(bed.fetch, 0, &record);
-	assert_string_equal(record.name, "s0");
-	assert_true(record.configured);
-	/* The last of the 130 hosts, which knows of nobody before it. */
-	fetch_source_state(bed.fetch, 1 + 129 % 63, &record);
-	snprintf(name, sizeof(name), "catalog hub: http://127.0.2.30%s", strrchr(server.base, ':'));
-	assert_string_equal(record.name, name);
-	assert_int_equal(record.requests, 1);
-	bed_end(&bed);
-	server_stop(&server);
-}
-
-/* A number stays whose it is as long as places are held; with all of them held there is none for another. */
-static void test_held(void **state)
-{
-	struct fetch_places *held[FETCH_SOURCES_MAX], *places;
-	struct fetch_source_state record;
-	struct server server = {0};
-	struct sink sink;
-	struct bed bed;
-
-	server_of_many(&server);
-	bed_init(&bed, 8);
-	bed_start(&bed);
-	for (unsigned int i = 0; i < FETCH_SOURCES_MAX; i++) {
-		held[i] = host(&server, i, "honest/object");
-		assert_int_equal(get(&bed, held[i], &sink), 0);
-	}
-	places = host(&server, 64, "honest/object");
-	assert_int_equal(get(&bed, places, &sink), -EIO);
-	assert_string_equal(sink.message, "catalog hub: more than 64 hosts at once");
-	/* Blame is for those who were asked. */
-	fetch_blame(bed.fetch, 7, "late");
-	fetch_source_state(bed.fetch, 7, &record);
-	assert_int_equal(record.lies, 1);
-	/* Not the one that is idle for longest, but the one that nobody holds. */
-	fetch_places_unref(held[7]);
-	assert_int_equal(get(&bed, places, &sink), 0);
-	assert_int_equal(sink.per_source[7], OBJECT_CHUNKS);
-	fetch_source_state(bed.fetch, 7, &record);
-	assert_int_equal(record.lies, 0);
-	/* Those that are held know it. */
-	assert_int_equal(get(&bed, held[0], &sink), 0);
-	assert_int_equal(sink.per_source[0], OBJECT_CHUNKS);
-	fetch_places_unref(places);
-	bed_end(&bed);
-	/* What is held may be given back after the end. */
-	for (unsigned int i = 0; i < FETCH_SOURCES_MAX; i++)
-		if (i != 7)
-			fetch_places_unref(held[i]);
-	server_stop(&server);
-}
-
-/* Many at once, more hosts than numbers, and somebody who looks all the time: each gets its bytes or is told why not. */
-static void test_many_at_once(void **state)
-{
-	struct fetch_places *places[100];
-	struct server server = {0};
-	struct sink *sinks = calloc(100, sizeof(*sinks));
-	unsigned int good = 0;
-	struct bed bed;
-
-	server_of_many(&server);
-	bed_init(&bed, 16);
-	bed_start(&bed);
-	for (unsigned int i = 0; i < 100; i++) {
-		places[i] = host(&server, i, i % 3 ? "honest/object" : "flaky/object?times=1");
-		sink_init(&sinks[i], &bed, FETCH_CHUNKS);
-		sinks[i].request.places = places[i];
-		fetch_submit(bed.fetch, &sinks[i].request);
-	}
-	for (unsigned int i = 0; i < 100; i++) {
-		struct fetch_source_state record;
-
-		sink_wait(&sinks[i]);
-		for (unsigned int j = 0; j < fetch_source_count(bed.fetch); j++) {
-			fetch_source_state(bed.fetch, j, &record);
-			assert_memory_equal(record.name, "catalog hub: ", 13);
-		}
-		if (sinks[i].result.error == 0) {
-			sink_assert_good(&sinks[i]);
-			good++;
-		} else {
-			assert_non_null(strstr(sinks[i].message, "hosts at once"));
-		}
-		fetch_places_unref(places[i]);
-		sink_destroy(&sinks[i]);
-	}
-	assert_true(good >= 64);
-	bed_end(&bed);
-	server_stop(&server);
-	free(sinks);
 }
 
 int main(void)
@@ -484,8 +294,6 @@ int main(void)
 		cmocka_unit_test(test_cannot_be_used), cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_several),	       cmocka_unit_test(test_lies),
 		cmocka_unit_test(test_credential),     cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_many_hosts),     cmocka_unit_test(test_held),
-		cmocka_unit_test(test_many_at_once),
 	};
 
 	return cmocka_run_group_tests_name("fetch-places", tests, world_set_up, world_tear_down);

@@ -83,17 +83,6 @@ static struct fetch_places *make_places(const char *path)
 	return places;
 }
 
-static unsigned int count(const struct server *server, const char *what)
-{
-	char *log = server_log(server);
-	unsigned int n = 0;
-
-	for (const char *p = log; (p = strstr(p, what)); p++)
-		n++;
-	free(log);
-	return n;
-}
-
 static struct bed bed;
 
 static void start(void)
@@ -137,18 +126,18 @@ static void test_token(void **state)
 
 	start();
 	assert_int_equal(get("registry/object", &sink), 0);
-	assert_int_equal(count(&world.server, "/registry/object"), 2);
-	assert_int_equal(count(&world.server, "\"path\": \"/token/x?service=a+%22test%22&scope="),
-			 1);
+	assert_int_equal(server_count(&world.server, "/registry/object"), 2);
+	assert_int_equal(
+		server_count(&world.server, "\"path\": \"/token/x?service=a+%22test%22&scope="), 1);
 	/* It is kept, for all of its folder, but for this party. */
 	assert_int_equal(get("registry/object", &sink), 0);
 	assert_int_equal(get("registry/object?other", &sink), 0);
-	assert_int_equal(count(&world.server, "/token/"), 1);
-	assert_int_equal(count(&world.server, "\"method\""), 5);
+	assert_int_equal(server_count(&world.server, "/token/"), 1);
+	assert_int_equal(server_count(&world.server, "\"method\""), 5);
 	assert_int_equal(get_as("registry/object", 1, &sink), 0);
-	assert_int_equal(count(&world.server, "/token/"), 2);
-	assert_int_equal(count(&world.server, "Bearer t0"), 3);
-	assert_int_equal(count(&world.server, "Bearer t1"), 1);
+	assert_int_equal(server_count(&world.server, "/token/"), 2);
+	assert_int_equal(server_count(&world.server, "Bearer t0"), 3);
+	assert_int_equal(server_count(&world.server, "Bearer t1"), 1);
 	bed_end(&bed);
 }
 
@@ -160,15 +149,15 @@ static void test_expired(void **state)
 	start();
 	for (unsigned int i = 0; i < 6; i++)
 		assert_int_equal(get("registry/object?uses=2", &sink), 0);
-	assert_int_equal(count(&world.server, "/token/"), 3);
+	assert_int_equal(server_count(&world.server, "/token/"), 3);
 	/* The first, 6 answers, and each token's end. */
-	assert_int_equal(count(&world.server, "/registry/"), 9);
+	assert_int_equal(server_count(&world.server, "/registry/"), 9);
 	bed_end(&bed);
 
 	start();
 	assert_int_equal(get("registry/object?uses=0", &sink), -EIO);
 	assert_message(&sink, "HTTP 401: the token is refused");
-	assert_int_equal(count(&world.server, "/token/"), 2);
+	assert_int_equal(server_count(&world.server, "/token/"), 2);
 	bed_end(&bed);
 }
 
@@ -189,7 +178,7 @@ static void test_together(void **state)
 		sink_assert_good(&sinks[i]);
 		sink_destroy(&sinks[i]);
 	}
-	assert_int_equal(count(&world.server, "\"path\": \"/token/"), 1);
+	assert_int_equal(server_count(&world.server, "\"path\": \"/token/"), 1);
 	bed_end(&bed);
 	fetch_places_unref(places);
 }
@@ -206,7 +195,7 @@ static void test_credential(void **state)
 	options.authorization = "Basic czNjcmV0";
 	start();
 	assert_int_equal(get("registry/object", &sink), 0);
-	assert_int_equal(count(&world.server, "Basic czNjcmV0"), 2);
+	assert_int_equal(server_count(&world.server, "Basic czNjcmV0"), 2);
 	bed_end(&bed);
 
 	/* This realm gives tokens that the registry does not know. */
@@ -214,9 +203,9 @@ static void test_credential(void **state)
 	snprintf(path, sizeof(path), "registry/object?realm=%s/token/x", other.base);
 	assert_int_equal(get(path, &sink), -EIO);
 	assert_message(&sink, "HTTP 401: the token is refused");
-	assert_int_equal(count(&other, "\"method\""), 2);
-	assert_int_equal(count(&other, "czNjcmV0"), 0);
-	assert_int_equal(count(&other, "Bearer"), 0);
+	assert_int_equal(server_count(&other, "\"method\""), 2);
+	assert_int_equal(server_count(&other, "czNjcmV0"), 0);
+	assert_int_equal(server_count(&other, "Bearer"), 0);
 	bed_end(&bed);
 	options.authorization = NULL;
 	server_stop(&other);
@@ -272,7 +261,7 @@ static void test_silent_realm(void **state)
 	assert_false(silent.done);
 	/* Stalled, and tried again, as long as it is wanted. */
 	for (unsigned int n = 0; n < 2;)
-		n = count(&world.server, "\"path\": \"/token/x?hang");
+		n = server_count(&world.server, "\"path\": \"/token/x?hang");
 	pthread_mutex_lock(&silent.lock);
 	silent.unwanted = true;
 	pthread_mutex_unlock(&silent.lock);
@@ -284,7 +273,7 @@ static void test_silent_realm(void **state)
 	silent.request.places = places;
 	fetch_submit(bed.fetch, &silent.request);
 	for (unsigned int n = 0; n < 3;)
-		n = count(&world.server, "\"path\": \"/token/x?hang");
+		n = server_count(&world.server, "\"path\": \"/token/x?hang");
 	bed_end(&bed);
 	assert_int_equal(silent.result.error, -ECANCELED);
 	sink_destroy(&silent);
@@ -311,7 +300,7 @@ static void test_other_source(void **state)
 	sink_run(&sink);
 	sink_assert_good(&sink);
 	assert_int_equal(sink.per_source[0], OBJECT_CHUNKS);
-	assert_int_equal(count(&world.server, "\"path\": \"/registry/"), 1);
+	assert_int_equal(server_count(&world.server, "\"path\": \"/registry/"), 1);
 	sink_destroy(&sink);
 	bed_end(&bed);
 	fetch_places_unref(places);
