@@ -84,8 +84,8 @@ struct fetch_group_options {
 	const char *authorization; /* value of an Authorization header, for a place's own host only; NULL: none */
 	/*
 	 * Answer a 401 with `WWW-Authenticate: Bearer realm=…,service=…,scope=…` (the OCI distribution specification's
-	 * token flow): the realm is asked once, with AUTHORIZATION if it lies on the place's own host, and the token
-	 * is sent to that host until it is refused.
+	 * token flow): the realm is asked once, with AUTHORIZATION if it is the place's own host that names it and it
+	 * is https, and the token is sent to that host until it is refused.
 	 */
 	bool token_challenge;
 };

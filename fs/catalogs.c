@@ -30,7 +30,7 @@ int catalogs_renew(struct catalogs *catalogs)
 		for (size_t k = 0; k < catalogs->owners[j].n; k++)
 			parts[i++] = catalogs->owners[j].parts[k];
 	}
-	r = catalog_set_new(catalogs->generation + 1, parts, n, &set);
+	r = catalog_set_new(catalogs->generation + 1, catalogs->gateways, parts, n, &set);
 	if (r < 0)
 		return r;
 	catalogs->generation++;
@@ -213,6 +213,11 @@ int catalogs_new(const struct config *config, const char *path, struct catalogs 
 	catalogs->config = config;
 	catalogs->names = (struct policy_names){catalog_names_each, catalogs};
 	catalogs->path = strdup(path);
+	if (catalogs->path && config->ipfs.n_gateways > 0) {
+		r = catalog_gateways_new(config, &catalogs->gateways);
+		if (r < 0 && r != -ENOMEM)
+			log_error_errno(r, "[ipfs]: what only IPFS has cannot be fetched");
+	}
 	if (catalogs->path)
 		r = begin(catalogs);
 	if (r < 0) {
@@ -237,6 +242,7 @@ void catalogs_free(struct catalogs *catalogs)
 	free(catalogs->owners);
 	free(catalogs->configured);
 	catalog_set_unref(catalogs->set);
+	catalog_gateways_unref(catalogs->gateways);
 	json_decref(catalogs->disagreements);
 	pthread_cond_destroy(&catalogs->woken);
 	pthread_mutex_destroy(&catalogs->lock);

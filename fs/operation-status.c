@@ -131,6 +131,8 @@ int operation_status(struct operation *operation)
 		json_object_set_new(line, "in_flight", in_flight_value(fs));
 		json_object_set_new(line, "memory", memory_value(fs));
 		json_object_set_new(line, "sources", sources_value(fs));
+		json_object_set_new(line, "catalogs_wrong",
+				    json_integer((json_int_t)stats_get(STAT_CATALOGS_WRONG)));
 		json_object_set_new(line, "catalogs", catalogs_status(fs->catalogs));
 		json_object_set_new(line, "disagreements", catalogs_disagreements(fs->catalogs));
 	}

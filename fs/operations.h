@@ -34,7 +34,7 @@ struct operation {
 
 /*
  * Run the operation that the request's "op" names: ls, add, pin, unpin, rm, gc, verify, explain, status, pull, import, imports,
- * import-remove, reload, metrics, catalogs, catalog-refresh, pending, grant, deny, revoke, grants. 0 or -errno; message
+ * import-remove, locate, reload, metrics, catalogs, catalog-refresh, pending, grant, deny, revoke, grants. 0 or -errno; message
  * may say more.
  */
 int must_check operation_run(struct operation *operation);
@@ -71,6 +71,7 @@ int operation_grant(struct operation *operation);
 int operation_deny(struct operation *operation);
 int operation_revoke(struct operation *operation);
 int operation_grants(struct operation *operation);
+int operation_locate(struct operation *operation);
 
 /* ---- shared ---- */
 

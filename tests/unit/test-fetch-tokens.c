@@ -12,9 +12,9 @@ static void test_challenges(void **state)
 		{"bearer  Realm = https://a/t , service=x", "https://a/t?service=x"},
 		{"Bearer "
 		 "realm=\"https://a/t?x=1\",service=\"r.io\",scope=\"repository:o/n:pull,push\"",
-		 "https://a/t?x=1&service=r.io&scope=repository%3ao%2fn%3apull%2cpush"},
+		 "https://a/t?x=1&service=r.io&scope=repository:o/n:pull,push"},
 		{"Bearer error=\"x\",realm=\"https://a/t\",scope=\"a \\\"b\\\"\"",
-		 "https://a/t?scope=a+%22b%22"},
+		 "https://a/t?scope=a&scope=%22b%22"},
 		{"Bearer realm=\"https://a/t\",realm=\"https://b/t\",scope=\"\"", "https://a/t"},
 		{"Basic realm=\"https://a/t\"", NULL},
 		{"Bearer", NULL},
@@ -128,7 +128,7 @@ static void test_token(void **state)
 	assert_int_equal(get("registry/object", &sink), 0);
 	assert_int_equal(server_count(&world.server, "/registry/object"), 2);
 	assert_int_equal(
-		server_count(&world.server, "\"path\": \"/token/x?service=a+%22test%22&scope="), 1);
+		server_count(&world.server, "\"path\": \"/token/x?service=a%20%22test%22&scope="), 1);
 	/* It is kept, for all of its folder, but for this party. */
 	assert_int_equal(get("registry/object", &sink), 0);
 	assert_int_equal(get("registry/object?other", &sink), 0);
@@ -183,7 +183,7 @@ static void test_together(void **state)
 	fetch_places_unref(places);
 }
 
-/* The credential goes to a realm on the place's own host, and to no other. */
+/* The credential goes to the realm that the place's own host names: there, or over https. */
 static void test_credential(void **state)
 {
 	static const char *const none[] = {NULL};
