@@ -35,6 +35,7 @@ int command_tree(const struct command *command, int argc, char **argv);
 int command_policy(const struct command *command, int argc, char **argv);
 int command_explain(const struct command *command, int argc, char **argv);
 int command_pull(const struct command *command, int argc, char **argv);
+int command_imports(const struct command *command, int argc, char **argv);
 int command_import(const struct command *command, int argc, char **argv);
 int command_reload(const struct command *command, int argc, char **argv);
 int command_metrics(const struct command *command, int argc, char **argv);
