@@ -18,7 +18,7 @@ clang libclang-rt-dev
 nginx-light openssl curl python3 python3-pytest python3-pytest-xdist python3-prometheus-client
 mandoc shellcheck attr strace procps util-linux mount iproute2 e2fsprogs xfsprogs
 rclone nbdkit libnbd-bin
-bubblewrap systemd-container runc'
+bubblewrap systemd-container runc docker-registry'
 
 case ${1-} in
 '') ;;

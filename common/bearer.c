@@ -18,14 +18,17 @@ static const char *skip(const char *text, const char *what)
 	return text + strspn(text, what);
 }
 
-/* A token or a quoted string (section 5.6.4) at *TEXT, and step over it. -EINVAL also if it does not fit. */
+/*
+ * A token or a quoted string (section 5.6.4) at *TEXT, and step over it. A URL without quotes is taken, too. -EINVAL also if it
+ * does not fit.
+ */
 static int take_value(const char **text, char out[BEARER_VALUE_SIZE])
 {
 	const char *at = *text;
 	size_t n = 0;
 
 	if (*at != '"') {
-		n = token_length(at);
+		n = strcspn(at, BLANKS ",\"");
 		if (n == 0 || n >= BEARER_VALUE_SIZE)
 			return -EINVAL;
 		memcpy(out, at, n);
@@ -179,8 +182,7 @@ int bearer_token_url(const struct bearer_challenge *challenge, char **out)
 	bool failed;
 	FILE *to;
 
-	if ((strncasecmp(realm, "https://", 8) != 0 && strncasecmp(realm, "http://", 7) != 0) ||
-	    strchr(realm, '#'))
+	if (!strstr(realm, "://") || strchr(realm, '#'))
 		return -EINVAL;
 	for (const char *c = realm; *c; c++)
 		if (*c <= ' ' || *c > '~')

@@ -27,7 +27,7 @@ struct bearer_challenge {
 int must_check bearer_challenge_parse(const char *value, struct bearer_challenge *out);
 /* Is there a challenge of SCHEME ("Basic")? */
 bool bearer_challenge_has(const char *value, const char *scheme);
-/* What to GET: the realm with service and each scope as its query. To be freed. -EINVAL: no absolute https:// or http:// URL. */
+/* What to GET: the realm with service and each scope as its query. To be freed. -EINVAL: no absolute URL; its scheme is not checked. */
 int must_check bearer_token_url(const struct bearer_challenge *challenge, char **out);
 
 /* token.c: the token in the JSON that was answered, to be freed; it may stand in a header. -EINVAL, -ENOMEM. */

@@ -34,6 +34,8 @@ enum stats_what {
 	STAT_CHUNKS_WRONG,
 	/* Chunks asked for and not here: it goes up and down. */
 	STAT_CHUNKS_ASKED,
+	/* Times that a catalog turned out to be wrong about an object. */
+	STAT_CATALOGS_WRONG,
 	/* Objects that made room for others. */
 	STAT_EVICTED,
 	STAT_EVICTED_BYTES,

@@ -33,8 +33,6 @@ const char *must_check url_refused(const char *url, bool allow_http);
 char *must_check url_resolve(const char *base, const char *location);
 /* "https://models.example", with the port if that is not the scheme's; in lower case; to be freed. NULL: no memory, or no URL. */
 char *must_check url_origin(const char *url);
-/* URL with NAME=VALUE, encoded, at the end of its query; to be freed. NULL: no memory, or no URL. */
-char *must_check url_with_query(const char *url, const char *name, const char *value);
 /* The same scheme, host and port? */
 bool url_same_host(const char *a, const char *b);
 

@@ -84,8 +84,8 @@ struct fetch_group_options {
 	const char *authorization; /* value of an Authorization header, for a place's own host only; NULL: none */
 	/*
 	 * Answer a 401 with `WWW-Authenticate: Bearer realm=…,service=…,scope=…` (the OCI distribution specification's
-	 * token flow): the realm is asked once, with AUTHORIZATION if it lies on the place's own host, and the token
-	 * is sent to that host until it is refused.
+	 * token flow): the realm is asked once, with AUTHORIZATION if it is the place's own host that names it and it
+	 * is https, and the token is sent to that host until it is refused.
 	 */
 	bool token_challenge;
 };
@@ -227,6 +227,7 @@ void fetch_blame(struct fetch *fetch, unsigned int source, const char *what);
 /* For status and explain. Any thread. */
 struct fetch_source_state {
 	char name[FETCH_NAME_SIZE]; /* "lab"; of one that places made: "catalog hub: models.example" */
+	bool configured;           /* else that it is there tells what somebody asked for */
 	uint64_t requests, bytes;  /* sent; body bytes received */
 	uint64_t errors, lies;
 	unsigned int limit;        /* how many transfers at once it is thought to be worth now */

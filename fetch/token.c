@@ -5,7 +5,8 @@
  * for URLs of the folder that the challenge was for: of one repository, as registries have it. It is kept until it is refused.
  *
  * They are kept for each party on its own, as redirects are: a challenge less would tell that others were there.
- * The credential of the group goes to the realm if that lies on the source's own host; else nothing does.
+ * The credential of the group goes to the realm that the source's own host named, over https wherever that is: registries
+ * have theirs on other hosts, and could ask for the credential themselves. Nobody else's challenge is worth one.
  */
 #include "fetch/internal.h"
 #include "common/clock.h"
@@ -13,6 +14,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <utlist.h>
 
 #define TOKENS_KEPT 16 /* a source */
@@ -176,9 +178,10 @@ static void tell(struct fetch *fetch, struct job *job, unsigned int source, uint
 	if (!job || !job->request->places || job->attempts[source].ticket != id)
 		return;
 	job->attempts[source].ticket = 0;
-	if (outcome)
-		(void)!job_book(fetch, job, source, false, outcome,
-				&error); /* it does not end by that */
+	if (!outcome)
+		return;
+	job->attempts[source].challenges--; /* it brought no token to be refused */
+	(void)!job_book(fetch, job, source, false, outcome, &error); /* it does not end by that */
 }
 
 static void tell_all(struct fetch *fetch, unsigned int source, uint64_t id,
@@ -241,6 +244,12 @@ static int begin(struct inquiry *inquiry)
 	return code || curl_multi_add_handle(inquiry->fetch->multi, easy) ? -ENOMEM : 0;
 }
 
+/* May the realm of TOKEN have the credential of SOURCE? */
+static bool is_trusted(const struct source *source, const struct token *token)
+{
+	return !strncasecmp(token->url, "https:", 6) && url_same_host(token->folder, source->origin);
+}
+
 /* Asks the realm for TOKEN of source NUMBER. 0 or -ENOMEM. */
 static int ask(struct fetch *fetch, unsigned int number, const struct token *token)
 {
@@ -257,7 +266,7 @@ static int ask(struct fetch *fetch, unsigned int number, const struct token *tok
 	exchange->terms = &source->group->terms;
 	exchange->ended = on_end;
 	exchange->easy = curl_easy_init();
-	exchange->origin_url = strdup(source->origin);
+	exchange->origin_url = strdup(is_trusted(source, token) ? token->url : source->origin);
 	exchange->url = strdup(token->url);
 	DL_APPEND(fetch->inquiries, inquiry);
 	if (!exchange->easy || !exchange->origin_url || !exchange->url || begin(inquiry)) {

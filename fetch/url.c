@@ -95,20 +95,6 @@ char *url_origin(const char *text)
 	return out;
 }
 
-char *url_with_query(const char *text, const char *name, const char *value)
-{
-	_cleanup_url_ CURLU *url = parse(text);
-	_cleanup_part_ char *out = NULL;
-	_cleanup_free_ char *pair = NULL;
-
-	if (!url || asprintf(&pair, "%s=%s", name, value) < 0)
-		return NULL;
-	if (curl_url_set(url, CURLUPART_QUERY, pair, CURLU_APPENDQUERY | CURLU_URLENCODE) ||
-	    curl_url_get(url, CURLUPART_URL, &out, 0))
-		return NULL;
-	return strdup(out);
-}
-
 bool url_same_host(const char *a, const char *b)
 {
 	static const CURLUPart parts[] = {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT};

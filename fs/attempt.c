@@ -168,14 +168,13 @@ static void transfer_chunk(struct fetch_request *request, uint64_t index, void *
 
 static bool transfer_wanted(struct fetch_request *request)
 {
-	struct whole_transfer *transfer = container_of(request, struct whole_transfer, request);
-	struct whole *whole = transfer->whole;
-	bool wanted;
+	struct whole *whole = container_of(request, struct whole_transfer, request)->whole;
+	bool failed;
 
 	pthread_mutex_lock(&whole->object->lock);
-	wanted = whole->error == 0 && whole_waits(whole);
+	failed = whole->error < 0;
 	pthread_mutex_unlock(&whole->object->lock);
-	return wanted && !atomic_load(&whole->object->fs->stopping);
+	return !failed && whole_is_wanted(whole);
 }
 
 static void transfer_done(struct fetch_request *request, const struct fetch_result *result)
@@ -183,6 +182,7 @@ static void transfer_done(struct fetch_request *request, const struct fetch_resu
 	struct whole_transfer *transfer = container_of(request, struct whole_transfer, request);
 	struct whole *whole = transfer->whole;
 
+	fetch_places_unref(transfer->request.places);
 	free(transfer);
 	if (result->error < 0 && result->error != -ECANCELED && result->message[0])
 		snprintf(whole->message, sizeof(whole->message), "%s", result->message);
@@ -225,6 +225,7 @@ static int plan(struct whole *whole, uint64_t excluded, struct whole_transfer **
 			.first = chunk,
 			.count = 1,
 			.excluded = excluded,
+			.places = object_places(whole->object, whole->uid),
 			.party = whole->object->view,
 		};
 		*last = open;

@@ -16,6 +16,8 @@
 
 #define CATALOG_REASON_SIZE (CATALOG_MESSAGE_SIZE - 80) /* without "catalog NAME: " */
 
+struct catalog_gateways; /* those of IPFS */
+
 /* ---- catalog-set.c ---- */
 
 /* How a host is asked for what is not gated and what is. NULL: as any. */
@@ -40,13 +42,34 @@ struct catalog_set *catalog_set_ref(struct catalog_set *set);
 struct catalog_part *catalog_part_ref(struct catalog_part *part);
 void catalog_part_unref(struct catalog_part *part); /* NULL is allowed */
 
-/* PARTS (NULLs are left out) are referenced. */
-int must_check catalog_set_new(uint64_t generation, struct catalog_part *const *parts, size_t n,
-			       struct catalog_set **out);
+/* PARTS (NULLs are left out) and GATEWAYS (NULL: none) are referenced. */
+int must_check catalog_set_new(uint64_t generation, struct catalog_gateways *gateways,
+			       struct catalog_part *const *parts, size_t n, struct catalog_set **out);
+
+/* Places of an object, as they are gathered. */
+struct catalog_places {
+	const struct catalog_gateways *gateways; /* NULL: none */
+	struct fetch_place places[FETCH_PLACES_MAX];
+	char *urls[2 * FETCH_PLACES_MAX]; /* what they point to */
+	size_t n, n_urls;
+};
+
+/* ---- catalog-disagreements.c ---- */
 
 /* Of how many objects do signed ones disagree; up to MAX lines of text about them are appended to LINES. */
 size_t catalog_set_disagreements(const struct catalog_set *set, const atomic_bool *stop, size_t max,
 				 json_t *lines);
+
+/* ---- catalog-gateways.c ---- */
+
+/* Immutable, reference counted. */
+/* Those of [ipfs]. 0 or -errno, logged but for -ENOMEM. */
+int must_check catalog_gateways_new(const struct config *config, struct catalog_gateways **out);
+struct catalog_gateways *catalog_gateways_ref(struct catalog_gateways *gateways); /* NULL is allowed, and returned */
+void catalog_gateways_unref(struct catalog_gateways *gateways);			  /* NULL is allowed */
+/* Where URL, an "ipfs://" one, is: a place for each. TREE: it is where a tree is. 0 or -ENOMEM. */
+int must_check catalog_gateways_add(const struct catalog_gateways *gateways, const char *url, bool tree,
+				    struct catalog_places *places);
 
 /* ---- catalog-kept.c: STORE/catalogs/ ---- */
 
@@ -111,6 +134,8 @@ struct catalogs {
 	struct configured *configured; /* one for each of the configuration's */
 	struct import_owner *owners;
 	size_t n_owners;
+	struct catalog_gateways *gateways; /* constant; NULL: none */
+	uint64_t loads; /* of owners, as they began */
 	json_t *disagreements;
 	size_t n_disagreements;
 
@@ -170,6 +195,7 @@ struct import_owner {
 	uid_t uid;
 	struct catalog_part **parts;
 	size_t n;
+	uint64_t load; /* a later one has seen no less */
 };
 
 void import_block_unref(struct import_block *block);

@@ -12,10 +12,12 @@
 #include "common/log.h"
 #include "fetch/document.h"
 #include "fs/imports.h"
+#include "fs/ipfs.h"
 
 struct catalog_set {
 	atomic_uint references;
 	uint64_t generation;
+	struct catalog_gateways *gateways; /* NULL: none */
 	size_t n;
 	struct catalog_part *parts[]; /* as they are gone through */
 };
@@ -84,8 +86,8 @@ static bool comes_before(const struct catalog_part *a, const struct catalog_part
 	return a->catalog.priority > b->catalog.priority;
 }
 
-int catalog_set_new(uint64_t generation, struct catalog_part *const *parts, size_t n,
-		    struct catalog_set **out)
+int catalog_set_new(uint64_t generation, struct catalog_gateways *gateways,
+		    struct catalog_part *const *parts, size_t n, struct catalog_set **out)
 {
 	struct catalog_set *set = calloc(1, sizeof(*set) + n * sizeof(struct catalog_part *));
 
@@ -93,6 +95,7 @@ int catalog_set_new(uint64_t generation, struct catalog_part *const *parts, size
 		return -ENOMEM;
 	atomic_init(&set->references, 1);
 	set->generation = generation;
+	set->gateways = catalog_gateways_ref(gateways);
 	for (size_t i = 0; i < n; i++) {
 		size_t at = set->n;
 
@@ -119,6 +122,7 @@ void catalog_set_unref(struct catalog_set *set)
 		return;
 	for (size_t i = 0; i < set->n; i++)
 		catalog_part_unref(set->parts[i]);
+	catalog_gateways_unref(set->gateways);
 	free(set);
 }
 
@@ -172,6 +176,9 @@ struct gathered {
 	struct verify_object all;
 	struct digest_pair live; /* of those that have not expired */
 	bool found, found_live, found_open, tree, tree_live;
+	/* Where it is from, and by which digests: there is no need to find it there. */
+	const struct catalog *own;
+	struct digest_pair own_digests;
 };
 
 static void add_digests(struct digest_pair *to, const struct digest_pair *from)
@@ -216,15 +223,16 @@ static int add(struct gathered *g, const struct catalog_part *part, const struct
 	return 0;
 }
 
+/* But for EXCEPT (NULL: none). */
 static int gather_by(const struct catalog_set *set, uid_t uid, enum catalog_kind kind,
-		     const struct digest_name *name, struct gathered *g)
+		     const struct catalog *except, const struct digest_name *name, struct gathered *g)
 {
 	for (size_t i = 0; i < set->n; i++) {
 		const struct catalog_part *part = set->parts[i];
 		struct verify_object object;
 		int r = 0;
 
-		if (part->catalog.kind == kind && catalog_is_for(&part->catalog, uid) &&
+		if (part->catalog.kind == kind && &part->catalog != except && catalog_is_for(&part->catalog, uid) &&
 		    verify_catalog_find(part->catalog.entries, name, &object) == 0)
 			r = add(g, part, &object);
 		if (r < 0)
@@ -237,6 +245,7 @@ static int gather_by(const struct catalog_set *set, uid_t uid, enum catalog_kind
 static int gather(const struct catalog_set *set, uid_t uid, enum catalog_kind kind, struct gathered *g)
 {
 	bool by_sha256 = false, by_fsverity = false;
+	const struct catalog *except = NULL;
 	int r = 0;
 
 	while (r == 0) {
@@ -246,13 +255,15 @@ static int gather(const struct catalog_set *set, uid_t uid, enum catalog_kind ki
 		if (digests->has_sha256 && !by_sha256) {
 			name = (struct digest_name){DIGEST_SHA256, digests->sha256};
 			by_sha256 = true;
+			except = g->own_digests.has_sha256 ? g->own : NULL;
 		} else if (digests->has_fsverity && !by_fsverity) {
 			name = (struct digest_name){DIGEST_FSVERITY, digests->fsverity};
 			by_fsverity = true;
+			except = g->own_digests.has_fsverity ? g->own : NULL;
 		} else {
 			break;
 		}
-		r = gather_by(set, uid, kind, &name, g);
+		r = gather_by(set, uid, kind, except, &name, g);
 	}
 	return r;
 }
@@ -260,7 +271,7 @@ static int gather(const struct catalog_set *set, uid_t uid, enum catalog_kind ki
 bool catalog_set_contradicts(const struct catalog_set *set, const struct catalog *catalog,
 			     const struct verify_object *object)
 {
-	struct gathered g = {.all = *object, .found = true};
+	struct gathered g = {.all = *object, .found = true, .own = catalog, .own_digests = object->digests};
 
 	if (gather(set, catalog->owner, CATALOG_SIGNED, &g) < 0)
 		return true;
@@ -296,62 +307,68 @@ int catalog_set_find(const struct catalog_set *set, uid_t uid, const struct dige
 
 /* ---- places ---- */
 
-struct gathered_places {
-	struct fetch_place places[FETCH_PLACES_MAX];
-	char *urls[2 * FETCH_PLACES_MAX];
-	size_t n, n_urls;
-};
-
-static void places_release(struct gathered_places *g)
+static void places_release(struct catalog_places *g)
 {
 	for (size_t i = 0; i < g->n_urls; i++)
 		free(g->urls[i]);
 }
 
 /* One that is not to be understood is left out: it was signed so. -ENOMEM. */
-static int resolve(struct gathered_places *g, const struct catalog *catalog, const char *url,
+static int resolve(struct catalog_places *g, const struct catalog *catalog, const char *url,
 		   const char **out)
 {
 	char *resolved = NULL;
 	int r;
 
 	*out = NULL;
-	r = fetch_url_resolve(catalog->base, url, &resolved);
+	/* Without a base only an absolute one can be understood. */
+	r = fetch_url_resolve(catalog->base ? catalog->base : url, url, &resolved);
 	if (r < 0)
 		return r == -ENOMEM ? r : 0;
 	*out = g->urls[g->n_urls++] = resolved;
 	return 0;
 }
 
+/* TREE: it is where the tree is. */
+static int add_url(struct catalog_places *g, const struct catalog *catalog, const char *url, bool tree,
+		   struct fetch_place *place)
+{
+	if (ipfs_is_url(url))
+		return catalog_gateways_add(g->gateways, url, tree, g);
+	return resolve(g, catalog, url, tree ? &place->tree : &place->url);
+}
+
 /* Its tree goes with the first URL. */
-static int add_places(struct gathered_places *g, const struct catalog_part *part,
-		      const struct verify_object *object)
+static int add_places(struct catalog_places *g, const struct catalog_part *part,
+		      const struct verify_object *object, bool open)
 {
 	const struct catalog *catalog = &part->catalog;
 	unsigned int n = object->n_urls > 0 ? object->n_urls : object->has_tree;
-	bool gated = is_gated(part, object, false);
+	bool gated = !open && is_gated(part, object, false);
 	char url[VERIFY_URL_MAX + 1];
 	int r = 0;
 
+	if (open && is_gated(part, object, true))
+		return 0;
 	for (unsigned int i = 0; i < n && r == 0 && g->n < FETCH_PLACES_MAX; i++) {
 		struct fetch_place place = {0};
 
 		if (i < object->n_urls)
-			r = resolve(g, catalog, verify_object_url(catalog->entries, object, i, url),
-				    &place.url);
+			r = add_url(g, catalog, verify_object_url(catalog->entries, object, i, url),
+				    false, &place);
 		if (r == 0 && i == 0 && object->has_tree)
-			r = resolve(g, catalog, verify_object_tree(catalog->entries, object, url),
-				    &place.tree);
+			r = add_url(g, catalog, verify_object_tree(catalog->entries, object, url), true,
+				    &place);
 		place.group = import_group_of(part, place.url ? place.url : place.tree, gated);
-		if (r == 0 && (place.url || place.tree))
+		if (r == 0 && (place.url || place.tree) && g->n < FETCH_PLACES_MAX)
 			g->places[g->n++] = place;
 	}
 	return r;
 }
 
 /* By either digest, once. */
-static int places_of(struct gathered_places *g, const struct catalog_part *part,
-		     const struct verify_object *wanted)
+static int places_of(struct catalog_places *g, const struct catalog_part *part,
+		     const struct verify_object *wanted, bool open)
 {
 	const struct digest_pair *digests = &wanted->digests;
 	struct digest_name names[] = {{DIGEST_SHA256, digests->sha256}, {DIGEST_FSVERITY, digests->fsverity}};
@@ -365,15 +382,15 @@ static int places_of(struct gathered_places *g, const struct catalog_part *part,
 		    object.index == before || !verify_objects_agree(wanted, &object))
 			continue;
 		before = object.index;
-		r = add_places(g, part, &object);
+		r = add_places(g, part, &object, open);
 	}
 	return r;
 }
 
-int catalog_set_places(const struct catalog_set *set, uid_t uid, const struct digest_pair *digests,
-		       struct fetch_places **out)
+static int find_places(const struct catalog_set *set, uid_t uid, const struct digest_pair *digests,
+		       bool open, struct fetch_places **out)
 {
-	struct gathered_places places = {0};
+	struct catalog_places places = {.gateways = set->gateways};
 	struct gathered g = {.all.digests = *digests};
 	int r;
 
@@ -385,7 +402,7 @@ int catalog_set_places(const struct catalog_set *set, uid_t uid, const struct di
 		return 0; /* contradicted: none is believed */
 	for (size_t i = 0; i < set->n && g.found && r == 0; i++) {
 		if (catalog_is_for(&set->parts[i]->catalog, uid))
-			r = places_of(&places, set->parts[i], &g.all);
+			r = places_of(&places, set->parts[i], &g.all, open);
 	}
 	if (r == 0 && places.n > 0)
 		r = fetch_places_new(places.places, places.n, out);
@@ -393,38 +410,14 @@ int catalog_set_places(const struct catalog_set *set, uid_t uid, const struct di
 	return r;
 }
 
-/* ---- disagreements ---- */
-
-static void describe(const struct catalog_part *part, const struct verify_object *object, json_t *lines)
+int catalog_set_places(const struct catalog_set *set, uid_t uid, const struct digest_pair *digests,
+		       struct fetch_places **out)
 {
-	struct digest_name name = digest_pair_name(&object->digests);
-	char text[DIGEST_NAME_SIZE];
-
-	digest_name_format(&name, text);
-	json_array_append_new(lines, json_pack("{s:s, s:s, s:I}", "digest", text, "catalog", part->name, "line",
-					       (json_int_t)object->index + 2));
+	return find_places(set, uid, digests, false, out);
 }
 
-size_t catalog_set_disagreements(const struct catalog_set *set, const atomic_bool *stop, size_t max,
-				 json_t *lines)
+int catalog_set_open_places(const struct catalog_set *set, uid_t uid, const struct digest_pair *digests,
+			    struct fetch_places **out)
 {
-	size_t n = 0, signed_ones = 0;
-
-	while (signed_ones < set->n && set->parts[signed_ones]->catalog.kind == CATALOG_SIGNED)
-		signed_ones++;
-	for (size_t i = 0; i < signed_ones && signed_ones > 1; i++) {
-		const struct catalog_part *part = set->parts[i];
-		size_t objects = verify_catalog_info(part->catalog.entries)->n_objects;
-
-		for (size_t j = 0; j < objects && !atomic_load_explicit(stop, memory_order_relaxed); j++) {
-			struct verify_object object;
-
-			verify_catalog_object(part->catalog.entries, j, &object);
-			if (!catalog_set_contradicts(set, &part->catalog, &object))
-				continue;
-			if (n++ < max)
-				describe(part, &object, lines);
-		}
-	}
-	return n;
+	return find_places(set, uid, digests, true, out);
 }

@@ -30,7 +30,7 @@ int catalogs_renew(struct catalogs *catalogs)
 		for (size_t k = 0; k < catalogs->owners[j].n; k++)
 			parts[i++] = catalogs->owners[j].parts[k];
 	}
-	r = catalog_set_new(catalogs->generation + 1, parts, n, &set);
+	r = catalog_set_new(catalogs->generation + 1, catalogs->gateways, parts, n, &set);
 	if (r < 0)
 		return r;
 	catalogs->generation++;
@@ -106,12 +106,18 @@ int catalogs_import_changed(struct catalogs *catalogs, uid_t uid)
 	struct import_owner loaded, before = {.uid = uid};
 	struct import_owner *grown;
 	struct catalog_set *set;
+	bool overtaken = false;
+	uint64_t load;
 	size_t i;
 	int r;
 
+	pthread_mutex_lock(&catalogs->lock);
+	load = ++catalogs->loads;
+	pthread_mutex_unlock(&catalogs->lock);
 	r = import_owner_load(catalogs->config, catalogs->path, uid, &loaded);
 	if (r < 0)
 		return log_error_errno(r, "the imports of user %u cannot be loaded", uid);
+	loaded.load = load;
 	pthread_mutex_lock(&catalogs->lock);
 	set = catalog_set_ref(catalogs->set);
 	for (i = 0; i < catalogs->n_owners && catalogs->owners[i].uid != uid; i++)
@@ -124,7 +130,9 @@ int catalogs_import_changed(struct catalogs *catalogs, uid_t uid)
 		}
 		r = grown ? 0 : -ENOMEM;
 	}
-	if (r == 0) {
+	if (r == 0)
+		overtaken = catalogs->owners[i].load > load;
+	if (r == 0 && !overtaken) {
 		before = catalogs->owners[i];
 		catalogs->owners[i] = loaded;
 		r = catalogs_renew(catalogs);
@@ -133,8 +141,8 @@ int catalogs_import_changed(struct catalogs *catalogs, uid_t uid)
 	}
 	pthread_mutex_unlock(&catalogs->lock);
 	catalog_set_unref(set);
-	import_owner_release(r < 0 ? &loaded : &before);
-	if (r == 0)
+	import_owner_release(r < 0 || overtaken ? &loaded : &before);
+	if (r == 0 && !overtaken)
 		catalogs_changed(catalogs, false);
 	return r;
 }
@@ -205,6 +213,11 @@ int catalogs_new(const struct config *config, const char *path, struct catalogs 
 	catalogs->config = config;
 	catalogs->names = (struct policy_names){catalog_names_each, catalogs};
 	catalogs->path = strdup(path);
+	if (catalogs->path && config->ipfs.n_gateways > 0) {
+		r = catalog_gateways_new(config, &catalogs->gateways);
+		if (r < 0 && r != -ENOMEM)
+			log_error_errno(r, "[ipfs]: what only IPFS has cannot be fetched");
+	}
 	if (catalogs->path)
 		r = begin(catalogs);
 	if (r < 0) {
@@ -229,6 +242,7 @@ void catalogs_free(struct catalogs *catalogs)
 	free(catalogs->owners);
 	free(catalogs->configured);
 	catalog_set_unref(catalogs->set);
+	catalog_gateways_unref(catalogs->gateways);
 	json_decref(catalogs->disagreements);
 	pthread_cond_destroy(&catalogs->woken);
 	pthread_mutex_destroy(&catalogs->lock);

@@ -102,6 +102,9 @@ int must_check catalog_set_find(const struct catalog_set *set, uid_t uid,
  */
 int must_check catalog_set_places(const struct catalog_set *set, uid_t uid,
 				  const struct digest_pair *digests, struct fetch_places **out);
+/* The same without those that take a credential: for what comes to all. */
+int must_check catalog_set_open_places(const struct catalog_set *set, uid_t uid,
+				       const struct digest_pair *digests, struct fetch_places **out);
 
 /* ---- the registry ---- */
 

@@ -60,19 +60,28 @@ static char *folder_of(const char *path)
 	return strndup(path, (size_t)(last_part(path) - path));
 }
 
-/* A file by whatever name: what its attributes say. */
-static int digest_of_file(const char *path, char out[DIGEST_NAME_SIZE])
+/* A path in name/ or hub/ of a mount: as seen from the view. ROOT, to be freed, is what it is below. NULL: it is none. */
+static const char *path_in_view(const char *path, char **root)
 {
-	char hex[DIGEST_HEX_SIZE] = "";
-	const char *kind = "";
-	ssize_t n = getxattr(path, "user.weightfs.digest", hex, sizeof(hex) - 1);
+	static const char *const roots[] = { "name", "hub" };
 
-	if (n < 0) {
-		kind = "fsverity-";
-		n = getxattr(path, "user.weightfs.fsverity", hex, sizeof(hex) - 1);
+	for (const char *at = path; at; at = strchr(at, '/')) {
+		at += *at == '/';
+		for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
+			size_t len = strlen(roots[i]);
+			char *folder;
+
+			if (strncmp(at, roots[i], len) != 0 || at[len] != '/')
+				continue;
+			folder = strndup(path, (size_t)(at - path) + len + 1);
+			if (folder && is_on_mount(folder)) {
+				*root = folder;
+				return at;
+			}
+			free(folder);
+		}
 	}
-	snprintf(out, DIGEST_NAME_SIZE, "%s%s", kind, hex);
-	return n > 0 && is_digest(out) ? 0 : log_error_errno(-ENODATA, "%s: has no digest", path);
+	return NULL;
 }
 
 /*
@@ -100,8 +109,8 @@ static int follow_path(struct settings *settings, const char *path, char out[DIG
 	}
 	if (is_digest(last_part(path)))
 		snprintf(out, DIGEST_NAME_SIZE, "%s", last_part(path));
-	else if (real && digest_of_file(path, out) < 0)
-		return -ENODATA;
+	else if (real && command_file_digest(path, out) < 0)
+		return log_error_errno(-ENODATA, "%s: has no digest", path);
 	return settings_follow(settings, path, view);
 }
 
@@ -147,9 +156,12 @@ static int explain(struct settings *settings, struct config *config, const char 
 	char digest[DIGEST_NAME_SIZE];
 	struct settings_view view = { .uid = -1 };
 	json_t *request, *digests = json_array();
+	_cleanup_free_ char *root = NULL;
+	const char *path = path_in_view(argument, &root);
 	int r;
 
-	r = find_object(settings, argument, digest, &view);
+	digest[0] = '\0';
+	r = path ? settings_follow(settings, root, &view) : find_object(settings, argument, digest, &view);
 	if (r < 0) {
 		json_decref(digests);
 		return r;
@@ -161,6 +173,8 @@ static int explain(struct settings *settings, struct config *config, const char 
 	request = uid >= 0 && uid != getuid() ? user_value((uid_t)uid) : json_object();
 	json_object_set_new(request, "op", json_string("explain"));
 	json_object_set_new(request, "digests", digests);
+	if (path)
+		json_object_set_new(request, "path", json_string(path));
 	if (origin || view.origin)
 		json_object_set_new(request, "origin", json_string(origin ? origin : view.origin));
 	free(view.origin);

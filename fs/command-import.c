@@ -44,22 +44,18 @@ int command_import(const struct command *command, int argc, char **argv)
 {
 	struct settings settings = { 0 };
 	struct config config;
-	bool json = false, everybody = false, remove = false;
+	bool json = false, everybody = false;
 	int status;
 
 	status = command_begin_with(
 		command, argc, argv, &settings, &config, &json,
-		(const struct command_option[]){
-			{ "everybody", &everybody, NULL }, { "remove", &remove, NULL }, { 0 } });
+		(const struct command_option[]){ { "everybody", &everybody, NULL }, { 0 } });
 	if (status != EXIT_DONE)
 		return status;
 	if (optind == argc)
 		status = command_usage(command);
 	for (int i = optind; i < argc; i++) {
-		int r = remove ? import_remove(&settings, &config, argv[i], everybody) :
-				 import(&settings, &config, argv[i], everybody, json);
-
-		if (r < 0)
+		if (import(&settings, &config, argv[i], everybody, json) < 0)
 			status = EXIT_FAILED;
 	}
 	config_free(&config);

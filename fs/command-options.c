@@ -2,6 +2,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include "common/clock.h"
 #include "common/log.h"
 #include "fs/commands.h"
@@ -132,6 +133,24 @@ int command_print_line(void *arg, json_t *line)
 	return 0;
 }
 
+int command_file_digest(const char *path, char out[DIGEST_NAME_SIZE])
+{
+	static const char *const attributes[] = { "user.weightfs.digest", "user.weightfs.fsverity" };
+	static const char *const kinds[] = { "", "fsverity-" };
+	struct digest_name name;
+
+	for (size_t i = 0; i < ARRAY_SIZE(attributes); i++) {
+		char hex[DIGEST_HEX_SIZE] = "";
+
+		if (getxattr(path, attributes[i], hex, sizeof(hex) - 1) <= 0)
+			continue;
+		snprintf(out, DIGEST_NAME_SIZE, "%s%s", kinds[i], hex);
+		if (digest_name_parse(out, &name) == 0)
+			return 0;
+	}
+	return -ENODATA;
+}
+
 const char *command_size(uint64_t bytes, char out[COMMAND_SIZE_TEXT])
 {
 	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
@@ -151,9 +170,15 @@ json_t *command_digests(int argc, char **argv)
 	json_t *digests = json_array();
 
 	for (int i = 0; i < argc; i++) {
-		const char *slash = strrchr(argv[i], '/');
+		const char *slash = strrchr(argv[i], '/'), *text = slash ? slash + 1 : argv[i];
+		char digest[DIGEST_NAME_SIZE];
+		struct digest_name name;
 
-		json_array_append_new(digests, json_string(slash ? slash + 1 : argv[i]));
+		/* In name/ and hub/ it is no part of the path. */
+		if (slash && digest_name_parse(text, &name) < 0 &&
+		    command_file_digest(argv[i], digest) == 0)
+			text = digest;
+		json_array_append_new(digests, json_string(text));
 	}
 	return digests;
 }

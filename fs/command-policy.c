@@ -4,20 +4,21 @@
 #include <string.h>
 #include "common/log.h"
 #include "common/number.h"
+#include "fs/catalogs.h"
 #include "fs/commands.h"
 #include "policy/policy.h"
 
 #define MESSAGE_SIZE (sizeof(struct policy_error) + 32)
 
 /* What was taken as empty is said, but no error. */
-static int load(const char *file, struct policy **out)
+static int load(const char *file, const struct policy_names *names, struct policy **out)
 {
 	char message[MESSAGE_SIZE];
 	const struct policy_error *warning;
 	struct policy_error error;
 	int r;
 
-	r = policy_load(file, NULL, out, &error);
+	r = policy_load(file, names, out, &error);
 	if (r < 0) {
 		policy_error_format(&error, message, sizeof(message));
 		log_error("%s", message);
@@ -30,24 +31,24 @@ static int load(const char *file, struct policy **out)
 	return 0;
 }
 
-static int check(const char *file)
+static int check(const char *file, const struct policy_names *names)
 {
 	struct policy *policy;
 
-	if (load(file, &policy) < 0)
+	if (load(file, names, &policy) < 0)
 		return EXIT_FAILED;
 	policy_unref(policy);
 	printf("%s: good\n", file);
 	return EXIT_DONE;
 }
 
-static int print(const char *file)
+static int print(const char *file, const struct policy_names *names)
 {
 	_cleanup_free_ char *text = NULL;
 	struct policy *policy;
 	int r;
 
-	if (load(file, &policy) < 0)
+	if (load(file, names, &policy) < 0)
 		return EXIT_FAILED;
 	r = policy_print(policy, &text);
 	policy_unref(policy);
@@ -95,7 +96,8 @@ static void print_decision(const struct policy_decision *decision,
 	printf("%s\n", decision->shared ? ", shared" : "");
 }
 
-static int test(const char *file, const char *origin_text, const char *digest_text)
+static int test(const char *file, const struct policy_names *names, const char *origin_text,
+		const char *digest_text)
 {
 	char origin[POLICY_ORIGIN_SIZE];
 	struct policy_decision decision;
@@ -112,7 +114,7 @@ static int test(const char *file, const char *origin_text, const char *digest_te
 		log_error("not a digest: %s", digest_text);
 		return EXIT_USAGE;
 	}
-	if (load(file, &policy) < 0)
+	if (load(file, names, &policy) < 0)
 		return EXIT_FAILED;
 	pair = digest_pair_of(&name);
 	decision = policy_decide(policy, origin, &pair);
@@ -122,13 +124,32 @@ static int test(const char *file, const char *origin_text, const char *digest_te
 	return decision.verdict == POLICY_ALLOW ? EXIT_DONE : EXIT_FAILED;
 }
 
+static int run(const struct command *command, int argc, char **argv, const struct policy_names *names)
+{
+	if (argc == 2 && !strcmp(argv[0], "check"))
+		return check(argv[1], names);
+	if (argc == 2 && !strcmp(argv[0], "print"))
+		return print(argv[1], names);
+	if (argc == 4 && !strcmp(argv[0], "test"))
+		return test(argv[1], names, argv[2], argv[3]);
+	return command_usage(command);
+}
+
 int command_policy(const struct command *command, int argc, char **argv)
 {
-	if (argc == 3 && !strcmp(argv[1], "check"))
-		return check(argv[2]);
-	if (argc == 3 && !strcmp(argv[1], "print"))
-		return print(argv[2]);
-	if (argc == 5 && !strcmp(argv[1], "test"))
-		return test(argv[2], argv[3], argv[4]);
-	return command_usage(command);
+	struct settings settings = {0};
+	struct catalogs_later catalogs;
+	struct config config;
+	int status;
+
+	status = command_begin(command, argc, argv, &settings, &config, NULL);
+	if (status != EXIT_DONE)
+		return status;
+	/* Of the store that is meant: what the policy names is looked up in them. */
+	catalogs_later_init(&catalogs, &config, settings.store);
+	status = run(command, argc - optind, argv + optind, &catalogs.names);
+	catalogs_later_release(&catalogs);
+	config_free(&config);
+	settings_free(&settings);
+	return status;
 }

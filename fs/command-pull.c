@@ -94,12 +94,15 @@ static void summarize(const struct pulling *pulling, bool imported)
 
 /* ---- what is asked for ---- */
 
+/* Or a file in a mount, which has one. */
 static bool is_digest(const char *argument)
 {
 	const char *slash = strrchr(argument, '/');
+	char digest[DIGEST_NAME_SIZE];
 	struct digest_name name;
 
-	return digest_name_parse(slash ? slash + 1 : argument, &name) == 0;
+	return digest_name_parse(slash ? slash + 1 : argument, &name) == 0 ||
+	       (slash && command_file_digest(argument, digest) == 0);
 }
 
 static int add_import(struct pulling *pulling, const char *spec, json_t *imported)

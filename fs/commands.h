@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include "common/digest.h"
 #include "fs/settings.h"
 
 enum exit_status {
@@ -26,6 +27,7 @@ struct command {
 
 int command_mount(const struct command *command, int argc, char **argv);
 int command_umount(const struct command *command, int argc, char **argv);
+int command_adopt(const struct command *command, int argc, char **argv);
 int command_add(const struct command *command, int argc, char **argv);
 int command_ls(const struct command *command, int argc, char **argv);
 int command_keep(const struct command *command, int argc, char **argv);
@@ -108,7 +110,9 @@ void command_date(json_int_t seconds, char out[COMMAND_DATE_SIZE]);
 #define COMMAND_SIZE_TEXT 32
 const char *command_size(uint64_t bytes, char out[COMMAND_SIZE_TEXT]);
 
-/* The names in ARGV as a JSON array, for a request; of a path in a mount the last part. */
+/* The digest of the file PATH in a mount, by whatever name. -ENODATA. */
+int must_check command_file_digest(const char *path, char out[DIGEST_NAME_SIZE]);
+/* The names in ARGV as a JSON array, for a request; of a path in a mount the last part, or what it is a name of. */
 json_t *command_digests(int argc, char **argv);
 
 /* NAME[=VALUE],… to each setting; UNKNOWN is asked about the others. 0 or -errno, logged. */

@@ -109,12 +109,29 @@ static int set_audit_file(struct config_parser *p, const struct config_key *key,
 	return config_set_path(p, key, value, field);
 }
 
+static int add_gateway(struct config_parser *p, const struct config_key *key, const char *value,
+		       void *field)
+{
+	size_t n = p->config.ipfs.n_gateways;
+
+	if (n == CONFIG_GATEWAYS_MAX) {
+		config_fail(p, p->line, "[ipfs] one gateway too many: at most %d", CONFIG_GATEWAYS_MAX);
+		return -EINVAL;
+	}
+	p->config.ipfs.gateways[n] = strdup(value);
+	if (!p->config.ipfs.gateways[n])
+		return -ENOMEM;
+	p->config.ipfs.n_gateways++;
+	return 0;
+}
+
 /* ---- sections ---- */
 
 #define STORE(member)  offsetof(struct config, store.member)
 #define FETCH(member)  offsetof(struct config, fetch.member)
 #define AUDIT(member)  offsetof(struct config, audit.member)
 #define IMPORT(member) offsetof(struct config, import.member)
+#define IPFS(member)   offsetof(struct config, ipfs.member)
 #define SOURCE(member) offsetof(struct fetch_source, member)
 
 #define A_TIME	  "a time above 0 such as 30s or 250ms, at most 7d"
@@ -161,6 +178,18 @@ static const struct config_key import_keys[] = {
 	{NULL},
 };
 
+enum ipfs_key {
+	KEY_GATEWAY,
+};
+
+static const struct config_key ipfs_keys[] = {
+	[KEY_GATEWAY] = {"gateway", add_gateway, 0, .repeatable = true},
+	{"allow-http", config_set_bool, IPFS(allow_http), 0, 0, CONFIG_YES_OR_NO},
+	{"allow-private", config_set_bool, IPFS(allow_private), 0, 0, CONFIG_YES_OR_NO},
+	{"ca-file", config_set_path, IPFS(ca_file), 0, 0, CONFIG_A_PATH},
+	{NULL},
+};
+
 enum source_key {
 	KEY_URL,
 	KEY_TREE,
@@ -195,6 +224,23 @@ static void finish_fetch(struct config_parser *p)
 	config_fail(p, line ? line : p->key_lines[KEY_CONNECTIONS],
 		    "[fetch] memory is too small: %u connections need %u x 512K = %" PRIu64 "K",
 		    p->config.fetch.connections, p->config.fetch.connections, needed >> 10);
+}
+
+static void finish_ipfs(struct config_parser *p)
+{
+	char message[FETCH_MESSAGE_SIZE];
+
+	for (size_t i = 0; i < p->config.ipfs.n_gateways; i++) {
+		const char *gateway = p->config.ipfs.gateways[i];
+
+		if (strpbrk(gateway, "{}?#"))
+			config_fail(p, p->key_lines[KEY_GATEWAY],
+				    "[ipfs] gateway = %.200s: it is a URL that /ipfs/CID can be put behind",
+				    gateway);
+		else if (fetch_template_check(gateway, p->config.ipfs.allow_http, message) < 0)
+			config_fail(p, p->key_lines[KEY_GATEWAY], "[ipfs] gateway = %.200s: %s", gateway,
+				    message);
+	}
 }
 
 static void check_template(struct config_parser *p, enum source_key key, const char *template)
@@ -258,5 +304,6 @@ const struct config_section config_sections[CONFIG_SECTIONS] = {
 	{"audit", audit_keys},
 	{"catalog", config_catalog_keys, config_catalog_finish, config_catalog_open},
 	{"import", import_keys},
+	{"ipfs", ipfs_keys, finish_ipfs},
 	{"control"},
 };

@@ -10,7 +10,7 @@
 
 #define CONFIG_NAME_MAX 64
 #define CONFIG_KEYS_MAX 16
-#define CONFIG_SECTIONS 7
+#define CONFIG_SECTIONS 8
 
 struct config_parser;
 

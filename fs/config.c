@@ -36,6 +36,9 @@ void config_free(struct config *config)
 	for (size_t i = 0; i < config->n_catalogs; i++)
 		config_catalog_release(&config->catalogs[i]);
 	free(config->catalogs);
+	for (size_t i = 0; i < config->ipfs.n_gateways; i++)
+		free((void *)config->ipfs.gateways[i]);
+	free((void *)config->ipfs.ca_file);
 	free((void *)config->import.ca_file);
 	free((void *)config->store.path);
 	free((void *)config->audit.file);

@@ -23,6 +23,7 @@
 #define CONFIG_FILE_MAX	       ((size_t)1 << 20)
 #define CONFIG_CATALOGS_MAX    32
 #define CONFIG_KEYS_OF_CATALOG 16
+#define CONFIG_GATEWAYS_MAX    4
 #define CONFIG_PREFIXES_MAX    256 /* of a catalog */
 
 /* Bytes, or a part of the filesystem that the store lies on: PERCENT is not 0, and BYTES is. */
@@ -73,6 +74,13 @@ struct config {
 		bool allow_http, allow_private;
 		const char *ca_file; /* absolute; NULL: the system's */
 	} import;
+	/* Who is asked for what is named by a CID. */
+	struct {
+		const char *gateways[CONFIG_GATEWAYS_MAX]; /* "https://gateway.example" */
+		size_t n_gateways;
+		bool allow_http, allow_private;
+		const char *ca_file; /* absolute; NULL: the system's */
+	} ipfs;
 	/* In the order of the file; at most CONFIG_CATALOGS_MAX. */
 	struct config_catalog *catalogs;
 	size_t n_catalogs;

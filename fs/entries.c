@@ -18,7 +18,7 @@ struct collecting {
 	char last[NAME_MAX + 1];
 };
 
-static int add(struct collecting *c, const char *name, int kind, const struct verify_object *object)
+static int add(struct collecting *c, const char *name, int kind, const struct verify_place *place)
 {
 	struct entry *entry;
 
@@ -36,8 +36,10 @@ static int add(struct collecting *c, const char *name, int kind, const struct ve
 	entry->kind = kind;
 	entry->order = c->entries.n;
 	entry->catalog = c->catalog;
-	if (object)
-		entry->object = *object;
+	if (place) {
+		entry->object = place->object;
+		entry->names = place->names;
+	}
 	return 0;
 }
 
@@ -77,8 +79,7 @@ static int add_place(void *arg, const struct verify_place *place)
 	struct collecting *c = arg;
 	int r;
 
-	r = add(c, place->name, place->folder ? ENTRY_FOLDER : ENTRY_FILE,
-		place->folder ? NULL : &place->object);
+	r = add(c, place->name, place->folder ? ENTRY_FOLDER : ENTRY_FILE, place);
 	if (r < 0 || --c->left > 0)
 		return r;
 	if (!c->cut || strcmp(place->name, c->last) < 0)

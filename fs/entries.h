@@ -16,8 +16,10 @@ struct entry {
 		ENTRY_REF,
 	} kind;
 	size_t order;		       /* in which they were found: of two alike the first counts */
-	const struct catalog *catalog; /* of a file */
-	struct verify_object object;
+	/* Of what is in a folder of a catalog: */
+	const struct catalog *catalog;
+	struct verify_object object; /* of a file */
+	struct verify_span names;    /* of a folder */
 };
 
 /* In the order of their names' bytes, each once. */

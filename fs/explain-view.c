@@ -3,19 +3,31 @@
 #include <stdio.h>
 #include "fs/budget.h"
 #include "fs/explaining.h"
+#include "fs/view.h"
 
 /* ---- whose fetches it shares ---- */
+
+bool explain_owns(const struct explaining *explaining)
+{
+	const struct view view = {
+		.number = explaining->account.view,
+		.uid = explaining->caller.uid,
+		.web = policy_origin_is_web(explaining->origin),
+	};
+	uint64_t id;
+
+	return (view.number || !view.web) &&
+	       view_own(explaining->operation->store, &view, &explaining->name, &id) == 0;
+}
 
 int explain_sharing(struct explaining *explaining)
 {
 	struct operation *operation = explaining->operation;
-	uint32_t view = explaining->account.view;
-	uint64_t id;
+	const struct view view = { .web = policy_origin_is_web(explaining->origin) };
 
-	if (!policy_origin_is_web(explaining->origin) || explaining->decision.shared)
+	if (!view_is_apart(&view, &explaining->decision, explain_is_gated(explaining)))
 		return 0;
-	explaining->apart = !view ||
-			    store_owns(operation->store, view, &explaining->name, &id) < 0;
+	explaining->apart = !explain_owns(explaining);
 	return explain_say(operation, "sharing", json_pack("{s:b}", "apart", explaining->apart),
 			   explaining->apart ? "none: the view fetches it itself, as if it were not here" :
 					       "none: the view has fetched it itself");

@@ -50,6 +50,9 @@ static int make_complete(struct object *object, const struct digest_pair *digest
 	int r;
 
 	r = object_tree(object, &tree);
+	/* Who opens it sees to its tree. */
+	if (r == -ENODATA || r == -EBUSY)
+		return -ECANCELED;
 	if (r == 0)
 		r = scrub(object, tree, true);
 	if (r < 0)
@@ -78,6 +81,19 @@ static int withdraw(struct object *object, const char *name)
 					 "the store", name);
 }
 
+/* Its bytes are those of the fs-verity digest; but not, as a catalog said, of this SHA-256. */
+static int disown(struct object *object, const struct digest_pair *digests, const char *name)
+{
+	knowledge_disprove(object->fs, digests);
+	if (object->view)
+		separate_drop(object);
+	else if (store_remove(object->fs->store, object->id) < 0)
+		log_debug("%s: stays in the store", name);
+	session_forget_names(object->fs);
+	return log_error_errno(-EBADMSG, "%s: its bytes do not have this SHA-256; it was taken out of the store",
+			       name);
+}
+
 /* Read the whole file once more. Its chunks were verified: another tree means the disk lies. */
 static int audit(struct object *object, const struct digest_pair *digests, const char *name)
 {
@@ -97,8 +113,20 @@ static int audit(struct object *object, const struct digest_pair *digests, const
 		return r;
 	same = digest_equal(verify_tree_fsverity(result.tree), &digests->fsverity);
 	verify_tree_free(result.tree);
-	return same ? store_object_set_sha256(object->store, &result.sha256) :
-		      withdraw(object, name);
+	if (!same)
+		return withdraw(object, name);
+	if (digests->has_sha256 && !digest_equal(&result.sha256, &digests->sha256))
+		return disown(object, digests, name);
+	return store_object_set_sha256(object->store, &result.sha256);
+}
+
+/* Is its SHA-256 unknown, or only somebody's word? */
+static bool needs_audit(struct object *object)
+{
+	struct store_info info;
+
+	store_object_info(object->store, &info);
+	return !info.digests.has_sha256 || info.told;
 }
 
 /* Who pinned the one means the bytes. */
@@ -151,7 +179,7 @@ static void run(struct work *work)
 		/* Of what is missing now it comes again. */
 		object_news(object, r == -ENODATA ? 0 : r);
 	}
-	if (r == 0 && !digests.has_sha256 && store_object_size(object->store) > 0) {
+	if (r == 0 && needs_audit(object) && store_object_size(object->store) > 0) {
 		r = audit(object, &digests, name);
 		if (r < 0 && r != -ECANCELED && r != -EBADMSG)
 			log_error_errno(r, "%s: audit", name);
@@ -174,7 +202,7 @@ static void run(struct work *work)
 static bool due(struct object *object)
 {
 	if (store_object_complete(object->store))
-		return !object_digests(object).has_sha256 || separate_is_due(object);
+		return needs_audit(object) || separate_is_due(object);
 	return store_object_recorded(object->store) && object_digests(object).has_fsverity;
 }
 

@@ -24,9 +24,10 @@ static void count_asked(struct object *object, int by)
 		atomic_fetch_sub(&object->fs->fetching, 1);
 }
 
-void flight_add(struct flight *flight, struct object *object, uint64_t chunk)
+void flight_add(struct flight *flight, struct object *object, uint64_t chunk, uid_t uid)
 {
 	flight->chunk = chunk;
+	flight->uid = uid;
 	flight->object = object_ref(object);
 	flight->work.run = flight_check;
 	HASH_ADD(hh, object->flights, chunk, sizeof(chunk), flight);

@@ -33,6 +33,7 @@ struct flight {
 	struct object *object;   /* counted */
 	struct waiter *waiters;  /* protected by the object's lock; none from landed on */
 	uint64_t excluded;       /* sources that lied about this chunk; the step's thread */
+	uid_t uid;               /* who wanted it first: whose catalogs may say where it is */
 	struct transfer *transfer; /* protected by the object's lock: who brings it, until it has come */
 	struct work work;
 	void *buffer;            /* from delivery on */
@@ -50,8 +51,8 @@ struct flight {
 /* ---- with the object's lock held ---- */
 
 struct flight *flight_find(struct object *object, uint64_t chunk);
-/* Put FLIGHT, zeroed, in the object's table: asked. */
-void flight_add(struct flight *flight, struct object *object, uint64_t chunk);
+/* Put FLIGHT, zeroed, in the object's table: asked, by UID. */
+void flight_add(struct flight *flight, struct object *object, uint64_t chunk, uid_t uid);
 /* One that has not landed: out of the table; its waiters are the caller's to serve. */
 struct waiter *must_check flight_remove(struct flight *flight);
 /* It was verified: pinned, once; its waiters are the caller's to serve. */
@@ -88,10 +89,10 @@ void writing_begin(struct object *object);
 struct transfer;
 
 /*
- * For the flight of CHUNK, and those added after; NULL: no memory. EXCLUDED: sources not to ask. MOST: chunks
- * that it may have, see fetch_run_chunks().
+ * For the flight of CHUNK, and those added after; NULL: no memory. UID: on whose behalf. EXCLUDED: sources not to
+ * ask. MOST: chunks that it may have, see fetch_run_chunks().
  */
-struct transfer *transfer_new(struct object *object, uint64_t chunk, uint64_t excluded,
+struct transfer *transfer_new(struct object *object, uint64_t chunk, uid_t uid, uint64_t excluded,
 			      uint64_t most);
 /* CHUNK joins if it is the next one and there is room. */
 bool must_check transfer_extend(struct transfer *transfer, uint64_t chunk);

@@ -24,7 +24,7 @@ void folders_release(struct folders *folders)
 static int add(struct folders *folders, const struct catalog *catalog, const char *path,
 	       const char *rest)
 {
-	struct folder *larger, added = { catalog, folders_join(path, rest) };
+	struct folder *larger, added = { .catalog = catalog, .path = folders_join(path, rest) };
 	struct verify_place place;
 
 	if (!added.path)
@@ -34,6 +34,7 @@ static int add(struct folders *folders, const struct catalog *catalog, const cha
 		free(added.path);
 		return 0;
 	}
+	added.names = place.names;
 	larger = realloc(folders->at, (folders->n + 1) * sizeof(*larger));
 	if (!larger) {
 		free(added.path);

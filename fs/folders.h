@@ -23,6 +23,7 @@ enum folders_kind {
 struct folder {
 	const struct catalog *catalog;
 	char *path; /* "": the top */
+	struct verify_span names;
 };
 
 struct folders {

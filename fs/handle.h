@@ -14,6 +14,7 @@ struct handle {
 	struct prefetch *prefetch; /* protected by the object's lock; NULL: nothing cold was read yet */
 	/* fs/quota.c's, set at the open: */
 	uint32_t view;
+	uid_t uid;      /* the view's */
 	uint64_t quota; /* 0: none */
 	bool charged;   /* the view uses it in the store */
 	enum {

@@ -36,7 +36,8 @@ static int add(void *arg, const char *name, const struct verify_object *object)
 		       -ENOMEM;
 }
 
-int hub_make_commit(const struct verify_catalog *entries, const char *path, char out[HUB_COMMIT_SIZE])
+int hub_make_commit(const struct verify_catalog *entries, const char *path, const struct verify_span *names,
+		    char out[HUB_COMMIT_SIZE])
 {
 	struct summing summing = { .md = EVP_MD_CTX_new(), .prefix = strlen(path) + 1 };
 	struct digest digest;
@@ -44,7 +45,7 @@ int hub_make_commit(const struct verify_catalog *entries, const char *path, char
 	int r = -ENOMEM;
 
 	if (summing.md && EVP_DigestInit_ex(summing.md, EVP_sha256(), NULL) == 1)
-		r = verify_catalog_below(entries, path, add, &summing);
+		r = verify_catalog_each(entries, names, add, &summing);
 	if (r == 0 && EVP_DigestFinal_ex(summing.md, digest.bytes, NULL) != 1)
 		r = -ENOMEM;
 	EVP_MD_CTX_free(summing.md);
@@ -65,7 +66,7 @@ struct made {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-/* protected by lock: of the set GENERATION, by catalog and path */
+/* protected by lock: of the set GENERATION, by catalog and the place of the names */
 static struct made *kept;
 static uint64_t generation;
 
@@ -120,16 +121,16 @@ static void keep(uint64_t of, const char *key, const char *commit, int result)
 }
 
 int hub_commit_of(const struct catalog_set *set, const struct catalog *catalog, const char *path,
-		  char out[HUB_COMMIT_SIZE])
+		  const struct verify_span *names, char out[HUB_COMMIT_SIZE])
 {
 	uint64_t of = catalog_set_generation(set);
-	char key[VERIFY_NAME_MAX + 32], commit[HUB_COMMIT_SIZE] = "";
+	char key[64], commit[HUB_COMMIT_SIZE] = "";
 	int r;
 
-	/* Its address is as good as a name, as long as its set is there. */
-	snprintf(key, sizeof(key), "%p %s", (const void *)catalog, path);
+	/* The address of CATALOG is as good as a name, as long as its set is there. */
+	snprintf(key, sizeof(key), "%p %zu %zu", (const void *)catalog, names->first, names->n);
 	if (!find(of, key, commit, &r)) {
-		r = hub_make_commit(catalog->entries, path, commit);
+		r = hub_make_commit(catalog->entries, path, names, commit);
 		if (r != -ENOMEM)
 			keep(of, key, commit, r);
 	}

@@ -87,7 +87,7 @@ struct gathering {
 };
 
 /* The folder COMPONENT of the repository's, with REVISION (NULL: none). */
-static int add(struct gathering *g, const char *component, const char *revision)
+static int add(struct gathering *g, const char *component, const char *revision, const struct verify_span *names)
 {
 	struct hub_snapshot *at = g->found.at;
 	size_t prefix = strlen(g->repo->org) + 1;
@@ -103,11 +103,11 @@ static int add(struct gathering *g, const char *component, const char *revision)
 		g->capacity = larger;
 	}
 	at += g->found.n;
-	*at = (struct hub_snapshot){ .catalog = g->catalog };
+	*at = (struct hub_snapshot){ .catalog = g->catalog, .names = *names };
 	snprintf(at->path, sizeof(at->path), "%s/%s", g->repo->org, component);
 	if (revision && is_commit(revision))
 		memcpy(at->commit, revision, HUB_COMMIT_SIZE);
-	else if ((r = hub_commit_of(g->set, g->catalog, at->path, at->commit)) < 0)
+	else if ((r = hub_commit_of(g->set, g->catalog, at->path, names, at->commit)) < 0)
 		return r == -ENOMEM ? r : 0; /* too large */
 	/* By its place: the array may move. */
 	at->revision = revision ? (const char *)(prefix + (size_t)(revision - component)) : NULL;
@@ -122,7 +122,7 @@ static int add_versioned(void *arg, const struct verify_place *place)
 
 	if (strncmp(place->name, g->repo->name, len) != 0 || place->name[len] != '@')
 		return 1; /* behind all of them */
-	return place->folder ? add(g, place->name, place->name + len + 1) : 0;
+	return place->folder ? add(g, place->name, place->name + len + 1, &place->names) : 0;
 }
 
 static int gather(struct gathering *g)
@@ -134,7 +134,7 @@ static int gather(struct gathering *g)
 
 	snprintf(path, sizeof(path), "%s/%s", g->repo->org, g->repo->name);
 	if (verify_catalog_lookup(entries, path, &place) == 0 && place.folder)
-		r = add(g, g->repo->name, NULL);
+		r = add(g, g->repo->name, NULL, &place.names);
 	snprintf(behind, sizeof(behind), "%s@", g->repo->name);
 	if (r == 0)
 		r = verify_catalog_list(entries, g->repo->org, behind, add_versioned, g);

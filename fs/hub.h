@@ -47,6 +47,7 @@ struct hub_snapshot {
 	char commit[HUB_COMMIT_SIZE];
 	char path[3 * HUB_PART_MAX + NAME_MAX]; /* its folder */
 	const char *revision;			 /* as PATH has it, in there; NULL: none */
+	struct verify_span names;
 };
 struct hub_snapshots {
 	struct hub_snapshot *at;
@@ -55,12 +56,13 @@ struct hub_snapshots {
 /* All of REPO that catalogs for UID have, in their order; to be freed (`at`). 0 or -ENOMEM. */
 int must_check hub_snapshots(const struct catalog_set *set, uid_t uid, const struct hub_repo *repo,
 			     struct hub_snapshots *out);
-/* The commit made up for the folder PATH of CATALOG in SET, remembered. As hub_make_commit(). */
+/* The commit made up for the folder PATH of CATALOG in SET, whose names are NAMES; remembered. As hub_make_commit(). */
 int must_check hub_commit_of(const struct catalog_set *set, const struct catalog *catalog,
-			     const char *path, char out[HUB_COMMIT_SIZE]);
-/* Made up for the folder PATH of ENTRIES: -E2BIG, -ENOENT, -ENOTDIR, -ENOMEM. */
+			     const char *path, const struct verify_span *names,
+			     char out[HUB_COMMIT_SIZE]);
+/* Made up for the folder PATH of ENTRIES, whose names are NAMES: -E2BIG, -ENOMEM. */
 int must_check hub_make_commit(const struct verify_catalog *entries, const char *path,
-			       char out[HUB_COMMIT_SIZE]);
+			       const struct verify_span *names, char out[HUB_COMMIT_SIZE]);
 
 /*
  * Call FOUND for each ref and what it stands for, until it returns other than 0, which is passed on. Of two with one name the

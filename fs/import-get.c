@@ -10,7 +10,7 @@
 
 #define TRIES	     6
 #define WAIT_MS	     1000  /* before the second try, twice as long before the next */
-#define WAIT_MAX_MS  60000 /* who wants to be left alone for longer is not waited for */
+#define WAIT_MAX_MS  60000 /* who wants to be left alone for that long, which is all that fetch/ tells, is not waited for */
 #define HOST_SIZE    256
 #define HEADERS_MAX  2
 
@@ -128,7 +128,7 @@ int import_ask(struct import_talk *talk, const struct import_get *get, struct fe
 			return 0;
 		}
 		due = document.retry_after_ms > 0 ? document.retry_after_ms : wait;
-		if (tries == TRIES || due > WAIT_MAX_MS) {
+		if (tries == TRIES || due >= WAIT_MAX_MS) {
 			r = import_fail(talk, -EBUSY,
 					"%s is busy (HTTP %u); try again in %lld seconds or later", host,
 					document.status, (long long)(due + 999) / 1000);

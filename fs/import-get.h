@@ -12,7 +12,8 @@
 /* One spec being looked up. */
 struct import_talk {
 	const char *spec;	   /* for messages */
-	const struct config *config;
+	const struct settings *settings;
+	struct config *config;
 	const char *ca_file;	   /* PEM, instead of the system's; NULL: the system's */
 	bool allow_private;	   /* the user's configuration says so for all */
 	bool silent;		   /* show no progress */

@@ -4,7 +4,8 @@
 #include <string.h>
 
 static const struct import_source *const sources[] = {
-	&import_source_hf,
+	&import_source_hf,	 &import_source_ollama, &import_source_oci,
+	&import_source_metalink, &import_source_ipfs,
 };
 
 void import_found_clear(struct import_found *found)

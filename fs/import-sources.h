@@ -18,7 +18,7 @@ struct import_found {
 	struct registry_files files; /* each with its SHA-256, its size, a URL at least */
 	/*
 	 * In front of the files' paths, with a "/" between: "Qwen/Qwen3-0.6B@<revision>". The revision is one that never
-	 * stands for other bytes; a file that is one model by itself may be right there.
+	 * stands for other bytes. NULL: a file whose path is one by itself.
 	 */
 	char *folder;
 	char *selected;	     /* the part of it that the spec is about: a path below; NULL: all */
@@ -41,7 +41,8 @@ struct import_source {
 };
 
 /* A line each in fs/import-sources.c, which has the table. */
-extern const struct import_source import_source_hf;
+extern const struct import_source import_source_hf, import_source_ollama, import_source_oci,
+	import_source_metalink, import_source_ipfs;
 
 /* Whose SPEC is, REST behind its scheme. NULL: it is none. */
 const struct import_source *import_source_of(const char *spec, const char **rest);

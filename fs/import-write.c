@@ -51,7 +51,8 @@ static int put_object(FILE *out, const char *folder, const struct registry_file 
 				 "%s and %s have one SHA-256 and two sizes", files[0]->path,
 				 files[i]->path);
 			r = -EINVAL;
-		} else if (asprintf(&names_made[i], "%s/%s", folder, files[i]->path) < 0) {
+		} else if (asprintf(&names_made[i], "%s%s%s", folder ? folder : "",
+				    folder ? "/" : "", files[i]->path) < 0) {
 			names_made[i] = NULL;
 			r = -ENOMEM;
 		} else {

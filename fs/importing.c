@@ -63,7 +63,8 @@ static int describe(const struct import_source *source, const struct import_foun
 		out->size += found->files.files[i].size;
 	}
 	out->n_failed = found->n_failed;
-	if (asprintf(&out->name, "%s/%s%s%s", source->catalog, found->folder, part ? "/" : "",
+	if (asprintf(&out->name, "%s/%s%s%s", source->catalog,
+		     found->folder ? found->folder : found->files.files[0].path, part ? "/" : "",
 		     part ? found->selected : "") < 0) {
 		out->name = NULL;
 		return -ENOMEM;
@@ -93,6 +94,7 @@ int import_spec(const struct settings *settings, struct config *config, const ch
 {
 	struct import_talk talk = {
 		.spec = spec,
+		.settings = settings,
 		.config = config,
 		.ca_file = authorities(config),
 		.allow_private = config->import.allow_private,

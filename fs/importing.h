@@ -21,13 +21,6 @@ int must_check import_spec(const struct settings *settings, struct config *confi
 void imported_clear(struct imported *imported);
 
 /*
- * What was imported by ARGUMENT is not any more: "hf/Qwen/Qwen3-0.6B" or "hf:Qwen/Qwen3-0.6B" with all revisions, or one of
- * them. 0 or -errno, logged; what went is printed.
- */
-int must_check import_remove(const struct settings *settings, struct config *config,
-			     const char *argument, bool everybody);
-
-/*
  * FOUND as a file in the format of a catalog called NAME, without a place in any folder; PROBLEM is one line. FD is to be closed.
  * -EINVAL: the files contradict each other, or are called what no file may be.
  */

@@ -125,10 +125,14 @@ static int keep_in_store(struct inquiry *inquiry, const struct verify_tree *tree
 /* Takes over TREE in success. */
 static int keep_separate(struct inquiry *inquiry, struct verify_tree *tree, struct store_info *info)
 {
+	struct knowledge known = {
+		.digests = digest_pair_of(&inquiry->name),
+		.size = inquiry->size,
+	};
 	struct object *object;
 	int r;
 
-	r = separate_begin(inquiry->fs, inquiry->view, &inquiry->name, inquiry->size, tree, &object);
+	r = separate_begin(inquiry->fs, inquiry->view, &inquiry->name, &known, tree, &object);
 	if (r < 0)
 		return r;
 	keep_chunk(inquiry, object);

@@ -56,7 +56,7 @@ static bool want_more(struct object *object, uint64_t need)
 	if (need <= atomic_load(&layout->needed))
 		return false;
 	atomic_store(&layout->needed, need);
-	pipeline_fetch(object, (struct chunk_run){0, chunk_count(need)});
+	pipeline_fetch(object, atomic_load(&layout->uid), (struct chunk_run){0, chunk_count(need)});
 	return true;
 }
 

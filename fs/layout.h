@@ -19,6 +19,7 @@ struct layout {
 	_Atomic(struct tensors *) tensors; /* set once, lives as long as the object */
 	_Atomic uint64_t needed;	   /* bytes of the front for the next attempt */
 	atomic_bool busy;		   /* `work` is submitted; it holds a reference */
+	_Atomic uid_t uid;		   /* who read last: on whose behalf it is fetched */
 	struct work work;
 };
 

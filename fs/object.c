@@ -36,17 +36,29 @@ static void destroy(struct object *object)
 	store_object_close(object->store);
 	verify_tree_free(atomic_load(&object->tree));
 	layout_clear(&object->layout);
+	whereabouts_clear(&object->whereabouts);
 	pthread_mutex_destroy(&object->lock);
 	free(object->last_error);
 	free(object);
 }
 
+static void set_tree(struct object *object, struct verify_tree *tree, bool by_whole)
+{
+	pthread_mutex_lock(&object->lock);
+	if (!atomic_load(&object->tree) && (by_whole || !object->whole))
+		atomic_store(&object->tree, steal_pointer(tree));
+	pthread_mutex_unlock(&object->lock);
+	verify_tree_free(tree);
+}
+
 void object_set_tree(struct object *object, struct verify_tree *tree)
 {
-	struct verify_tree *none = NULL;
+	set_tree(object, tree, false);
+}
 
-	if (!atomic_compare_exchange_strong(&object->tree, &none, tree))
-		verify_tree_free(tree);
+void object_set_tree_of_whole(struct object *object, struct verify_tree *tree)
+{
+	set_tree(object, tree, true);
 }
 
 static int load_tree(struct object *object)
@@ -82,8 +94,12 @@ int object_tree(struct object *object, const struct verify_tree **tree)
 	const struct verify_tree *known = atomic_load(&object->tree);
 	int r = known ? 0 : load_tree(object);
 
+	if (r == 0 && !known)
+		known = atomic_load(&object->tree);
+	if (r == 0 && !known)
+		r = -EBUSY;
 	if (r == 0)
-		*tree = known ? known : atomic_load(&object->tree);
+		*tree = known;
 	return r;
 }
 
@@ -98,12 +114,13 @@ static struct object *make(struct weightfs *fs, uint64_t id)
 	object->id = id;
 	atomic_init(&object->references, 1);
 	layout_init(&object->layout);
+	whereabouts_init(&object->whereabouts);
 	pthread_mutex_init(&object->lock, NULL);
 	return object;
 }
 
 int object_adopt(struct weightfs *fs, struct store_object *store, struct verify_tree *tree,
-		 uint32_t view, struct object **out)
+		 uint32_t view, bool gated, struct object **out)
 {
 	struct store_info info;
 	struct object *object;
@@ -113,6 +130,7 @@ int object_adopt(struct weightfs *fs, struct store_object *store, struct verify_
 	if (!object)
 		return -ENOMEM;
 	object->view = view;
+	object->gated = gated;
 	object->store = store;
 	atomic_init(&object->tree, tree);
 	pthread_mutex_lock(&fs->objects->lock);
@@ -137,8 +155,12 @@ static int load(struct weightfs *fs, uint64_t id, struct object **out)
 		return r;
 	}
 	store_object_info(object->store, &info);
-	/* A complete object is read without its tree, as long as nothing of it is doubted. */
-	if (info.digests.has_fsverity && !info.complete)
+	object->gated = info.gated;
+	/*
+	 * A complete object is read without its tree, as long as nothing of it is doubted. Whoever opens one that lacks it gets
+	 * it first (fs/front.c).
+	 */
+	if (info.digests.has_fsverity && !info.complete && !info.lacks_front)
 		r = object_tree(object, &tree);
 	if (r < 0) {
 		destroy(object);

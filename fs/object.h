@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <uthash.h>
 #include "fs/fs.h"
+#include "fs/knowledge.h"
 #include "fs/layout.h"
 #include "fs/parking.h"
 #include "fs/streams.h"
@@ -29,6 +30,8 @@ struct object {
 	struct weightfs *fs;
 	uint64_t id;
 	uint32_t view; /* that fetches it for itself alone (fs/separate.h); 0: it is the store's, for all */
+	bool gated;    /* it may be fetched with credentials, and what comes of it is marked */
+	struct whereabouts whereabouts; /* where catalogs say that it is */
 	struct store_object *store;
 	atomic_uint references;  /* the last one goes under the table's lock */
 	atomic_uint handles;     /* open files: readahead is for them */
@@ -63,7 +66,7 @@ int must_check object_get(struct weightfs *fs, uint64_t id, struct object **out)
  * success. 0 or -ENOMEM.
  */
 int must_check object_adopt(struct weightfs *fs, struct store_object *store, struct verify_tree *tree,
-			    uint32_t view, struct object **out);
+			    uint32_t view, bool gated, struct object **out);
 struct object *object_ref(struct object *object);
 void object_put(struct object *object); /* NULL is allowed */
 
@@ -74,8 +77,13 @@ int must_check object_info_in_use(struct weightfs *fs, uint64_t id, struct store
  * through does without. -ENODATA: it is unattested, or its front was lost; -EIO: what was kept is not usable (logged).
  */
 int must_check object_tree(struct object *object, const struct verify_tree **tree);
-/* An unattested object became attested. Takes over TREE. */
+/*
+ * Its tree came. Takes over TREE. Not while all of it is fetched without one: then chunks that were only received lie
+ * among those that are present, and object_tree() says -EBUSY.
+ */
 void object_set_tree(struct object *object, struct verify_tree *tree);
+/* The same of who fetched it so, when all of it was verified. */
+void object_set_tree_of_whole(struct object *object, struct verify_tree *tree);
 struct digest_pair object_digests(struct object *object);
 /* "<canonical name>" for messages. */
 void object_name(struct object *object, char out[DIGEST_NAME_SIZE]);
@@ -99,33 +107,36 @@ void object_news(struct object *object, int error);
 
 /*
  * Answer REQUEST with LENGTH bytes at OFFSET (inside the object), now or when they have come. The N RUNS are
- * to be fetched ahead (fs/prefetch.h).
+ * to be fetched ahead (fs/prefetch.h). UID, here and below: on whose behalf, see fs/knowledge.h.
  */
-void pipeline_read(struct object *object, fuse_req_t request, uint64_t offset, size_t length,
-		   const struct chunk_run *runs, size_t n);
+void pipeline_read(struct object *object, uid_t uid, fuse_req_t request, uint64_t offset,
+		   size_t length, const struct chunk_run *runs, size_t n);
 /* The same for one that cannot be answered at once, as reading_try() has said. */
-void pipeline_wait(struct object *object, fuse_req_t request, uint64_t offset, size_t length,
-		   const struct chunk_run *runs, size_t n);
+void pipeline_wait(struct object *object, uid_t uid, fuse_req_t request, uint64_t offset,
+		   size_t length, const struct chunk_run *runs, size_t n);
 /* How many chunks may be fetched ahead of one reader. */
 uint64_t pipeline_ahead_max(const struct object *object);
 /* Fetch RUN, what is absent of it, for nobody in particular. Without the object's lock, any thread. */
-void pipeline_fetch(struct object *object, struct chunk_run run);
+void pipeline_fetch(struct object *object, uid_t uid, struct chunk_run run);
 
 /*
  * The same, for somebody who waits for it, and has called object_tree(): also looks again at chunks that were not verified
  * since they were loaded. -ENODATA: offline, and not all of it is here. -ENOMEM.
  */
-int must_check pipeline_pull(struct object *object, struct chunk_run run);
+int must_check pipeline_pull(struct object *object, uid_t uid, struct chunk_run run);
 
-/* ---- whole.c: unattested objects ---- */
+/* ---- whole.c: objects that cannot be read as they are ---- */
 
-/* Fetch all of OBJECT, verify it, then answer the OPEN request with FI; errors answer it, too. */
+/*
+ * Fetch the front of OBJECT, if it is attested, or all of it if that is not to be had; verify it, then answer the OPEN request
+ * with FI; errors answer it, too.
+ */
 void whole_open(struct object *object, fuse_req_t request, const struct fuse_file_info *fi);
 /*
  * The same for WAITER, which is parked, a reference to which is taken over. Whoever calls keeps OBJECT. Its deadline is one on
  * stalls: every chunk sets it anew.
  */
-void whole_fetch(struct object *object, struct parked *waiter);
+void whole_fetch(struct object *object, uid_t uid, struct parked *waiter);
 
 /* ---- finish.c ---- */
 

@@ -5,36 +5,26 @@
 #include <string.h>
 #include "fs/operations.h"
 
-int operation_catalogs_value(struct catalogs *catalogs, json_t **out)
-{
-	json_t *value = json_pack("{s:o, s:o}", "catalogs", catalogs_status(catalogs), "disagreements",
-				  catalogs_disagreements(catalogs));
-
-	*out = value;
-	return value ? 0 : -ENOMEM;
-}
-
 int operation_list_catalogs(struct operation *operation)
 {
 	struct catalogs *catalogs = operation_catalogs(operation);
-	json_t *value, *disagreements, *line;
+	json_t *list, *disagreements, *line;
 	size_t index;
-	int r;
+	int r = 0;
 
 	if (!catalogs)
 		return -ENOMEM;
-	r = operation_catalogs_value(catalogs, &value);
-	if (r < 0)
-		return r;
-	json_array_foreach(json_object_get(value, "catalogs"), index, line) {
+	list = catalogs_status(catalogs);
+	disagreements = catalogs_disagreements(catalogs);
+	json_array_foreach(list, index, line) {
 		r = operation->emit(operation, json_incref(line));
 		if (r != 0)
 			break;
 	}
-	disagreements = json_object_get(value, "disagreements");
 	if (r == 0 && json_integer_value(json_object_get(disagreements, "count")) > 0)
 		r = operation->emit(operation, json_pack("{s:O}", "disagreements", disagreements));
-	json_decref(value);
+	json_decref(list);
+	json_decref(disagreements);
 	return r;
 }
 

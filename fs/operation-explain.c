@@ -3,7 +3,7 @@
  * Why does a digest open, or not? A line for each thing that has a say in it, in the order in which they have it, as an
  * object with a topic, a text, and members for programs; the last one, "result", says what comes of it.
  *
- *	caller ─► origin, broker ─► every line of the policy looked at ─► decision ─► what was granted
+ *	caller ─► origin, broker ─► what a name stands for ─► every line of the policy looked at ─► decision ─► what was granted
  *	       ─► what the view uses, and may ─► the object here, and whether it shares it ─► the sources ─► result
  *
  * Nobody is told more than the view itself would show: what the store has, and which sources there are, is for root, the
@@ -64,6 +64,8 @@ static int say_source_names(struct operation *operation)
 		struct fetch_source_state state;
 
 		fetch_source_state(fetch, i, &state);
+		if (!state.configured)
+			continue;
 		r = explain_say(operation, "source", json_pack("{s:s}", "name", state.name), "%s", state.name);
 	}
 	return r;
@@ -182,6 +184,10 @@ static int decide(struct explaining *explaining)
 	explaining->known = r == 0;
 	if (r < 0 && r != -ENOENT)
 		return operation_fail(operation, r, "the store cannot be read");
+	/* What somebody had with his credential is not told of. */
+	if (explaining->known && explaining->info.gated && !explaining->decision.named &&
+	    !operation->privileged && !explain_owns(explaining))
+		explaining->known = false;
 	if (!explaining->known || explaining->decision.verdict != POLICY_ALLOW ||
 	    !explaining->info.digests.has_sha256 || !explaining->info.digests.has_fsverity)
 		return 0;
@@ -217,13 +223,14 @@ static struct result result_here(const struct explaining *explaining)
 		return (struct result){ NULL, "it opens" };
 	if (explaining->decision.cached)
 		return (struct result){ "ENOENT", "not all of it is here, and nothing is fetched" };
-	if (offline && !explaining->known)
+	if (offline && !explaining->known && !explaining->told)
 		return (struct result){ "ENOENT", "it is unknown here, and nothing is fetched" };
-	if (offline && !explaining->info.digests.has_fsverity)
+	if (offline && (!explaining->known || !explaining->info.digests.has_fsverity ||
+			explaining->info.lacks_front))
 		return (struct result){ "ENODATA", "not all of it is here, and nothing is fetched" };
 	if (offline)
 		return (struct result){ NULL, "it opens; what is not here cannot be read" };
-	if (explaining->known)
+	if (explaining->known || explaining->told)
 		return (struct result){ NULL, "it opens; what is not here is fetched" };
 	if (fetch_source_count(fs->fetch) == 0)
 		return (struct result){ "ENOENT", "it is unknown here, and there is no source" };
@@ -236,6 +243,8 @@ static int say_result(const struct explaining *explaining)
 
 	if (!explaining->origin)
 		result = (struct result){ "ENOENT", "without an origin nothing is there" };
+	else if (explaining->absent)
+		result = (struct result){ "ENOENT", explaining->absent };
 	else if (!explaining->has_name)
 		result.text = "objects are looked up as this origin";
 	else if (explaining->decision.verdict == POLICY_DENY)
@@ -256,20 +265,25 @@ int operation_explain(struct operation *operation)
 {
 	json_t *digests = json_object_get(operation->request, "digests");
 	const char *text = json_string_value(json_array_get(digests, 0));
+	const char *path = json_string_value(json_object_get(operation->request, "path"));
 	struct explaining explaining = { .operation = operation };
 	int r;
 
-	/* An empty array: only who it is. */
+	/* An empty array: what "path" stands for, or only who it is. */
 	if (!json_is_array(digests) || (json_array_size(digests) > 0 && !text))
 		return operation_fail(operation, -EINVAL, "not a digest");
 	explaining.has_name = text;
 	if (text && digest_name_parse(text, &explaining.name) < 0)
 		return operation_fail(operation, -EINVAL, "not a digest: %s", text);
 	r = explain_caller(&explaining);
+	if (r == 0 && explaining.origin && path)
+		r = explain_name(&explaining, path);
 	if (r == 0 && explaining.origin && explaining.has_name)
 		r = decide(&explaining);
 	if (r == 0 && explaining.origin)
 		r = explain_limits(&explaining);
+	if (r == 0 && explaining.origin && explaining.has_name && explaining.may_know)
+		r = explain_trust(&explaining);
 	if (r == 0 && explaining.origin && explaining.has_name && explaining.may_know)
 		r = explain_sharing(&explaining);
 	if (r == 0 && explaining.origin && explaining.has_name && explaining.may_know)

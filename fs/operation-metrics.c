@@ -40,6 +40,8 @@ static const struct counter {
 	  { { NULL, STAT_CHUNKS_GOOD } }, 1 },
 	{ "weightfs_chunks_failed_total", "Chunks that came from sources and were wrong.", NULL,
 	  { { NULL, STAT_CHUNKS_WRONG } }, 1 },
+	{ "weightfs_catalogs_wrong_total", "Times that the digests that a catalog gave turned out not to be those of one file.", NULL,
+	  { { NULL, STAT_CATALOGS_WRONG } }, 1 },
 	{ "weightfs_store_evictions_total", "Objects that made room for others.", NULL,
 	  { { NULL, STAT_EVICTED } }, 1 },
 	{ "weightfs_store_evicted_bytes_total", "Bytes of these objects.", NULL,

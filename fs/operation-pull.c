@@ -6,10 +6,13 @@
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
+#include "fs/knowledge.h"
 #include "fs/naming.h"
 #include "fs/operations.h"
+#include "fs/ops.h"
 #include "fs/probe.h"
 #include "fs/pull.h"
+#include "fs/separate.h"
 #include "fs/view.h"
 
 #define WAIT_NS 50000000 /* between two looks for room */
@@ -24,6 +27,7 @@ struct pulling {
 	int error;	  /* of the first of them */
 	bool trusted; /* may pull any */
 	const char *origin; /* of who may not; NULL: none, so nothing is allowed */
+	const struct view *view; /* the caller's */
 };
 
 static int tell_progress(void *arg, uint64_t present, uint64_t size)
@@ -61,9 +65,7 @@ static int use(const struct pulling *pulling, struct object *object, uint32_t *n
 	struct store_uses due;
 	int r, written;
 
-	r = operation_view(operation, number);
-	if (r < 0)
-		return r;
+	*number = pulling->view->number;
 	if (!pulling->trusted)
 		decision = policy_decide(operation->policy, pulling->origin, &digests);
 	r = store_object_use(object->store, *number, decision.quota, &due);
@@ -81,6 +83,8 @@ static int pull_id(struct pulling *pulling, uint64_t id)
 	uint32_t number;
 	int r;
 
+	uid_t uid = pulling->view->uid;
+
 	r = object_get(operation->fs, id, &object);
 	if (r < 0)
 		return r;
@@ -90,16 +94,16 @@ static int pull_id(struct pulling *pulling, uint64_t id)
 		return r;
 	}
 	/* First, so that it does not make room for others as soon as it has come. */
-	if (r == 0 && pulling->pin)
+	if (r == 0 && pulling->pin && !object->view)
 		r = store_object_pin(object->store, true);
 	if (r == 0)
-		r = pull_object(object, &watch);
+		r = pull_object(object, uid, &watch);
 	/* What is being finished is open, and makes no room before that is over. */
 	while (r == -ENOSPC && atomic_load(&operation->fs->finishing) > 0) {
 		nanosleep(&(struct timespec){ .tv_nsec = WAIT_NS }, NULL);
 		r = tell_progress(pulling, 0, store_object_size(object->store));
 		if (r == 0)
-			r = pull_object(object, &watch);
+			r = pull_object(object, uid, &watch);
 	}
 	store_object_unuse(object->store, number);
 	object_put(object);
@@ -150,14 +154,65 @@ static int say_done(struct pulling *pulling, const struct store_info *info, uint
 					 "path", pulling->is_name ? pulling->text : NULL));
 }
 
-static int pull_found(struct pulling *pulling, const struct digest_name *name)
+/*
+ * What the caller's view has under NAME: that of the store, or one of its own of what others shall not have. FIND: it is looked
+ * for, if it is not there.
+ */
+static int locate(struct pulling *pulling, const struct digest_name *name, bool find,
+		  struct store_info *out)
+{
+	const struct pull_watch watch = { tell_progress, pulling };
+	const struct view *view = pulling->view;
+	struct weightfs *fs = pulling->operation->fs;
+	struct digest_pair pair = digest_pair_of(name);
+	struct policy_decision decision = view_decide(fs, view, &pair);
+	bool apart;
+	int r;
+
+	r = store_lookup(fs->store, name, out);
+	apart = knowledge_is_gated(fs, view->uid, name, r == 0 ? out : NULL) && !decision.named;
+	if (apart)
+		r = ops_find_apart(fs, view, name, out);
+	if (r != -ENOENT || !find)
+		return r;
+	r = pull_find(fs, view->uid, apart ? view->number : 0, name, &watch);
+	if (r != 0)
+		return r;
+	return apart ? ops_find_apart(fs, view, name, out) : store_lookup(fs->store, name, out);
+}
+
+/* The object of the store that ID, a separate one that is complete, becomes; what is pinned is that. */
+static int await_published(const struct pulling *pulling, uint64_t id, struct store_info *out)
+{
+	struct weightfs *fs = pulling->operation->fs;
+	struct store_object *object;
+	uint64_t heir;
+	int r;
+
+	while (!(heir = separate_heir(fs, id)) && atomic_load(&fs->finishing) > 0)
+		nanosleep(&(struct timespec){ .tv_nsec = WAIT_NS }, NULL);
+	heir = heir ? heir : separate_heir(fs, id);
+	if (!heir)
+		return -EIO; /* logged */
+	r = store_object_open(fs->store, heir, &object);
+	if (r < 0)
+		return r;
+	if (pulling->pin)
+		r = store_object_pin(object, true);
+	if (r == 0)
+		store_object_info(object, out);
+	store_object_close(object);
+	return r;
+}
+
+static int pull_found(struct pulling *pulling, const struct digest_name *name, bool find)
 {
 	struct operation *operation = pulling->operation;
 	struct store_info info;
 	uint64_t id, before;
 	int r;
 
-	r = store_lookup(operation->store, name, &info);
+	r = locate(pulling, name, find, &info);
 	/* Once more, with all that is known of it now. */
 	if (r == 0 && !may_pull(pulling, &info.digests, info.complete))
 		r = -ENOENT;
@@ -167,7 +222,8 @@ static int pull_found(struct pulling *pulling, const struct digest_name *name)
 	before = info.present;
 	r = pull_id(pulling, id);
 	if (r == 0)
-		r = store_lookup(operation->store, name, &info);
+		r = info.separate ? await_published(pulling, id, &info) :
+				    store_lookup(operation->store, name, &info);
 	/* Somebody removed it as soon as it had come. */
 	if (r == 0 && !info.complete)
 		r = -ESTALE;
@@ -176,15 +232,12 @@ static int pull_found(struct pulling *pulling, const struct digest_name *name)
 
 static int pull_digest(struct pulling *pulling, const struct digest_name *name)
 {
-	const struct pull_watch watch = { tell_progress, pulling };
 	struct digest_pair pair = digest_pair_of(name);
-	int r;
 
 	/* `cached` is for what is here: whether it is may be looked at then, as a LOOKUP does. */
-	r = may_pull(pulling, &pair, true) ? 0 : -ENOENT;
-	if (r == 0 && may_pull(pulling, &pair, false))
-		r = pull_find(pulling->operation->fs, name, &watch);
-	return r == 0 ? pull_found(pulling, name) : fail(pulling, name, 0, r);
+	if (!may_pull(pulling, &pair, true))
+		return fail(pulling, name, 0, -ENOENT);
+	return pull_found(pulling, name, may_pull(pulling, &pair, false));
 }
 
 /* ---- several ---- */
@@ -306,7 +359,13 @@ static int pull_all(struct pulling *pulling)
 int operation_pull(struct operation *operation)
 {
 	struct pulling pulling = { .operation = operation };
+	uint32_t number;
+	int r;
 
+	r = operation_view(operation, &number);
+	pulling.view = r == 0 ? view_get(operation->fs->views, number) : NULL;
+	if (!pulling.view)
+		return operation_fail(operation, r < 0 ? r : -EIO, "the caller has no view");
 	pulling.trusted = operation->privileged;
 	if (pulling.trusted)
 		return pull_all(&pulling);

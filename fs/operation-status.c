@@ -110,16 +110,6 @@ static json_t *policy_value(struct weightfs *fs)
 	return value;
 }
 
-static void add_catalogs(json_t *line, struct catalogs *catalogs)
-{
-	json_t *value;
-
-	if (operation_catalogs_value(catalogs, &value) < 0)
-		return;
-	json_object_update(line, value);
-	json_decref(value);
-}
-
 int operation_status(struct operation *operation)
 {
 	struct weightfs *fs = operation->fs;
@@ -141,7 +131,10 @@ int operation_status(struct operation *operation)
 		json_object_set_new(line, "in_flight", in_flight_value(fs));
 		json_object_set_new(line, "memory", memory_value(fs));
 		json_object_set_new(line, "sources", sources_value(fs));
-		add_catalogs(line, fs->catalogs);
+		json_object_set_new(line, "catalogs_wrong",
+				    json_integer((json_int_t)stats_get(STAT_CATALOGS_WRONG)));
+		json_object_set_new(line, "catalogs", catalogs_status(fs->catalogs));
+		json_object_set_new(line, "disagreements", catalogs_disagreements(fs->catalogs));
 	}
 	return operation->emit(operation, line);
 }

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include "fs/object.h"
+#include "fs/catalogs.h"
 #include "fs/operations.h"
 #include "fs/scrub.h"
 
@@ -45,7 +46,8 @@ static void fetch_again(struct outcome *outcome, const struct store_info *info)
 		return;
 	json_array_foreach(outcome->chunks, index, chunk)
 		if (atomic_load(&object->handles) > 0)
-			pipeline_fetch(object, (struct chunk_run){ (uint64_t)json_integer_value(chunk), 1 });
+			pipeline_fetch(object, CATALOG_NOBODY,
+				       (struct chunk_run){ (uint64_t)json_integer_value(chunk), 1 });
 	object_put(object);
 }
 

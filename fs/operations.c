@@ -36,6 +36,7 @@ static const struct entry {
 	{ "deny", operation_deny, false, NEEDS_STORE },
 	{ "revoke", operation_revoke, false, NEEDS_STORE },
 	{ "grants", operation_grants, false, NEEDS_STORE },
+	{ "locate", operation_locate, false, NEEDS_STORE },
 };
 
 bool operation_is_privileged(uid_t uid)

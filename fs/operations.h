@@ -34,7 +34,7 @@ struct operation {
 
 /*
  * Run the operation that the request's "op" names: ls, add, pin, unpin, rm, gc, verify, explain, status, pull, import, imports,
- * import-remove, reload, metrics, catalogs, catalog-refresh, pending, grant, deny, revoke, grants. 0 or -errno; message
+ * import-remove, locate, reload, metrics, catalogs, catalog-refresh, pending, grant, deny, revoke, grants. 0 or -errno; message
  * may say more.
  */
 int must_check operation_run(struct operation *operation);
@@ -71,6 +71,7 @@ int operation_grant(struct operation *operation);
 int operation_deny(struct operation *operation);
 int operation_revoke(struct operation *operation);
 int operation_grants(struct operation *operation);
+int operation_locate(struct operation *operation);
 
 /* ---- shared ---- */
 
@@ -97,8 +98,6 @@ uint64_t operation_buffers_used(const struct weightfs *fs);
 uint64_t operation_resident_memory(void);
 /* operation-views.c: the views, what each uses and may use, for those who may know of all. */
 json_t *operation_views(struct weightfs *fs);
-/* operation-catalogs.c: {"catalogs": [...], "disagreements": {...}}, as `status` and `catalogs` show them. */
-int must_check operation_catalogs_value(struct catalogs *catalogs, json_t **out);
 /* "complete", "partial" or "known". */
 const char *operation_state(const struct store_info *info);
 

@@ -18,10 +18,21 @@ static int may_open(const struct weightfs *fs, const struct ops_object *object)
 	/* `cached` is for what is here; to its origins nothing else exists. */
 	if (object->decision.cached)
 		return -ENOENT;
-	/* Of an unattested object the whole is needed, and there is no way to get it. */
-	if (fs->offline && !object->info.digests.has_fsverity)
+	/* Of one whose chunks cannot be checked more is needed, and there is no way to get it. */
+	if (fs->offline && (!object->info.digests.has_fsverity || object->info.lacks_front))
 		return -ENODATA;
 	return 0;
+}
+
+/*
+ * Can it be read as it is? Else its front has to come first, or all of it: that must not be read while it comes
+ * without one.
+ */
+static bool is_readable(struct object *object)
+{
+	const struct verify_tree *tree;
+
+	return store_object_complete(object->store) || object_tree(object, &tree) == 0;
 }
 
 static int open_handle(struct weightfs *fs, uint64_t id, struct object **object, uint64_t *fh)
@@ -70,7 +81,7 @@ void ops_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(request, -r);
 		return;
 	}
-	if (!store_object_complete(object->store) && !object_digests(object).has_fsverity) {
+	if (!is_readable(object)) {
 		whole_open(object, request, fi);
 		return;
 	}
@@ -97,12 +108,15 @@ static void drop_stored(struct object *object, uint64_t offset, size_t size)
 }
 
 /* Handles that are passed through come here, too: readahead(2) and posix_fadvise(WILLNEED). */
-static void read_complete(struct object *object, fuse_req_t request, uint64_t offset, size_t size)
+static void read_complete(const struct handle *handle, fuse_req_t request, uint64_t offset, size_t size)
 {
+	struct object *object = handle->object;
+	uid_t uid = handle->uid;
+
 	object_ref(object); /* once replied, the handle may be gone */
 	/* A complete object lacks nothing, but some of it may have to be verified again. */
 	if (reading_try(object, request, offset, size) == -EAGAIN)
-		pipeline_wait(object, request, offset, size, NULL, 0);
+		pipeline_wait(object, uid, request, offset, size, NULL, 0);
 	else if (!passthrough_active(object->fs->passthrough))
 		drop_stored(object, offset, size);
 	object_put(object);
@@ -128,6 +142,7 @@ static size_t plan_ahead(struct handle *handle, uint64_t offset, size_t length,
 	};
 	size_t n = 0;
 
+	atomic_store(&object->layout.uid, handle->uid);
 	layout_consider(object);
 	pthread_mutex_lock(&object->lock);
 	if (!handle->prefetch)
@@ -143,7 +158,7 @@ static void read_partial(struct handle *handle, fuse_req_t request, uint64_t off
 	struct chunk_run runs[PREFETCH_RUNS_MAX];
 	size_t n = plan_ahead(handle, offset, length, runs);
 
-	pipeline_read(handle->object, request, offset, length, runs, n);
+	pipeline_read(handle->object, handle->uid, request, offset, length, runs, n);
 }
 
 void ops_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
@@ -167,7 +182,7 @@ void ops_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
 	if (size > end - (uint64_t)offset)
 		size = (size_t)(end - (uint64_t)offset);
 	if (store_object_complete(object->store))
-		read_complete(object, request, (uint64_t)offset, size);
+		read_complete(handle, request, (uint64_t)offset, size);
 	else
 		read_partial(handle, request, (uint64_t)offset, size);
 }

@@ -41,12 +41,16 @@ static bool shows_file(const struct names_listing *names, const struct entry *en
 	return !visible.decision.cached || ops_lists_stored(names->fs, names->view, &visible.name);
 }
 
-static bool shows_folder(const struct names_listing *names, const char *path)
+static bool shows_folder(const struct names_listing *names, const struct entry *entry, const char *path)
 {
 	unsigned int mode = VISIBLE_PATIENT | VISIBLE_LISTED;
 	struct folders folders;
 	int r;
 
+	/* Nearly always there is one catalog, and where its names are is known. */
+	if (names->folders.kind == FOLDERS_FILES && names->folders.n == 1)
+		return visible_names(names->fs, names->view, names->set, entry->catalog,
+				     &entry->names, mode) == 1;
 	r = folders_find(names->set, names->view->uid, path, &folders);
 	if (r < 0)
 		return false;
@@ -60,8 +64,8 @@ static bool shows_ref(const struct names_listing *names, const char *ref)
 	const struct hub_snapshot *snapshot =
 		hub_ref(&names->folders.repo, &names->folders.snapshots, ref);
 
-	return snapshot && visible_folder(names->fs, names->view, names->set, snapshot->catalog,
-					  snapshot->path, VISIBLE_PATIENT | VISIBLE_LISTED) == 1;
+	return snapshot && visible_names(names->fs, names->view, names->set, snapshot->catalog,
+					 &snapshot->names, VISIBLE_PATIENT | VISIBLE_LISTED) == 1;
 }
 
 static bool shows(const struct names_listing *names, const struct entry *entry, const char *path)
@@ -72,7 +76,7 @@ static bool shows(const struct names_listing *names, const struct entry *entry, 
 	case ENTRY_REF:
 		return shows_ref(names, entry->name);
 	default:
-		return shows_folder(names, path);
+		return shows_folder(names, entry, path);
 	}
 }
 

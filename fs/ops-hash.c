@@ -8,6 +8,7 @@
 #include "common/stats.h"
 #include "fs/asking.h"
 #include "fs/budget.h"
+#include "fs/knowledge.h"
 #include "fs/ops.h"
 #include "fs/probe.h"
 #include "fs/refused.h"
@@ -30,43 +31,13 @@ static void reply_error(fuse_req_t request, int error)
 	fuse_reply_err(request, error == -ENOENT || error == -EACCES ? -error : EIO);
 }
 
-/* For a view that may have NAME from others. */
-static void lookup_shared(struct weightfs *fs, fuse_req_t request, const struct view *view,
-			  const struct policy_decision *by_name, const struct digest_name *name)
-{
-	struct policy_decision decision = *by_name;
-	bool fetches = !decision.cached && !fs->offline;
-	struct store_info info;
-	int r;
-
-	r = store_lookup(fs->store, name, &info);
-	if ((r < 0 || !ops_has(fs, view, &info)) && !may_look(fs, request, view, name)) {
-		reply_error(request, -ENOENT);
-		return;
-	}
-	if (r == 0)
-		decision = view_decide(fs, view, &info.digests);
-	/*
-	 * One whose front was lost is asked for like one that is not known; offline it can be seen, not read. To whom it
-	 * is denied by another digest hears that at once.
-	 */
-	if (r == 0 && info.lacks_front && fetches && view_refusal(&decision) == 0)
-		probe_lookup(fs, view->number, false, &info.name, request);
-	else if (r == 0)
-		ops_reply_object(fs, request, view->number, &info);
-	else if (r == -ENOENT && fetches)
-		probe_lookup(fs, view->number, false, name, request);
-	else
-		reply_error(request, r);
-}
-
 int ops_find_apart(struct weightfs *fs, const struct view *view, const struct digest_name *name,
 		   struct store_info *out)
 {
 	uint64_t id;
 	int r;
 
-	r = store_owns(fs->store, view->number, name, &id);
+	r = view_own(fs->store, view, name, &id);
 	if (r == 0)
 		r = store_get(fs->store, id, out);
 	if (r == 0 && out->lacks_front && !out->complete)
@@ -84,8 +55,49 @@ static void lookup_apart(struct weightfs *fs, fuse_req_t request, const struct v
 	r = ops_find_apart(fs, view, name, &info);
 	if (r == 0)
 		ops_reply_object(fs, request, view->number, &info);
-	else if (r == -ENOENT && may_look(fs, request, view, name) && !decision->cached && !fs->offline)
+	else if (r == -ENOENT && may_look(fs, request, view, name) && !decision->cached)
 		probe_lookup(fs, view->number, true, name, request);
+	else
+		reply_error(request, r);
+}
+
+/* Is there more to be found out about INFO than the store has, before it can be shown? */
+static bool is_uncertain(struct weightfs *fs, const struct view *view, const struct store_info *info)
+{
+	if (info->lacks_front)
+		return !fs->offline && !knowledge_confirms(fs, view->uid, info);
+	return knowledge_attests(fs, view->uid, info);
+}
+
+/* For a view that may have NAME from others. */
+static void lookup_shared(struct weightfs *fs, fuse_req_t request, const struct view *view,
+			  const struct policy_decision *by_name, const struct digest_name *name)
+{
+	struct policy_decision decision = *by_name;
+	struct store_info info;
+	int r;
+
+	r = store_lookup(fs->store, name, &info);
+	if (view_is_apart(view, &decision, knowledge_is_gated(fs, view->uid, name, r == 0 ? &info : NULL))) {
+		lookup_apart(fs, request, view, &decision, name);
+		return;
+	}
+	if ((r < 0 || !ops_has(fs, view, &info)) && !may_look(fs, request, view, name)) {
+		reply_error(request, -ENOENT);
+		return;
+	}
+	if (r == 0)
+		decision = view_decide(fs, view, &info.digests);
+	/*
+	 * One whose front was lost, and with it the word that its size is right, is asked for like one that is not known;
+	 * offline it can be seen, not read. To whom it is denied by another digest hears that at once.
+	 */
+	if (r == 0 && !decision.cached && view_refusal(&decision) == 0 && is_uncertain(fs, view, &info))
+		probe_lookup(fs, view->number, false, &info.name, request);
+	else if (r == 0)
+		ops_reply_object(fs, request, view->number, &info);
+	else if (r == -ENOENT && !decision.cached)
+		probe_lookup(fs, view->number, false, name, request);
 	else
 		reply_error(request, r);
 }
@@ -104,7 +116,7 @@ void ops_lookup_digest(struct weightfs *fs, fuse_req_t request, const struct vie
 			asking_lookup(fs, request, view, name, &decision);
 		else
 			reply_error(request, r);
-	} else if (view_is_apart(view, &decision)) {
+	} else if (view_is_apart(view, &decision, false)) {
 		lookup_apart(fs, request, view, &decision, name);
 	} else {
 		lookup_shared(fs, request, view, &decision, name);

@@ -31,6 +31,9 @@ static bool is_listed(const struct objects_listing *objects, const struct store_
 
 	if (view_refusal(&decision) < 0 || !decision.list)
 		return false;
+	/* What somebody had with his credential is not there for others. */
+	if (view_is_apart(objects->view, &decision, info->gated) && !ops_has(objects->fs, objects->view, info))
+		return false;
 	/* Whose look-ups are counted finds by a listing what it has, and nothing else. */
 	if (objects->counted && !ops_has(objects->fs, objects->view, info))
 		return false;
@@ -176,7 +179,7 @@ static int find(const struct objects_listing *objects, const struct digest_name 
 	struct digest_pair pair = digest_pair_of(name);
 	struct policy_decision decision = view_decide(objects->fs, objects->view, &pair);
 
-	if (view_is_apart(objects->view, &decision))
+	if (view_is_apart(objects->view, &decision, false))
 		return ops_find_apart(objects->fs, objects->view, name, out);
 	return store_lookup(objects->fs->store, name, out);
 }

@@ -253,8 +253,12 @@ static struct store_usage visible_usage(struct weightfs *fs, const struct policy
 	struct store_account account;
 
 	/* Without one, and where the store's own does not show, an empty store of no size. */
-	if (!quota && sees_store(policy, origin))
+	if (!quota && sees_store(policy, origin)) {
 		store_usage(fs->store, &usage);
+		/* What is not there for all does not show. */
+		usage.used -= usage.gated;
+		usage.objects -= usage.gated_objects;
+	}
 	if (!quota || (!view && view_of(fs->views, uid, origin, &view) < 0))
 		return usage;
 	account = store_account(fs->store, view->number);

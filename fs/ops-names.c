@@ -76,8 +76,8 @@ static int find_ref(const struct finding *finding, const struct folders *folders
 
 	if (!snapshot)
 		return -ENOENT;
-	r = visible_folder(finding->fs, finding->view, finding->set, snapshot->catalog, snapshot->path,
-			   finding->mode);
+	r = visible_names(finding->fs, finding->view, finding->set, snapshot->catalog, &snapshot->names,
+			  finding->mode);
 	if (r == 1)
 		memcpy(commit, snapshot->commit, HUB_COMMIT_SIZE);
 	return r == 0 ? -ENOENT : r;

@@ -59,7 +59,7 @@ int ops_find_object(struct weightfs *fs, struct node node, struct ops_object *ou
 	 * What it was before may have been released, or is not shared any more. What others do with it must not show, unless
 	 * the view has it open all the time.
 	 */
-	if (r == 0 && view_is_apart(out->view, &out->decision) && !ops_has(fs, out->view, &out->info) &&
+	if (r == 0 && view_is_apart(out->view, &out->decision, out->info.gated) && !ops_has(fs, out->view, &out->info) &&
 	    !passthrough_is_open(fs->passthrough, node_id(node)))
 		r = -ESTALE;
 	return r;
@@ -69,8 +69,8 @@ bool ops_has(struct weightfs *fs, const struct view *view, const struct store_in
 {
 	if (info->separate)
 		return true;
-	return view->web ? view_owns(fs, view, info) :
-			   store_uses_object(fs->store, view->number, info->id);
+	return view->web || info->gated ? view_owns(fs, view, info) :
+					  store_uses_object(fs->store, view->number, info->id);
 }
 
 void ops_fill_fixed(struct node node, struct stat *st)

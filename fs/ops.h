@@ -33,8 +33,8 @@ struct ops_object {
 int must_check ops_find_object(struct weightfs *fs, struct node node, struct ops_object *out);
 
 /*
- * Does VIEW have the object already, so that it learns nothing from finding it? A web origin has what it fetched itself, any
- * other what it opened.
+ * Does VIEW have the object already, so that it learns nothing from finding it? A web origin, and what is gated, has what it
+ * fetched itself, any other what it opened.
  */
 bool ops_has(struct weightfs *fs, const struct view *view, const struct store_info *info);
 

@@ -10,6 +10,7 @@
 struct batch {
 	struct transfer *first, **last;
 	struct transfer *open; /* the one that the next chunk may join */
+	uid_t uid;             /* on whose behalf */
 	uint64_t most;         /* chunks of a transfer */
 	bool hurry;            /* a transfer of an earlier call became demanded */
 	struct work *rechecks; /* chained, not submitted yet */
@@ -20,7 +21,7 @@ static int batch_add(struct batch *batch, struct object *object, uint64_t chunk)
 {
 	if (batch->open && transfer_extend(batch->open, chunk))
 		return 0;
-	batch->open = transfer_new(object, chunk, 0, batch->most);
+	batch->open = transfer_new(object, chunk, batch->uid, 0, batch->most);
 	if (!batch->open)
 		return -ENOMEM;
 	transfer_chain(batch->open, &batch->last);
@@ -52,7 +53,7 @@ static int want_chunk(struct batch *batch, struct object *object, uint64_t chunk
 		free(made);
 		return -ENOMEM;
 	}
-	flight_add(made, object, chunk);
+	flight_add(made, object, chunk, batch->uid);
 	made->transfer = presence == STORE_ABSENT ? batch->open : NULL;
 	if (presence == STORE_HINT) {
 		made->work.run = flight_recheck;
@@ -134,12 +135,12 @@ static int want_reading(struct batch *batch, struct object *object, struct readi
 	return 0;
 }
 
-/* READING (NULL: answered already), and ahead of it the N RUNS. */
-static void want(struct object *object, struct reading *reading, const struct chunk_run *runs,
-		 size_t n)
+/* READING (NULL: answered already), and ahead of it the N RUNS, for UID. */
+static void want(struct object *object, uid_t uid, struct reading *reading,
+		 const struct chunk_run *runs, size_t n)
 {
 	struct weightfs *fs = object->fs;
-	struct batch batch = { .last = &batch.first };
+	struct batch batch = { .last = &batch.first, .uid = uid };
 	uint64_t first = 0, end = 0;
 	int r = 0;
 
@@ -164,20 +165,20 @@ static void want(struct object *object, struct reading *reading, const struct ch
 
 void pipeline_resume(struct reading *reading)
 {
-	want(reading_object(reading), reading, NULL, 0);
+	want(reading_object(reading), reading_uid(reading), reading, NULL, 0);
 }
 
-void pipeline_fetch(struct object *object, struct chunk_run run)
+void pipeline_fetch(struct object *object, uid_t uid, struct chunk_run run)
 {
 	const struct verify_tree *tree;
 
 	if (object_tree(object, &tree) == 0)
-		want(object, NULL, &run, 1);
+		want(object, uid, NULL, &run, 1);
 }
 
-int pipeline_pull(struct object *object, struct chunk_run run)
+int pipeline_pull(struct object *object, uid_t uid, struct chunk_run run)
 {
-	struct batch batch = { .last = &batch.first };
+	struct batch batch = { .last = &batch.first, .uid = uid };
 	struct flight *flight;
 	int r = 0;
 
@@ -190,39 +191,39 @@ int pipeline_pull(struct object *object, struct chunk_run run)
 	return r;
 }
 
-void pipeline_wait(struct object *object, fuse_req_t request, uint64_t offset, size_t length,
-		   const struct chunk_run *runs, size_t n)
+void pipeline_wait(struct object *object, uid_t uid, fuse_req_t request, uint64_t offset,
+		   size_t length, const struct chunk_run *runs, size_t n)
 {
 	const struct verify_tree *tree;
 	struct reading *reading;
 	int r;
 
-	r = object_tree(object, &tree) < 0 ? -EIO : reading_new(object, request, offset, length, &reading);
+	r = object_tree(object, &tree) < 0 ? -EIO : reading_new(object, uid, request, offset, length, &reading);
 	if (r < 0) {
 		reading_fail(request, -r);
 		return;
 	}
 	object_ref(object); /* once replied, the handle may be gone */
 	park(object->fs->parking, reading_parked(reading), fs_deadline(object->fs));
-	want(object, reading, runs, n);
+	want(object, uid, reading, runs, n);
 	object_put(object);
 }
 
-void pipeline_read(struct object *object, fuse_req_t request, uint64_t offset, size_t length,
-		   const struct chunk_run *runs, size_t n)
+void pipeline_read(struct object *object, uid_t uid, fuse_req_t request, uint64_t offset,
+		   size_t length, const struct chunk_run *runs, size_t n)
 {
 	const struct verify_tree *tree;
 
 	/* Nothing to be done ahead: the rule, where the reader goes through what is here. */
 	if (n == 0) {
 		if (reading_try(object, request, offset, length) == -EAGAIN)
-			pipeline_wait(object, request, offset, length, NULL, 0);
+			pipeline_wait(object, uid, request, offset, length, NULL, 0);
 		return;
 	}
 	object_ref(object);
 	if (reading_try(object, request, offset, length) == -EAGAIN)
-		pipeline_wait(object, request, offset, length, runs, n);
+		pipeline_wait(object, uid, request, offset, length, runs, n);
 	else if (object_tree(object, &tree) == 0)
-		want(object, NULL, runs, n);
+		want(object, uid, NULL, runs, n);
 	object_put(object);
 }

@@ -10,9 +10,12 @@
 #include <string.h>
 #include <uthash.h>
 #include "common/clock.h"
+#include "common/log.h"
 #include "fs/inquiry.h"
+#include "fs/knowledge.h"
 #include "fs/ops.h"
 #include "fs/parking.h"
+#include "fs/separate.h"
 
 #define PROBE_MS        5000  /* a LOOKUP waits that long */
 #define ABSENT_MS       30000 /* every source said no */
@@ -159,6 +162,72 @@ static bool wanted(struct inquiry *inquiry)
 	return waits && !atomic_load(&inquiry->fs->stopping);
 }
 
+/* ---- what catalogs know: a record, or a separate object, is made of it ---- */
+
+struct telling {
+	struct work work;
+	struct weightfs *fs;
+	uint32_t view;
+	struct digest_name name;
+	struct knowledge known;
+	struct parked *asker;
+};
+
+static int keep_apart(const struct telling *telling, struct store_info *info)
+{
+	struct object *object;
+	int r;
+
+	r = separate_begin(telling->fs, telling->view, &telling->name, &telling->known, NULL, &object);
+	if (r < 0)
+		return r;
+	store_object_info(object->store, info);
+	object_put(object);
+	return 0;
+}
+
+static int keep_in_store(const struct telling *telling, struct store_info *info)
+{
+	const struct knowledge *known = &telling->known;
+	struct weightfs *fs = telling->fs;
+	int r;
+
+	r = store_create_pair(fs->store, &known->digests, known->size, known->gated, NULL, 0, info);
+	if (r != -EINVAL)
+		return r;
+	r = store_lookup(fs->store, &telling->name, info);
+	/* What is here was hashed, if it is not what another catalog said. */
+	if (r == 0 && !info->told)
+		knowledge_disprove(fs, &known->digests);
+	return r;
+}
+
+/* Where waiting for the disk harms only other look-ups. */
+static void tell(struct work *work)
+{
+	struct telling *telling = container_of(work, struct telling, work);
+	struct parked *asker = telling->asker;
+	struct store_info info;
+	int r;
+
+	r = telling->view ? keep_apart(telling, &info) : keep_in_store(telling, &info);
+	answer_all(telling->fs, asker, r, &info);
+	free(telling);
+}
+
+static void tell_later(struct weightfs *fs, uint32_t view, const struct digest_name *name,
+		       const struct knowledge *known, struct parked *asker)
+{
+	struct telling *telling = calloc(1, sizeof(*telling));
+
+	if (!telling) {
+		answer_all(fs, asker, -ENOMEM, NULL);
+		return;
+	}
+	*telling = (struct telling){ { tell }, fs, view, *name, *known, asker };
+	workqueue_submit(fs->records, &telling->work);
+}
+
 /* ---- on a FUSE thread ---- */
 
 /* With the lock held: what is too old goes. */
@@ -216,15 +285,24 @@ static struct probe *join(struct weightfs *fs, const struct probe_key *key,
 	return probe;
 }
 
-void probe_ask(struct weightfs *fs, uint32_t view, const struct digest_name *name,
+void probe_ask(struct weightfs *fs, uid_t uid, uint32_t view, const struct digest_name *name,
 	       struct parked *asker)
 {
 	struct probe_key key = { view, *name };
+	struct knowledge known;
 	struct probe *probe;
 	bool begun = false;
 	int error = 0;
 
 	asker->next = NULL;
+	if (knowledge_find(fs, uid, name, &known) == 0) {
+		tell_later(fs, view, name, &known, asker);
+		return;
+	}
+	if (fs->offline) {
+		answer_all(fs, asker, -ENOENT, NULL);
+		return;
+	}
 	pthread_mutex_lock(&fs->probes->lock);
 	probe = join(fs, &key, asker, &begun, &error);
 	pthread_mutex_unlock(&fs->probes->lock);
@@ -238,15 +316,17 @@ void probe_lookup(struct weightfs *fs, uint32_t view, bool separate, const struc
 		  fuse_req_t request)
 {
 	struct lookup *lookup = calloc(1, sizeof(*lookup));
+	const struct view *of = view_get(fs->views, view);
 
-	if (!lookup) {
+	if (!lookup || !of) {
+		free(lookup);
 		fuse_reply_err(request, ENOMEM);
 		return;
 	}
 	parked_init(&lookup->parked, request, PARKED_WAIT, destroy_lookup);
 	lookup->view = view;
 	park(fs->parking, &lookup->parked, clock_ms() + PROBE_MS);
-	probe_ask(fs, separate ? view : 0, name, &lookup->parked);
+	probe_ask(fs, of->uid, separate ? view : 0, name, &lookup->parked);
 }
 
 char *probe_last_error(struct weightfs *fs, const struct digest_name *name)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Digests that nobody here has heard of. Where the policy allows it the sources are asked once, the LOOKUP is
+ * Digests that the store does not have. What catalogs know of them becomes a record at once, nobody is asked, also offline. Of
+ * what nobody here has heard of the sources are asked once, where the policy allows it, the LOOKUP is
  * parked meanwhile (5 s at most), and the answer is remembered: as a record in the store, or for a
  * while as "no".
  *
@@ -25,9 +26,10 @@ void probe_lookup(struct weightfs *fs, uint32_t view, bool separate, const struc
 
 /*
  * The same for ASKER, which is parked (fs/parking.h), a reference to which is taken over: 0 when NAME is in the store,
- * -ENOENT if no source has it, else why that is not known. VIEW: for that one alone; 0: for the store.
+ * -ENOENT if no source has it, else why that is not known. UID: whose catalogs are asked. VIEW, which is that user's: for that
+ * one alone; 0: for the store.
  */
-void probe_ask(struct weightfs *fs, uint32_t view, const struct digest_name *name,
+void probe_ask(struct weightfs *fs, uid_t uid, uint32_t view, const struct digest_name *name,
 	       struct parked *asker);
 
 /* Why NAME was not found, by those who ask for the store, to be freed; NULL: nothing is remembered. */

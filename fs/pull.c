@@ -32,24 +32,26 @@ static int wait_for_answer(struct waiting *waiting, struct object *object,
 	return r;
 }
 
-int pull_find(struct weightfs *fs, const struct digest_name *name, const struct pull_watch *watch)
+int pull_find(struct weightfs *fs, uid_t uid, uint32_t view, const struct digest_name *name,
+	      const struct pull_watch *watch)
 {
 	int64_t deadline = clock_ms() + FIND_MS, of_read = fs_deadline(fs);
 	struct store_info info;
 	struct waiting *waiting;
-	int r;
+	int r = -ENOENT;
 
-	r = store_lookup(fs->store, name, &info);
-	if (r != -ENOENT || fs->offline)
+	if (!view)
+		r = store_lookup(fs->store, name, &info);
+	if (r != -ENOENT)
 		return r;
 	r = waiting_new(fs, of_read && of_read < deadline ? of_read : deadline, &waiting);
 	if (r < 0)
 		return r;
-	probe_ask(fs, 0, name, parked_ref(waiting_parked(waiting)));
+	probe_ask(fs, uid, view, name, parked_ref(waiting_parked(waiting)));
 	return wait_for_answer(waiting, NULL, watch);
 }
 
-static int pull_whole(struct object *object, const struct pull_watch *watch)
+static int pull_whole(struct object *object, uid_t uid, const struct pull_watch *watch)
 {
 	struct waiting *waiting;
 	int r;
@@ -59,7 +61,7 @@ static int pull_whole(struct object *object, const struct pull_watch *watch)
 	r = waiting_new(object->fs, fs_deadline(object->fs), &waiting);
 	if (r < 0)
 		return r;
-	whole_fetch(object, parked_ref(waiting_parked(waiting)));
+	whole_fetch(object, uid, parked_ref(waiting_parked(waiting)));
 	return wait_for_answer(waiting, object, watch);
 }
 
@@ -67,6 +69,7 @@ static int pull_whole(struct object *object, const struct pull_watch *watch)
 
 struct chunks {
 	struct object *object;
+	uid_t uid;
 	uint64_t count;
 	uint64_t from; /* all before it are here */
 	uint64_t asked; /* up to there they were asked for */
@@ -99,7 +102,7 @@ static int advance(struct chunks *chunks, bool again)
 	if (!again && chunks->asked == chunks->count)
 		return 0;
 	chunks->asked = until;
-	return pipeline_pull(object, (struct chunk_run){ chunks->from, until - chunks->from });
+	return pipeline_pull(object, chunks->uid, (struct chunk_run){ chunks->from, until - chunks->from });
 }
 
 /* 1: there is news; 0: none in the time of a tick; -errno: a chunk cannot be had. */
@@ -118,10 +121,10 @@ static int wait_for_news(struct object *object, struct puller *puller)
 }
 
 /* A member of the object's pullers. */
-static int pull_all_chunks(struct object *object, struct puller *puller,
+static int pull_all_chunks(struct object *object, uid_t uid, struct puller *puller,
 			   const struct pull_watch *watch)
 {
-	struct chunks chunks = { object, chunk_count(store_object_size(object->store)), 0, 0 };
+	struct chunks chunks = { object, uid, chunk_count(store_object_size(object->store)), 0, 0 };
 	int64_t deadline = fs_deadline(object->fs);
 	int news = 0;
 
@@ -145,7 +148,7 @@ static int pull_all_chunks(struct object *object, struct puller *puller,
 	return 0;
 }
 
-static int pull_chunks(struct object *object, const struct pull_watch *watch)
+static int pull_chunks(struct object *object, uid_t uid, const struct pull_watch *watch)
 {
 	struct puller puller = { 0 };
 	int r;
@@ -161,7 +164,7 @@ static int pull_chunks(struct object *object, const struct pull_watch *watch)
 	quota_keep_begin(object);
 	/* What is in memory because there was no room when it came would never get to the store. */
 	kept_drop(object->fs->kept, object);
-	r = pull_all_chunks(object, &puller, watch);
+	r = pull_all_chunks(object, uid, &puller, watch);
 	quota_keep_end(object);
 	pthread_mutex_lock(&object->lock);
 	DL_DELETE(object->pullers, &puller);
@@ -170,15 +173,19 @@ static int pull_chunks(struct object *object, const struct pull_watch *watch)
 	return r;
 }
 
-int pull_object(struct object *object, const struct pull_watch *watch)
+int pull_object(struct object *object, uid_t uid, const struct pull_watch *watch)
 {
 	const struct verify_tree *tree;
 	int r;
 
 	if (store_object_complete(object->store))
 		return 0;
-	if (!object_digests(object).has_fsverity)
-		return pull_whole(object, watch);
+	/* Its front comes first, if it is all that is missing; else all of it. */
+	if (object_tree(object, &tree) < 0) {
+		r = pull_whole(object, uid, watch);
+		if (r < 0 || store_object_complete(object->store))
+			return r;
+	}
 	r = object_tree(object, &tree);
-	return r < 0 ? -EIO : pull_chunks(object, watch);
+	return r < 0 ? -EIO : pull_chunks(object, uid, watch);
 }

@@ -15,15 +15,15 @@ struct pull_watch {
 };
 
 /*
- * See to it that the store has a record of NAME, as a LOOKUP does. 0; -ENOENT: no source has it; -ETIMEDOUT; else why it
+ * See to it that the store has a record of NAME, or view VIEW of UID's (if it is not 0) an object of its own, as a LOOKUP does. 0; -ENOENT: no source has it; -ETIMEDOUT; else why it
  * could not be found out, or what WATCH said.
  */
-int must_check pull_find(struct weightfs *fs, const struct digest_name *name,
+int must_check pull_find(struct weightfs *fs, uid_t uid, uint32_t view, const struct digest_name *name,
 			 const struct pull_watch *watch);
 /*
- * Until OBJECT is complete and recorded. -ENOSPC: there is no room for it; -ENODATA: offline; -EIO: no source has bytes
+ * Until OBJECT is complete and recorded, on behalf of UID. -ENOSPC: there is no room for it; -ENODATA: offline; -EIO: no source has bytes
  * that verify; -ETIMEDOUT: nothing came for as long as a read would have waited; else what WATCH said.
  */
-int must_check pull_object(struct object *object, const struct pull_watch *watch);
+int must_check pull_object(struct object *object, uid_t uid, const struct pull_watch *watch);
 
 #endif

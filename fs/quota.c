@@ -171,11 +171,12 @@ int quota_open(const struct ops_object *found, struct handle *handle)
 {
 	/* What a view fetched itself can be checked chunk by chunk since then, whatever others called it first. */
 	bool opens = found->info.name.kind == DIGEST_FSVERITY ||
-		     (view_is_apart(found->view, &found->decision) && !found->info.separate);
+		     (view_is_apart(found->view, &found->decision, found->info.gated) && !found->info.separate);
 	struct store_uses due;
 	int r;
 
 	handle->view = found->view->number;
+	handle->uid = found->view->uid;
 	handle->quota = found->decision.quota;
 	r = use(handle, &due);
 	record_later(handle->object->fs, &due);

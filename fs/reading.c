@@ -20,6 +20,7 @@ static uint64_t min(uint64_t a, uint64_t b)
 struct reading {
 	struct parked parked;
 	struct object *object;
+	uid_t uid;
 	uint64_t offset;
 	size_t length;
 	uint64_t first; /* chunk */
@@ -221,7 +222,7 @@ static void destroy(struct parked *parked)
 	free(reading);
 }
 
-int reading_new(struct object *object, fuse_req_t request, uint64_t offset, size_t length,
+int reading_new(struct object *object, uid_t uid, fuse_req_t request, uint64_t offset, size_t length,
 		struct reading **out)
 {
 	uint64_t first = offset / CHUNK_SIZE;
@@ -234,6 +235,7 @@ int reading_new(struct object *object, fuse_req_t request, uint64_t offset, size
 	if (!reading)
 		return -ENOMEM;
 	parked_init(&reading->parked, request, PARKED_READ, destroy);
+	reading->uid = uid;
 	reading->object = object_ref(object);
 	reading->offset = offset;
 	reading->length = length;
@@ -261,6 +263,11 @@ bool reading_waits(const struct reading *reading)
 struct object *reading_object(const struct reading *reading)
 {
 	return reading->object;
+}
+
+uid_t reading_uid(const struct reading *reading)
+{
+	return reading->uid;
 }
 
 void reading_span(const struct reading *reading, uint64_t *first, uint64_t *end)

@@ -23,13 +23,14 @@ struct waiter {
 };
 
 /* 0 or -ENOMEM. One reference, the caller's. */
-int must_check reading_new(struct object *object, fuse_req_t request, uint64_t offset,
+int must_check reading_new(struct object *object, uid_t uid, fuse_req_t request, uint64_t offset,
 			   size_t length, struct reading **out);
 void reading_unref(struct reading *reading);
 struct parked *reading_parked(struct reading *reading);
 bool reading_waits(const struct reading *reading);
 bool reading_is_single(const struct reading *reading); /* inside one chunk */
 struct object *reading_object(const struct reading *reading);
+uid_t reading_uid(const struct reading *reading);
 /* The chunks it needs, from FIRST up to END. */
 void reading_span(const struct reading *reading, uint64_t *first, uint64_t *end);
 

@@ -277,23 +277,23 @@ void separates_trim(struct weightfs *fs, uint32_t view)
 
 /* ---- beginning ---- */
 
-static int make_object(struct weightfs *fs, const struct key *key, uint64_t size,
+static int make_object(struct weightfs *fs, const struct key *key, const struct knowledge *known,
 		       struct verify_tree *tree, struct object **out)
 {
 	struct store_object *store;
 	int r;
 
-	r = store_separate_new(fs->store, &key->name, size, &store);
+	r = store_separate_new(fs->store, &known->digests, known->size, &store);
 	if (r < 0)
 		return r;
-	r = object_adopt(fs, store, tree, key->view, out);
+	r = object_adopt(fs, store, tree, key->view, known->gated, out);
 	if (r < 0)
 		store_object_close(store);
 	return r;
 }
 
-int separate_begin(struct weightfs *fs, uint32_t view, const struct digest_name *name, uint64_t size,
-		   struct verify_tree *tree, struct object **out)
+int separate_begin(struct weightfs *fs, uint32_t view, const struct digest_name *name,
+		   const struct knowledge *known, struct verify_tree *tree, struct object **out)
 {
 	struct separates *separates = fs->separates;
 	struct separate *made = calloc(1, sizeof(*made)), *there;
@@ -303,7 +303,7 @@ int separate_begin(struct weightfs *fs, uint32_t view, const struct digest_name 
 	if (!made)
 		return -ENOMEM;
 	made->key = (struct key){view, *name};
-	r = make_object(fs, &made->key, size, tree, &made->object);
+	r = make_object(fs, &made->key, known, tree, &made->object);
 	if (r < 0) {
 		free(made);
 		return r;
@@ -333,11 +333,35 @@ bool separate_is_due(const struct object *object)
 	       store_uses_object(object->fs->store, object->view, object->id);
 }
 
+/* With the lock held: nobody finds OBJECT any more. What is returned is to be dropped. */
+static struct separate *withdraw(struct separates *separates, struct object *object)
+{
+	struct separate *separate;
+
+	DL_SEARCH_SCALAR(separates->oldest, separate, object, object);
+	if (separate) {
+		take_out(separates, separate);
+		separate->next = NULL;
+	}
+	return separate;
+}
+
+void separate_drop(struct object *object)
+{
+	struct separates *separates = object->fs->separates;
+	struct separate *gone;
+
+	pthread_mutex_lock(&separates->lock);
+	gone = withdraw(separates, object);
+	pthread_mutex_unlock(&separates->lock);
+	drop_list(gone);
+}
+
 /* OBJECT is HEIR now; nobody finds it by its name any more. Who has its node still does. */
 static void hand_over(struct separates *separates, struct object *object, uint64_t heir)
 {
 	struct heir *note = calloc(1, sizeof(*note)), *oldest = NULL;
-	struct separate *separate, *gone = NULL;
+	struct separate *gone;
 
 	pthread_mutex_lock(&separates->lock);
 	if (note) {
@@ -348,14 +372,7 @@ static void hand_over(struct separates *separates, struct object *object, uint64
 		}
 		HASH_ADD(hh, separates->heirs, id, sizeof(note->id), note);
 	}
-	DL_FOREACH (separates->oldest, separate) {
-		if (separate->object == object)
-			break;
-	}
-	if (separate) {
-		take_out(separates, separate);
-		LL_PREPEND(gone, separate);
-	}
+	gone = withdraw(separates, object);
 	pthread_mutex_unlock(&separates->lock);
 	free(oldest);
 	drop_list(gone);
@@ -399,10 +416,10 @@ void separate_publish(struct object *object)
 	r = object_tree(object, &tree);
 	if (r == 0) {
 		front = verify_tree_front(tree, &len);
-		r = store_separate_publish(object->store, object->view, front, len, &info);
+		r = store_separate_publish(object->store, object->view, object->gated, front, len, &info);
 	}
 	if (r < 0) {
-		log_error_errno(r, "%s: what a web origin fetched does not become the store's", name);
+		log_error_errno(r, "%s: what a view fetched for itself does not become the store's", name);
 		return;
 	}
 	warm(object, &info);

@@ -23,17 +23,20 @@ void separates_free(struct separates *separates);
 int must_check separate_find(struct weightfs *fs, uint32_t view, const struct digest_name *name,
 			     struct store_info *out);
 /*
- * VIEW begins to fetch NAME, of SIZE bytes: 0 and the object, to be put; the one that is there already, if so. TREE, NULL if
- * it is unattested, is taken over in success. What others left behind may go for it. -ENOMEM, or the store's errors.
+ * VIEW begins to fetch NAME, KNOWN so: 0 and the object, to be put; the one that is there already, if so. TREE, NULL if
+ * it is unattested, or its front is still to come, is taken over in success. What others left behind may go for it. -ENOMEM, or the store's errors.
  * Any thread but FUSE's.
  */
 int must_check separate_begin(struct weightfs *fs, uint32_t view, const struct digest_name *name,
-			      uint64_t size, struct verify_tree *tree, struct object **out);
+			      const struct knowledge *known, struct verify_tree *tree,
+			      struct object **out);
 
 /* OBJECT, complete, waits for separate_publish(). Any thread. */
 bool separate_is_due(const struct object *object);
 /* It becomes the store's, and its view owns it. Logs. In the background: syncs. */
 void separate_publish(struct object *object);
+/* OBJECT is not what it was said to be: nobody finds it any more. Any thread. */
+void separate_drop(struct object *object);
 /* The store's object that ID, a separate one, became; 0: it did not, or that is forgotten. Any thread. */
 uint64_t separate_heir(struct weightfs *fs, uint64_t id);
 

@@ -7,6 +7,7 @@
 struct transfer {
 	struct fetch_request request;
 	struct object *object;
+	uid_t uid;
 	uint64_t most;      /* chunks that it may have */
 	uint64_t delivered; /* chunks, from the first; fetch thread */
 	struct transfer *next;
@@ -14,7 +15,7 @@ struct transfer {
 
 static const struct fetch_ops transfer_ops;
 
-struct transfer *transfer_new(struct object *object, uint64_t chunk, uint64_t excluded,
+struct transfer *transfer_new(struct object *object, uint64_t chunk, uid_t uid, uint64_t excluded,
 			      uint64_t most)
 {
 	struct transfer *transfer = calloc(1, sizeof(*transfer));
@@ -22,6 +23,7 @@ struct transfer *transfer_new(struct object *object, uint64_t chunk, uint64_t ex
 	if (!transfer)
 		return NULL;
 	transfer->object = object_ref(object);
+	transfer->uid = uid;
 	transfer->most = most;
 	transfer->request = (struct fetch_request){
 		.kind = FETCH_CHUNKS,
@@ -63,6 +65,7 @@ void transfer_submit(struct transfer *list)
 
 		list->request.digests = object_digests(object);
 		list->request.size = store_object_size(object->store);
+		list->request.places = object_places(object, list->uid);
 		fetch_submit(object->fs->fetch, &list->request);
 		list = next;
 	}
@@ -71,7 +74,7 @@ void transfer_submit(struct transfer *list)
 void flight_ask(struct flight *flight)
 {
 	struct object *object = flight->object;
-	struct transfer *transfer = transfer_new(object, flight->chunk, flight->excluded, 1);
+	struct transfer *transfer = transfer_new(object, flight->chunk, flight->uid, flight->excluded, 1);
 
 	if (!transfer) {
 		flight_fail(flight, -ENOMEM);
@@ -87,6 +90,7 @@ void flight_ask(struct flight *flight)
 
 static void transfer_free(struct transfer *transfer)
 {
+	fetch_places_unref(transfer->request.places);
 	object_put(transfer->object);
 	free(transfer);
 }

@@ -251,6 +251,18 @@ int view_refusal(const struct policy_decision *decision)
 	return decision->verdict == POLICY_ALLOW ? 0 : decision->verdict == POLICY_ASK ? -EACCES : -ENOENT;
 }
 
+static bool is_local(const char *origin)
+{
+	return !policy_origin_is_web(origin);
+}
+
+int view_own(struct store *store, const struct view *view, const struct digest_name *name, uint64_t *id)
+{
+	if (view->web)
+		return store_owns(store, view->number, name, id);
+	return store_user_owns(store, view->uid, is_local, name, id);
+}
+
 bool view_owns(struct weightfs *fs, const struct view *view, const struct store_info *info)
 {
 	const struct digest_pair *digests = &info->digests;
@@ -261,7 +273,7 @@ bool view_owns(struct weightfs *fs, const struct view *view, const struct store_
 
 	/* By the name that it had when it was fetched; another may have become known since. */
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (known[i] && store_owns(fs->store, view->number, &names[i], &id) == 0 && id == info->id)
+		if (known[i] && view_own(fs->store, view, &names[i], &id) == 0 && id == info->id)
 			return true;
 	}
 	return false;

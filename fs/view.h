@@ -43,16 +43,26 @@ struct policy_decision view_decide(struct weightfs *fs, const struct view *view,
 /* 0: it may be opened; -ENOENT: denied; -EACCES: the policy asks, and nobody has said yes. */
 int must_check view_refusal(const struct policy_decision *decision);
 
-/* What DECISION is about is for VIEW to fetch itself, and to be served from the store only if it did (fs/separate.h). */
-static inline bool view_is_apart(const struct view *view, const struct policy_decision *decision)
+/*
+ * What DECISION is about is for VIEW to fetch itself, and to be served from the store only if it did (fs/separate.h): what web
+ * origins do not share, and for whomever what is GATED, had with a credential only, as long as the policy does not name it.
+ */
+static inline bool view_is_apart(const struct view *view, const struct policy_decision *decision,
+				 bool gated)
 {
-	return view->web && !decision->shared;
+	return (view->web && !decision->shared) || (gated && !decision->named);
 }
 /* For the log: which web origin it is, its user alone may know. */
 static inline const char *view_label(const struct view *view)
 {
 	return view->web ? "a web origin" : view->origin;
 }
+/*
+ * What VIEW, or another of its user's that is no web origin's either, fetched itself as NAME, and uses: 0 and its id, or
+ * -ENOENT.
+ */
+int must_check view_own(struct store *store, const struct view *view, const struct digest_name *name,
+			uint64_t *id);
 /* Did it? INFO: an object of the store's. */
 bool view_owns(struct weightfs *fs, const struct view *view, const struct store_info *info);
 

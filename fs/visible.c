@@ -2,7 +2,6 @@
 #include "fs/visible.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 #include <uthash.h>
 #include "fs/policy-slot.h"
@@ -61,10 +60,17 @@ bool visible_object(struct weightfs *fs, const struct view *view, const struct c
 
 /* ---- what is remembered ---- */
 
+/* Names are known by their place: as long as their set is there, the address of a catalog is as good as its name. */
+struct verdict_key {
+	const struct catalog *catalog;
+	struct verify_span names;
+	uint32_t view, listed;
+};
+
 struct verdict {
+	struct verdict_key key;
 	bool visible;
 	UT_hash_handle hh;
-	char key[];
 };
 
 /* What it holds for. */
@@ -93,37 +99,36 @@ static bool same(const struct stamp *a, const struct stamp *b)
 	return a->changes == b->changes && a->generation == b->generation;
 }
 
-static bool remembered(const struct stamp *of, const char *key, bool *visible)
+static bool remembered(const struct stamp *of, const struct verdict_key *key, bool *visible)
 {
 	struct verdict *verdict = NULL;
 
 	pthread_mutex_lock(&lock);
 	if (same(of, &stamp))
-		HASH_FIND_STR(verdicts, key, verdict);
+		HASH_FIND(hh, verdicts, key, sizeof(*key), verdict);
 	if (verdict)
 		*visible = verdict->visible;
 	pthread_mutex_unlock(&lock);
 	return verdict;
 }
 
-static void remember(const struct stamp *of, const char *key, bool visible)
+static void remember(const struct stamp *of, const struct verdict_key *key, bool visible)
 {
-	size_t len = strlen(key) + 1;
-	struct verdict *made = calloc(1, sizeof(*made) + len), *there;
+	struct verdict *made = calloc(1, sizeof(*made)), *there;
 
 	if (!made)
 		return;
 	made->visible = visible;
-	memcpy(made->key, key, len);
+	made->key = *key;
 	pthread_mutex_lock(&lock);
 	if (of->changes > stamp.changes || of->generation > stamp.generation ||
 	    HASH_COUNT(verdicts) >= KEPT_MAX) {
 		forget_all();
 		stamp = *of;
 	}
-	HASH_FIND_STR(verdicts, key, there);
+	HASH_FIND(hh, verdicts, key, sizeof(*key), there);
 	if (same(of, &stamp) && !there)
-		HASH_ADD_STR(verdicts, key, made);
+		HASH_ADD(hh, verdicts, key, sizeof(made->key), made);
 	else
 		free(made);
 	pthread_mutex_unlock(&lock);
@@ -163,24 +168,21 @@ static int look(void *arg, const char *name, const struct verify_object *object)
 	       (visible.decision.list && view_refusal(&visible.decision) == 0);
 }
 
-int visible_folder(struct weightfs *fs, const struct view *view, const struct catalog_set *set,
-		   const struct catalog *catalog, const char *path, unsigned int mode)
+int visible_names(struct weightfs *fs, const struct view *view, const struct catalog_set *set,
+		  const struct catalog *catalog, const struct verify_span *names, unsigned int mode)
 {
 	struct walk walk = { fs, view, set, catalog, mode, 0 };
 	struct stamp now = { atomic_load(&fs->changes), catalog_set_generation(set) };
-	char key[VERIFY_NAME_MAX + 64];
+	struct verdict_key key = { catalog, *names, view->number, mode & VISIBLE_LISTED };
 	bool visible;
 	int r;
 
-	snprintf(key, sizeof(key), "%u %u %p %s", view->number, mode & VISIBLE_LISTED,
-		 (const void *)catalog, path);
-	if (remembered(&now, key, &visible))
+	/* What is quickly looked at is not remembered. */
+	if (names->n > DEAR && remembered(&now, &key, &visible))
 		return visible;
-	r = verify_catalog_below(catalog->entries, path, look, &walk);
-	if (r == -ENOENT || r == -ENOTDIR)
-		r = 0;
+	r = verify_catalog_each(catalog->entries, names, look, &walk);
 	if (r >= 0 && walk.looked_at > DEAR)
-		remember(&now, key, r);
+		remember(&now, &key, r);
 	return r;
 }
 
@@ -190,6 +192,6 @@ int visible_folders(struct weightfs *fs, const struct view *view, const struct c
 	int r = folders->kind == FOLDERS_CATALOGS || folders->kind == FOLDERS_REPOS;
 
 	for (size_t i = 0; i < folders->n && r == 0; i++)
-		r = visible_folder(fs, view, set, folders->at[i].catalog, folders->at[i].path, mode);
+		r = visible_names(fs, view, set, folders->at[i].catalog, &folders->at[i].names, mode);
 	return r;
 }

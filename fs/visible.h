@@ -29,11 +29,11 @@ enum visible_mode {
 	VISIBLE_LISTED = 2,  /* with either: the view may not only open something below, but list it */
 };
 
-/* Is anything below PATH, a folder of CATALOG, visible to VIEW? 1, 0, -EAGAIN (also when the daemon stops). */
-int must_check visible_folder(struct weightfs *fs, const struct view *view,
-			      const struct catalog_set *set, const struct catalog *catalog,
-			      const char *path, unsigned int mode);
-/* The same of FOLDERS: of any of them. Those that are there for everybody are for each view for which there may be anything. */
+/* Is any of NAMES, of CATALOG, visible to VIEW? 1, 0, -EAGAIN (also when the daemon stops). */
+int must_check visible_names(struct weightfs *fs, const struct view *view,
+			     const struct catalog_set *set, const struct catalog *catalog,
+			     const struct verify_span *names, unsigned int mode);
+/* The same of what is in FOLDERS, in any of them. Those that are there for everybody are for each view for which there may be anything. */
 int must_check visible_folders(struct weightfs *fs, const struct view *view,
 			       const struct catalog_set *set, const struct folders *folders,
 			       unsigned int mode);

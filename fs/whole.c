@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Unattested objects: only the SHA-256 is known, which no part of the file can be checked against. So
- * all of it is fetched, in parallel, hashed in order behind the fetch, and only then opened.
+ * Objects that cannot be opened as they are. Of an attested one the front is missing: it is asked for (fs/front.c), and the open
+ * goes on. Of unattested objects only the SHA-256 is known, which no part of the file can be checked against. So
+ * all of it is fetched, in parallel, hashed in order behind the fetch, and only then opened. The same is done with an
+ * attested one whose front nobody has: it has to have both digests then. While it is, what is in the store of it was only
+ * received; nobody has its tree, so nobody reads it (object_set_tree()), and it is forgotten if the fetch fails.
  *
  * Attempts. One fetches all chunks that are absent from any source that is not excluded. If the hash
  * comes out wrong and one source served everything, that one lied; if several did, each is tried
@@ -75,6 +78,21 @@ bool whole_waits(const struct whole *whole)
 	return false;
 }
 
+bool whole_is_wanted(const struct whole *whole)
+{
+	bool wanted;
+
+	pthread_mutex_lock(&whole->object->lock);
+	wanted = whole_waits(whole);
+	pthread_mutex_unlock(&whole->object->lock);
+	return wanted && !atomic_load(&whole->object->fs->stopping);
+}
+
+bool whole_is_attested(const struct whole *whole)
+{
+	return object_digests(whole->object).has_fsverity;
+}
+
 void whole_note_progress(struct whole *whole)
 {
 	struct object *object = whole->object;
@@ -96,13 +114,26 @@ void whole_note_progress(struct whole *whole)
 	}
 }
 
-/* The fetch is over: answer all, and let the next open begin a new one. WHOLE is gone then. */
-static void conclude(struct whole *whole, int error)
+static void begin(struct whole *whole)
+{
+	if (whole_is_attested(whole) && !whole->emptied)
+		front_begin(whole);
+	else
+		attempt_begin(whole, whole->lied);
+}
+
+void whole_conclude(struct whole *whole, int error)
 {
 	struct object *object = whole->object;
 	struct parked *waiter = NULL;
-	bool again;
+	bool again = error == -ECANCELED && whole_is_wanted(whole);
 
+	/* In the background, as no size is asked for. What was received must not be taken for what was checked. */
+	if (error < 0 && !again && whole->emptied) {
+		if (store_object_reset(object->store) < 0)
+			log_debug("object %llu: keys stay on disk", (unsigned long long)object->id);
+		whole->emptied = false;
+	}
 	pthread_mutex_lock(&object->lock);
 	/* Somebody may have come after wanted() said that nobody was there. */
 	again = error == -ECANCELED && whole_waits(whole) && !atomic_load(&object->fs->stopping);
@@ -112,7 +143,7 @@ static void conclude(struct whole *whole, int error)
 	}
 	pthread_mutex_unlock(&object->lock);
 	if (again) {
-		attempt_begin(whole, whole->lied);
+		begin(whole);
 		return;
 	}
 	if (error < 0 && error != -ECANCELED) {
@@ -133,6 +164,7 @@ static void conclude(struct whole *whole, int error)
 		waiter = next;
 	}
 	verify_stream_free(whole->stream);
+	fetch_places_unref(whole->request.places);
 	free(whole);
 	object_put(object);
 }
@@ -151,7 +183,10 @@ static int accept_result(struct whole *whole, struct verify_result *result)
 	r = store_object_finish(object->store, &digests, front, len);
 	if (r < 0)
 		return r;
-	object_set_tree(object, steal_pointer(result->tree));
+	r = store_object_set_sha256(object->store, &result->sha256);
+	if (r < 0)
+		return r;
+	object_set_tree_of_whole(object, steal_pointer(result->tree));
 	if (object->view)
 		finish_if_due(object);
 	else
@@ -184,13 +219,7 @@ static void size_known(struct fetch_request *request, const struct fetch_result 
 
 static bool size_wanted(struct fetch_request *request)
 {
-	struct whole *whole = container_of(request, struct whole, size_request);
-	bool wanted;
-
-	pthread_mutex_lock(&whole->object->lock);
-	wanted = whole_waits(whole);
-	pthread_mutex_unlock(&whole->object->lock);
-	return wanted && !atomic_load(&whole->object->fs->stopping);
+	return whole_is_wanted(container_of(request, struct whole, request));
 }
 
 static const struct fetch_ops size_ops = { .wanted = size_wanted, .done = size_known };
@@ -205,18 +234,31 @@ static void next_attempt(struct whole *whole, int error)
 	} else if (whole->lied_grew) {
 		whole->lied_grew = false;
 		attempt_begin(whole, whole->lied);
-	} else if (error == -EIO || error == -ENOENT) {
-		whole->size_request = (struct fetch_request){
+	} else if ((error == -EIO || error == -ENOENT) && !whole_is_attested(whole)) {
+		fetch_places_unref(whole->request.places);
+		whole->request = (struct fetch_request){
 			.kind = FETCH_SIZE,
 			.ops = &size_ops,
 			.digests = object_digests(whole->object),
 			.excluded = whole->lied | whole->sized,
+			.places = object_places(whole->object, whole->uid),
 			.party = whole->object->view,
 		};
-		fetch_submit(whole->object->fs->fetch, &whole->size_request);
+		fetch_submit(whole->object->fs->fetch, &whole->request);
 	} else {
-		conclude(whole, error);
+		whole_conclude(whole, error == -ENOENT ? -EIO : error);
 	}
+}
+
+/* Are these the bytes? WRONG_WORD: by one digest they are, by the other not: then it is not a source that lies. */
+static bool is_right(const struct digest_pair *digests, const struct verify_result *result,
+		     bool *wrong_word)
+{
+	bool by_sha256 = digest_equal(&result->sha256, &digests->sha256);
+	bool by_fsverity = digest_equal(verify_tree_fsverity(result->tree), &digests->fsverity);
+
+	*wrong_word = digests->has_sha256 && digests->has_fsverity && by_sha256 != by_fsverity;
+	return (!digests->has_sha256 || by_sha256) && (!digests->has_fsverity || by_fsverity);
 }
 
 /* On the background thread: nothing is on its way any more. */
@@ -228,7 +270,7 @@ static void end_attempt(struct work *work)
 	int error = whole->error;
 
 	if (store_object_complete(object->store)) {
-		conclude(whole, 0);
+		whole_conclude(whole, 0);
 		return;
 	}
 	if (error == 0)
@@ -236,19 +278,28 @@ static void end_attempt(struct work *work)
 	if (error == 0) {
 		struct digest_pair digests = object_digests(object);
 
-		bool right = digest_equal(&result.sha256, &digests.sha256);
+		bool wrong_word;
+		bool right = is_right(&digests, &result, &wrong_word);
 
 		stats_add(right ? STAT_CHUNKS_GOOD : STAT_CHUNKS_WRONG,
 			  (int64_t)chunk_count(result.size));
 		if (right) {
 			error = accept_result(whole, &result);
 			verify_tree_free(result.tree);
-			conclude(whole, error);
+			whole_conclude(whole, error);
 			return;
 		}
 		verify_tree_free(result.tree);
+		if (wrong_word) {
+			knowledge_disprove(object->fs, &digests);
+			snprintf(whole->message, sizeof(whole->message),
+				 "what a catalog says of it does not fit the bytes");
+			whole_conclude(whole, -EIO);
+			return;
+		}
 		find_liar(whole);
-		error = store_object_reset(object->store);
+		error = whole->emptied ? store_object_receive(object->store) :
+					 store_object_reset(object->store);
 		if (error == 0)
 			error = -EIO;
 	}
@@ -260,7 +311,12 @@ static bool over_quota(struct parked *waiter)
 {
 	struct opening *opening = container_of(waiter, struct opening, parked);
 
-	return waiter->request && quota_recheck(handle_get(opening->fi.fh)) < 0;
+	const struct handle *handle = waiter->request ? handle_get(opening->fi.fh) : NULL;
+
+	/* Uncached it could be read chunk by chunk only. */
+	if (handle && handle->share == HANDLE_PASSES)
+		return true;
+	return handle && quota_recheck(handle_get(opening->fi.fh)) < 0;
 }
 
 bool whole_refuse_over_quota(struct whole *whole)
@@ -295,12 +351,12 @@ bool whole_refuse_over_quota(struct whole *whole)
 /* On the fetch thread. */
 static void size_known(struct fetch_request *request, const struct fetch_result *result)
 {
-	struct whole *whole = container_of(request, struct whole, size_request);
+	struct whole *whole = container_of(request, struct whole, request);
 
 	if (result->error < 0) {
 		if (!whole->message[0])
 			snprintf(whole->message, sizeof(whole->message), "%s", result->message);
-		conclude(whole, result->error == -ENOENT ? -EIO : result->error);
+		whole_conclude(whole, result->error == -ENOENT ? -EIO : result->error);
 		return;
 	}
 	whole->sized |= (uint64_t)1 << result->source;
@@ -313,17 +369,20 @@ static void size_known(struct fetch_request *request, const struct fetch_result 
 	attempt_begin(whole, whole->lied);
 }
 
-void whole_fetch(struct object *object, struct parked *waiter)
+void whole_fetch(struct object *object, uid_t uid, struct parked *waiter)
 {
-	struct whole *made = calloc(1, sizeof(*made)), *begin = NULL;
+	struct whole *made = calloc(1, sizeof(*made)), *made_one = NULL;
 	int error = made ? 0 : -ENOMEM;
 
 	waiter->next = NULL;
 	pthread_mutex_lock(&object->lock);
-	if (made && !object->whole && !store_object_complete(object->store)) {
-		begin = object->whole = steal_pointer(made);
-		begin->object = object_ref(object);
-		begin->end_work.run = end_attempt;
+	/* With its tree it is read chunk by chunk. */
+	if (made && !object->whole && !store_object_complete(object->store) &&
+	    !atomic_load(&object->tree)) {
+		made_one = object->whole = steal_pointer(made);
+		made_one->object = object_ref(object);
+		made_one->uid = uid;
+		made_one->end_work.run = end_attempt;
 	}
 	if (object->whole) {
 		waiter->next = object->whole->waiters;
@@ -332,8 +391,8 @@ void whole_fetch(struct object *object, struct parked *waiter)
 	}
 	pthread_mutex_unlock(&object->lock);
 	free(made);
-	if (begin)
-		attempt_begin(begin, 0);
+	if (made_one)
+		begin(made_one);
 	if (waiter)
 		answer_waiter(object->fs, waiter, error); /* it became complete a moment ago */
 }
@@ -351,5 +410,5 @@ void whole_open(struct object *object, fuse_req_t request, const struct fuse_fil
 	parked_init(&opening->parked, request, PARKED_WAIT, destroy_opening);
 	opening->fi = *fi;
 	park(fs->parking, &opening->parked, fs_deadline(fs));
-	whole_fetch(object, &opening->parked);
+	whole_fetch(object, handle_get(fi->fh)->uid, &opening->parked);
 }

@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The whole fetch of one unattested object, shared by whole.c (who waits, and the verdict) and attempt.c
- * (one try at fetching and hashing all of it).
+ * What an open waits for: the front of one attested object, or all of an unattested one, or of one whose front nobody has. Shared
+ * by whole.c (who waits, and the verdict), front.c and attempt.c (one try at fetching and hashing all of it).
  */
 #ifndef FS_WHOLE_H
 #define FS_WHOLE_H
 
 #include "fs/object.h"
 
+struct front;
+
 struct whole {
 	struct object *object;
+	uid_t uid; /* who wanted it first: whose catalogs may say where it is */
 	struct parked *waiters; /* who wants it to open, or only to have it; protected by the object's lock, like all to `hashing` */
 	unsigned int pending;
 	int error;
 	uint64_t contributed; /* sources that served chunks in this attempt */
 	bool hashing;
+	bool emptied; /* what was here of an attested object is forgotten: it is fetched without being checked */
 	bool resumed; /* some chunks came from an earlier daemon */
 	/* Between attempts, and in the hash job: one thread at a time. */
 	uint64_t lied, suspects, sized;
@@ -25,12 +29,25 @@ struct whole {
 	bool resize;       /* to SIZE, first */
 	uint64_t size;
 	struct work begin_work, hash_work, end_work;
-	struct fetch_request size_request;
+	struct fetch_request request; /* for the front, or a size */
+	struct front *front;          /* front.c's: while that is asked for */
 	char message[FETCH_MESSAGE_SIZE]; /* of the last failure */
 };
 
 /* Does anybody still want the object? With the object's lock held. */
 bool whole_waits(const struct whole *whole);
+/* The same without, and the daemon goes on: for the wanted() of requests. */
+bool whole_is_wanted(const struct whole *whole);
+/* Is it one of which chunks could be checked, if only its front were here? */
+bool whole_is_attested(const struct whole *whole);
+
+/* ---- front.c: of an attested object the front, which may be all that is needed ---- */
+
+/* Ends with whole_conclude(), or begins an attempt. */
+void front_begin(struct whole *whole);
+
+/* The fetch is over: answer all, and let the next open begin a new one. WHOLE is gone then, or goes on if somebody came. */
+void whole_conclude(struct whole *whole, int error);
 /*
  * It is larger than was said: who may not have that much learns it now. True: somebody waits on. Nothing may be pending:
  * nobody else takes from the list.

@@ -304,6 +304,8 @@ struct policy_decision policy_decide(const struct policy *policy, const char *or
 	if (question.best != POLICY_NO_RULE)
 		decision = policy->rules[question.best].decision;
 	decision.shared = is_shared(&question.sha256) || is_shared(&question.fsverity);
+	decision.named = decision.shared ||
+			 (question.best != POLICY_NO_RULE && !policy->rules[question.best].any);
 	return decision;
 }
 

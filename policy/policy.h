@@ -151,6 +151,7 @@ struct policy_decision {
 	bool cached; /* may open what is complete here; fetches nothing */
 	bool list;   /* readdir shows it */
 	bool shared; /* it is in a set marked `shared`: whoever may open it may have it from others' fetches */
+	bool named;  /* it is in a set, or the line names its digest: the policy does not only mean whatever there is */
 	uint64_t quota; /* bytes that the origin may have in use; 0: any number */
 	int64_t wait_ms; /* POLICY_ASK: how long a look-up waits for an answer; 0: not at all */
 	struct policy_where where;

@@ -15,9 +15,6 @@ int registry_refuse(char problem[REGISTRY_PROBLEM_SIZE], int error, const char *
 #define REGISTRY_SHOWN_SIZE 84
 const char *registry_shown(const char *text, size_t len, char out[REGISTRY_SHOWN_SIZE]);
 
-/* SHA-256 of DATA. 0 or -ENOMEM. */
-int must_check registry_sha256(const void *data, size_t len, struct digest *out);
-
 /* ---- files.c ---- */
 
 /* No two of them have the same path. -EINVAL with PROBLEM, -ENOMEM. */

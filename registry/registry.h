@@ -61,6 +61,8 @@ bool registry_error_text(const char *body, size_t len, char out[REGISTRY_PROBLEM
 
 /* ---- bytes ---- */
 
+/* SHA-256 of DATA. 0 or -ENOMEM. */
+int must_check registry_sha256(const void *data, size_t len, struct digest *out);
 /* 2 LEN hex digits in lower case, and the end of TEXT, to bytes. -EINVAL. */
 int must_check registry_from_hex(const char *text, uint8_t *out, size_t len);
 /* The id that git gives to a file of these bytes. */

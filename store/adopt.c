@@ -102,6 +102,7 @@ static int take_in(struct owner *owner, const char *path, const struct stat *st)
 	else if (record->size != (uint64_t)st->st_size)
 		make_fit(store, path, record->size);
 	record->file = record->doubtful = true;
+	record->gated |= store_file_is_gated(st->st_mode);
 	record_put(&batch, owner->id, record);
 	r = record_last_open(store, owner->id, &last_open);
 	if (r < 0)

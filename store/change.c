@@ -61,6 +61,11 @@ int object_make_file(struct store_object *object)
 		if (r < 0)
 			return r;
 		fd = store_file_create(store, &object->name, size);
+		if (fd >= 0 && object->record.gated && fchmod(fd, STORE_GATED_MODE | 0600) < 0) {
+			r = -errno;
+			cleanup_close(&fd);
+			return r;
+		}
 	}
 	return fd < 0 ? fd : object_set_fd(object, fd);
 }
@@ -114,6 +119,7 @@ int object_commit(struct store_object *object, const struct record *record, cons
 		room_settle(object->store, object->id);
 	}
 	atomic_store(&object->stale, false);
+	object->receiving = false;
 	object_set_record(object, record);
 	return 0;
 }
@@ -169,14 +175,25 @@ int store_object_finish(struct store_object *object, const struct digest_pair *d
 	return r;
 }
 
-int store_object_reset(struct store_object *object)
+static int reset(struct store_object *object, bool receiving)
 {
 	int r;
 
 	object_claim(object);
 	r = object->record.complete ? -EINVAL : object_forget(object);
+	object->receiving = receiving && !object->record.complete;
 	object_unclaim(object);
 	return r;
+}
+
+int store_object_reset(struct store_object *object)
+{
+	return reset(object, false);
+}
+
+int store_object_receive(struct store_object *object)
+{
+	return reset(object, true);
 }
 
 /* The new size is recorded first: a file of another size is not believed at the next open. */
@@ -273,8 +290,9 @@ static int set_sha256(struct store_object *object, const struct digest *sha256)
 	if (!record.complete)
 		return -EINVAL;
 	r = record_merge(&record.digests, &known);
-	if (r < 0 || object->record.digests.has_sha256)
+	if (r < 0 || (object->record.digests.has_sha256 && !record.told))
 		return r;
+	record.told = false;
 	record_put(&batch, object->id, &record);
 	r = object->removed ? 0 : db_write(object->store->db, &batch, false);
 	if (r == 0)

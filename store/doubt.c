@@ -48,6 +48,7 @@ static int settle(struct store_object *object, const struct digest_pair *digests
 	if (r < 0)
 		return r;
 	record_set_complete(&record);
+	record.told &= !digests->has_sha256;
 	map_fill(atomic_load(&object->map), STORE_PRESENT);
 	return object_commit(object, &record, front, len);
 }
@@ -173,7 +174,7 @@ static int refill(struct store_object *object, uint64_t size, const void *front,
 	if (r < 0)
 		return r;
 	record = object->record;
-	record.lacks_front = false;
+	record.lacks_front = len == 0 && size > CHUNK_SIZE;
 	if (len)
 		front_put(&batch, object->id, front, len);
 	return put_record(object, &batch, &record);

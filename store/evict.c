@@ -34,16 +34,13 @@ static int choose(struct store *store, uint64_t *id)
 	return r;
 }
 
-/* Has nobody else opened or pinned it? Then it is claimed. */
-static bool claim_unused(struct store_object *object)
+bool evict_claim(struct store_object *object)
 {
 	struct store *store = object->store;
-	struct resident *resident;
 	bool alone;
 
 	pthread_mutex_lock(&store->lock);
-	resident = resident_find(store, object->id);
-	alone = object->refs == 1 && resident && !resident->pinned;
+	alone = object->refs == 1;
 	if (alone) {
 		object->exclusives++;
 		object->changing = true;
@@ -53,7 +50,25 @@ static bool claim_unused(struct store_object *object)
 	return alone;
 }
 
-static void unclaim(struct store_object *object)
+/* Has it a file, and has nobody else opened or pinned it? Then it is claimed. */
+static bool claim_unused(struct store_object *object)
+{
+	struct store *store = object->store;
+	struct resident *resident;
+	bool may_go;
+
+	if (!evict_claim(object))
+		return false;
+	pthread_mutex_lock(&store->lock);
+	resident = resident_find(store, object->id);
+	may_go = resident && !resident->pinned;
+	pthread_mutex_unlock(&store->lock);
+	if (!may_go)
+		evict_unclaim(object);
+	return may_go;
+}
+
+void evict_unclaim(struct store_object *object)
 {
 	pthread_mutex_lock(&object->store->lock);
 	object->leaving = false;
@@ -91,7 +106,7 @@ static int evict(struct store *store, uint64_t id, bool abandoned)
 			r = object_erase(object);
 		if (r == 0 && object->removed)
 			report(object, abandoned);
-		unclaim(object);
+		evict_unclaim(object);
 	}
 	store_object_close(object);
 	return r;

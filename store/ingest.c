@@ -20,6 +20,7 @@ struct store_ingest {
 	int fd;
 	struct arrival arrival;
 	char name[32]; /* in tmp/; empty once it is renamed */
+	bool gated;
 };
 
 int store_ingest_new(struct store *store, uint64_t size_hint, struct store_ingest **out)
@@ -72,13 +73,13 @@ int ingest_resize(struct store_ingest *ingest, uint64_t size)
 	return room_expect(ingest->store, &ingest->arrival, size);
 }
 
-/* The complete one of those that have either digest, else any; made if there is none. */
-static int find_or_create(struct store *store, const struct digest_pair *digests, uint64_t size,
-			  uint64_t *id)
+/* The complete one of those that have either digest, else any; made, and called as OWN says, if there is none. */
+static int find_or_create(struct store *store, const struct digest_pair *digests,
+			  const struct digest_name *own, uint64_t size, bool gated, uint64_t *id)
 {
 	struct digest_name names[2] = {{DIGEST_SHA256, digests->sha256},
 				       {DIGEST_FSVERITY, digests->fsverity}};
-	struct digest_name own = digest_pair_name(digests);
+	struct digest_pair known = digest_pair_of(own);
 	struct store_info info;
 	bool found = false;
 	int r;
@@ -98,7 +99,7 @@ static int find_or_create(struct store *store, const struct digest_pair *digests
 	}
 	if (found)
 		return 0;
-	r = store_create(store, &own, size, NULL, 0, &info);
+	r = store_create_pair(store, &known, size, gated, NULL, 0, &info);
 	if (r == 0)
 		*id = info.id;
 	return r;
@@ -176,12 +177,12 @@ static int replace(struct store_ingest *ingest, struct store_object *object,
 	r = record_merge(&record.digests, digests);
 	if (r < 0)
 		return r;
-	if (record.size != size && object->record.digests.has_fsverity)
+	if (record.size != size && object->record.digests.has_fsverity && !record.lacks_front)
 		return -EINVAL; /* the size is part of that digest */
 	r = fit(object, size, &ingest->arrival);
 	if (r < 0)
 		return r;
-	if (object->record.digests.has_fsverity && atomic_load(&object->fd) >= 0)
+	if (object->record.digests.has_fsverity && atomic_load(&object->fd) >= 0 && !object->receiving)
 		r = copy_missing(ingest, object);
 	else
 		r = take_over(ingest, object);
@@ -191,7 +192,18 @@ static int replace(struct store_ingest *ingest, struct store_object *object,
 	room_unexpect(object->store, &ingest->arrival); /* where it was not handed on */
 	record.size = size;
 	record_set_complete(&record);
+	record.told &= !digests->has_sha256;
+	record.gated = ingest->gated;
 	return object_commit(object, &record, front, len);
+}
+
+/*
+ * Claimed: the object, which is not complete. Others may have it open, for whom what came with a credential is not: they keep
+ * it as it is, and it leaves the store.
+ */
+static bool must_give_way(const struct store_ingest *ingest, const struct store_object *object)
+{
+	return ingest->gated && !object->record.gated;
 }
 
 /* -EAGAIN: it was removed meanwhile. */
@@ -205,6 +217,8 @@ static int commit(struct store_ingest *ingest, struct store_object *object,
 	complete = object->record.complete;
 	if (object->removed)
 		r = -EAGAIN;
+	else if (!complete && must_give_way(ingest, object))
+		r = object_erase(object) < 0 ? -EBUSY : -EAGAIN;
 	else if (!complete)
 		r = replace(ingest, object, digests, size, front, len);
 	object_unclaim(object);
@@ -213,8 +227,9 @@ static int commit(struct store_ingest *ingest, struct store_object *object,
 	return r;
 }
 
-static int commit_any(struct store_ingest *ingest, const struct digest_pair *digests, uint64_t size,
-		      const void *front, size_t len, struct store_info *out)
+static int commit_any(struct store_ingest *ingest, const struct digest_pair *digests,
+		      const struct digest_name *own, uint64_t size, const void *front, size_t len,
+		      struct store_info *out)
 {
 	struct store_object *object;
 	struct stat st;
@@ -223,11 +238,14 @@ static int commit_any(struct store_ingest *ingest, const struct digest_pair *dig
 
 	if (!digests->has_fsverity || fstat(ingest->fd, &st) < 0 || (uint64_t)st.st_size != size)
 		return -EINVAL;
+	if (ingest->gated && fchmod(ingest->fd, STORE_GATED_MODE | 0600) < 0)
+		return log_error_errno(-errno, "%s/tmp/%s cannot be marked", ingest->store->path,
+				       ingest->name);
 	if (fdatasync(ingest->fd) < 0)
 		return log_error_errno(-errno, "%s/tmp/%s cannot be synced", ingest->store->path,
 				       ingest->name);
 	do {
-		r = find_or_create(ingest->store, digests, size, &id);
+		r = find_or_create(ingest->store, digests, own, size, ingest->gated, &id);
 		if (r < 0)
 			return r;
 		r = store_object_open(ingest->store, id, &object);
@@ -246,8 +264,21 @@ static int commit_any(struct store_ingest *ingest, const struct digest_pair *dig
 int store_ingest_commit(struct store_ingest *ingest, const struct digest_pair *digests,
 			uint64_t size, const void *front, size_t len, struct store_info *out)
 {
-	int r = commit_any(ingest, digests, size, front, len, out);
+	struct digest_name own = digest_pair_name(digests);
+	int r = commit_any(ingest, digests, &own, size, front, len, out);
 
+	store_ingest_abort(ingest);
+	return r;
+}
+
+int ingest_publish(struct store_ingest *ingest, struct store_object *object, bool gated,
+		   const void *front, size_t len, struct store_info *out)
+{
+	int r;
+
+	ingest->gated = gated;
+	r = commit_any(ingest, &object->record.digests, &object->name, object->record.size, front,
+		       len, out);
 	store_ingest_abort(ingest);
 	return r;
 }

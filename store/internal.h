@@ -20,6 +20,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 /* The default one falls through switch labels in a way that clang warns of. */
 #define HASH_FUNCTION(key, len, hash) HASH_OAT(key, len, hash)
 #include <uthash.h>
@@ -52,6 +53,7 @@ struct resident {
 	uint64_t id, size;
 	int64_t last_use;  /* seconds since the epoch */
 	bool open, pinned; /* it may not go */
+	bool gated;
 	struct resident *prev, *next;
 	UT_hash_handle hh;
 };
@@ -78,6 +80,7 @@ struct store {
 	bool naming, reserving, evicting, recording, answering; /* protected by lock: claims */
 	struct resident *residents, *oldest; /* protected by lock: by id; by last use */
 	uint64_t used, taken, held, pinned; /* protected by lock: see resident.c */
+	uint64_t gated, gated_objects;	    /* protected by lock, of these: bytes, and how many */
 	uint64_t incoming;	    /* protected by lock: the room of arrivals */
 	struct arrival *arrivals;   /* protected by lock; changed by whoever claims reserving */
 	struct filling *filling; /* protected by lock; removed from by whoever claims reserving */
@@ -166,6 +169,12 @@ void store_file_path(const struct digest_name *name, char out[STORE_FILE_PATH_SI
  * -errno. */
 int must_check store_file_create(struct store *store, const struct digest_name *name,
 				 uint64_t size);
+/* Set of what came with a credential: means nothing for files, survives the database, and its owner can still write. */
+#define STORE_GATED_MODE S_ISVTX
+static inline bool store_file_is_gated(mode_t mode)
+{
+	return mode & STORE_GATED_MODE;
+}
 /* The same without a name. */
 int must_check store_file_anonymous(struct store *store, uint64_t size);
 /* Make a file's name durable. */
@@ -184,6 +193,7 @@ struct resident *resident_remove(struct store *store, uint64_t id);
 void resident_set(struct store *store, struct resident *resident, uint64_t size, bool open,
 		  bool pinned);
 void resident_set_open(struct store *store, uint64_t id, bool open);
+void resident_set_gated(struct store *store, uint64_t id, bool gated);
 void resident_touch(struct store *store, uint64_t id, int64_t now);
 void residents_sort(struct store *store);
 void residents_free(struct store *store);
@@ -249,6 +259,9 @@ void accounts_free(struct store *store);
 int must_check evict_oldest(struct store *store);
 /* ID goes, unless a view uses it, or it may not. Claims the same. */
 int must_check evict_unused(struct store *store, uint64_t id);
+/* Has nobody else opened OBJECT? Then it is claimed, and who opens it waits until evict_unclaim(). */
+bool must_check evict_claim(struct store_object *object);
+void evict_unclaim(struct store_object *object);
 
 /* ---- room.c: what fits, if need be after others went ---- */
 
@@ -288,6 +301,11 @@ int must_check write_chunks(struct store_object *object, uint64_t first, const s
 
 int must_check record_read(struct store *store, uint64_t id, struct record *out);
 struct digest_name record_name(const struct record *record);
+/* Of an object that is just known: without its front if it has one. */
+struct record record_of(const struct digest_pair *digests, uint64_t size);
+/* Make it. Claimed: naming. */
+int must_check record_make(struct store *store, const struct digest_pair *digests, uint64_t size,
+			   bool gated, const void *front, size_t len, struct store_info *out);
 /* Record and aliases. */
 void record_put(struct db_batch *batch, uint64_t id, const struct record *record);
 /* The object that has a digest: a complete one, else the oldest; -ENOENT. */
@@ -353,6 +371,7 @@ struct store_object {
 	atomic_bool complete; /* record.complete, for readers without a lock */
 	atomic_bool stale;    /* the disk may say that more is there than the map: nothing is put before it is told */
 	atomic_bool refused;  /* that there is no room was logged */
+	bool receiving;	      /* written by the exclusive claim: what is present was received, not verified */
 	_Atomic int64_t last_open;
 
 	int *old_fds; /* exclusive claim: replaced, perhaps still read from */
@@ -417,10 +436,13 @@ int must_check own_record(struct store_object *object, uint32_t view, const stru
 
 /* The room of an ingest that goes on with another size. -ENOSPC. */
 int must_check ingest_resize(struct store_ingest *ingest, uint64_t size);
+/* store_ingest_commit() of what OBJECT, a separate one that is complete, has in it, by its name. */
+int must_check ingest_publish(struct store_ingest *ingest, struct store_object *object, bool gated,
+			      const void *front, size_t len, struct store_info *out);
 
 /* ---- doubt.c ---- */
 
-/* The object of INFO lacks its front: this is it. INFO is made anew. */
+/* The object of INFO lacks its front: this is it (LEN 0: it is still to come), and its SIZE. INFO is made anew. */
 int must_check doubt_refill(struct store *store, uint64_t size, const void *front, size_t len,
 			    struct store_info *info);
 

@@ -74,6 +74,8 @@ void object_set_record(struct store_object *object, const struct record *record)
 	if (object->record.size != record->size || object->record.pinned != record->pinned)
 		accounts_change(object->store, object->id, record->size, record->pinned);
 	pthread_mutex_lock(&object->store->lock);
+	if (object->record.gated != record->gated)
+		resident_set_gated(object->store, object->id, record->gated);
 	object->record = *record;
 	pthread_mutex_unlock(&object->store->lock);
 	atomic_store(&object->complete, record->complete);
@@ -359,6 +361,8 @@ static void describe(struct store_object *object, struct store_info *out)
 		.pinned = object->record.pinned,
 		.doubtful = object->record.doubtful,
 		.lacks_front = object->record.lacks_front,
+		.told = object->record.told,
+		.gated = object->record.gated,
 		.separate = object->separate,
 		.present =
 			object->record.complete ? object->record.size : atomic_load(&map->recorded),

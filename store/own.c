@@ -38,6 +38,43 @@ int store_owns(struct store *store, uint32_t view, const struct digest_name *nam
 	return store_uses_object(store, view, *id) ? 0 : -ENOENT;
 }
 
+struct owners {
+	struct store *store;
+	bool (*counts)(const char *origin);
+	const struct digest_name *name;
+	uint64_t id;
+};
+
+/* 1: this view does. */
+static int ask_view(void *arg, const uint8_t *key, size_t key_len, const uint8_t *value, size_t len)
+{
+	_cleanup_free_ char *origin = strndup((const char *)key + 5, key_len - 5);
+	struct owners *owners = arg;
+	int r;
+
+	if (!origin || len != 5)
+		return origin ? 0 : -ENOMEM;
+	if (!owners->counts(origin))
+		return 0;
+	r = store_owns(owners->store, schema_get_u32(value + 1), owners->name, &owners->id);
+	return r == -ENOENT ? 0 : r < 0 ? r : 1;
+}
+
+int store_user_owns(struct store *store, uid_t uid, bool (*counts)(const char *origin),
+		    const struct digest_name *name, uint64_t *id)
+{
+	struct owners owners = {store, counts, name, 0};
+	struct schema_key key = schema_key(SCHEMA_VIEW_OF);
+	int r;
+
+	schema_key_u32(&key, uid);
+	r = db_scan(store->db, &key, key.len, ask_view, &owners);
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	*id = owners.id;
+	return 0;
+}
+
 struct walk {
 	struct schema_key after;
 	store_name_found found;

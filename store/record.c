@@ -225,6 +225,8 @@ int record_describe(struct store *store, uint64_t id, const struct record *recor
 		.pinned = record->pinned,
 		.doubtful = record->doubtful,
 		.lacks_front = record->lacks_front,
+		.told = record->told,
+		.gated = record->gated,
 	};
 	int r = 0;
 
@@ -277,28 +279,35 @@ int store_lookup(struct store *store, const struct digest_name *name, struct sto
 	return describe(store, id, &record, out);
 }
 
-/* Claimed: naming. */
-static int create(struct store *store, const struct digest_name *name, uint64_t size,
-		  const void *front, size_t len, struct store_info *out)
+struct record record_of(const struct digest_pair *digests, uint64_t size)
+{
+	return (struct record){
+		.size = size,
+		.digests = *digests,
+		/* By what its chunks can be checked, also should the database be lost. */
+		.name = digests->has_fsverity ? DIGEST_FSVERITY : DIGEST_SHA256,
+		.lacks_front = digests->has_fsverity && size > CHUNK_SIZE,
+		.told = digests->has_fsverity && digests->has_sha256,
+	};
+}
+
+int record_make(struct store *store, const struct digest_pair *digests, uint64_t size, bool gated,
+		const void *front, size_t len, struct store_info *out)
 {
 	_cleanup_batch_ struct db_batch batch = db_batch();
-	struct record record = {
-		.size = size,
-		.digests = digest_pair_of(name),
-		.name = name->kind,
-	};
+	struct record record = record_of(digests, size);
 	uint64_t id;
 	int r;
 
-	r = store_lookup(store, name, out);
-	if (r != -ENOENT)
-		return r;
+	record.gated = gated;
 	r = store_next_id(store, &store->object_ids, &id);
 	if (r < 0)
 		return r;
-	record_put(&batch, id, &record);
-	if (len && name->kind == DIGEST_FSVERITY)
+	if (len && record.lacks_front) {
 		front_put(&batch, id, front, len);
+		record.lacks_front = false;
+	}
+	record_put(&batch, id, &record);
 	r = db_write(store->db, &batch, false);
 	return r < 0 ? r : describe(store, id, &record, out);
 }
@@ -306,12 +315,15 @@ static int create(struct store *store, const struct digest_name *name, uint64_t 
 int store_create(struct store *store, const struct digest_name *name, uint64_t size,
 		 const void *front, size_t len, struct store_info *out)
 {
+	struct digest_pair digests = digest_pair_of(name);
 	int r;
 
 	if (size > (uint64_t)1 << 62)
 		return -EFBIG;
 	store_claim(store, &store->naming);
-	r = create(store, name, size, front, len, out);
+	r = store_lookup(store, name, out);
+	if (r == -ENOENT)
+		r = record_make(store, &digests, size, false, front, len, out);
 	store_unclaim(store, &store->naming);
 	if (r == 0 && out->lacks_front && name->kind == DIGEST_FSVERITY &&
 	    (len > 0 || size <= CHUNK_SIZE))

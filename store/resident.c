@@ -30,6 +30,8 @@ static void count(struct store *store, const struct resident *resident)
 	store->taken += room_of(resident->size);
 	store->held += held_bytes(resident);
 	store->pinned += resident->pinned ? resident->size : 0;
+	store->gated += resident->gated ? resident->size : 0;
+	store->gated_objects += resident->gated;
 }
 
 static void discount(struct store *store, const struct resident *resident)
@@ -38,6 +40,8 @@ static void discount(struct store *store, const struct resident *resident)
 	store->taken -= room_of(resident->size);
 	store->held -= held_bytes(resident);
 	store->pinned -= resident->pinned ? resident->size : 0;
+	store->gated -= resident->gated ? resident->size : 0;
+	store->gated_objects -= resident->gated;
 }
 
 void resident_add(struct store *store, struct resident *resident)
@@ -75,6 +79,17 @@ void resident_set_open(struct store *store, uint64_t id, bool open)
 
 	if (resident)
 		resident_set(store, resident, resident->size, open, resident->pinned);
+}
+
+void resident_set_gated(struct store *store, uint64_t id, bool gated)
+{
+	struct resident *resident = resident_find(store, id);
+
+	if (!resident)
+		return;
+	discount(store, resident);
+	resident->gated = gated;
+	count(store, resident);
 }
 
 void resident_touch(struct store *store, uint64_t id, int64_t now)

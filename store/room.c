@@ -59,6 +59,7 @@ static int count_record(void *arg, const uint8_t *key, size_t key_len, const uin
 	resident->id = schema_get_u64(key + 1);
 	resident->size = record.size;
 	resident->pinned = record.pinned;
+	resident->gated = record.gated;
 	resident_add(store, resident);
 	name = record_name(&record);
 	return record.complete ? 0 : add_filling(store, resident->id, &name, record.size);
@@ -282,6 +283,7 @@ int room_reserve(struct store_object *object, uint64_t size, struct arrival *arr
 		newcomer.resident->id = object->id;
 		newcomer.resident->size = size;
 		newcomer.resident->pinned = object->record.pinned;
+		newcomer.resident->gated = object->record.gated;
 		newcomer.resident->last_use = (int64_t)time(NULL);
 		newcomer.resident->open = true;
 		r = take_room(object->store, room_of(size), arrival, take_in, &newcomer);
@@ -375,6 +377,6 @@ void store_usage(struct store *store, struct store_usage *out)
 	pthread_mutex_lock(&store->lock);
 	*out = (struct store_usage){store->used, store->limit, HASH_COUNT(store->residents),
 				    HASH_COUNT(store->residents) - HASH_COUNT(store->filling),
-				    store->pinned};
+				    store->pinned, store->gated, store->gated_objects};
 	pthread_mutex_unlock(&store->lock);
 }

@@ -113,8 +113,10 @@ static int copy_record(struct salvaging *salvaging, uint64_t id, struct record *
 		/* What has another name can be had without a front: as a whole. */
 		record->lacks_front = record->name == DIGEST_FSVERITY;
 		record->digests.has_fsverity = record->lacks_front;
-		if (!record->lacks_front)
+		if (!record->lacks_front) {
 			record->digests.fsverity = (struct digest){{0}};
+			record->told = false;
+		}
 	}
 	record_put(&batch, id, record);
 	(void)copy_beside(salvaging, &batch, SCHEMA_OPENED, id);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The on-disk format of meta/, version 3: keys and values in RocksDB's default column family.
+ * The on-disk format of meta/, version 4: keys and values in RocksDB's default column family.
  *
  * The first byte of a key is its type; integers are big-endian, so that keys sort by number. The
  * first byte of every value but the bare ones is the version of its layout. Digests are raw.
@@ -8,7 +8,7 @@
  *	key                             value
  *	V                               u32 version of the whole format (STORE_FORMAT)
  *	S kind:u8                       u64 the first id that was never reserved ('o' objects, 'v' views)
- *	o id:u64                        1, flags:u8, name:u8, 0, size:u64, sha256[32], fsverity[32]
+ *	o id:u64                        1, flags:u8, name:u8, more flags:u8, size:u64, sha256[32], fsverity[32]
  *	a kind:u8 digest[32] id:u64     empty: object ID has this digest
  *	f id:u64                        1, the front of the tree
  *	p id:u64 chunk:u64              boot id[16]: the chunk was written in that boot
@@ -46,7 +46,7 @@
 #include "common/cleanup.h"
 #include "common/digest.h"
 
-#define STORE_FORMAT	   3 /* 2: records may be pinned; 3: doubtful, or without their front */
+#define STORE_FORMAT	   4 /* 2: records may be pinned; 3: doubtful, or without their front; 4: gated, or told */
 #define STORE_BOOT_ID_SIZE 16
 #define STORE_ORIGIN_MAX   1024 /* bytes of an origin's name; longer ones are refused */
 
@@ -98,7 +98,9 @@ struct record {
 	bool file; /* it takes room: set before its file is made */
 	bool pinned; /* never evicted */
 	bool doubtful;	  /* nobody looked at its file since the database was lost; nothing is present */
-	bool lacks_front; /* it was lost: a source has to give it again. Of an fs-verity digest, not complete */
+	bool lacks_front; /* a source has to give it (again). Of an fs-verity digest, not complete */
+	bool told;	  /* both digests are somebody's word: the SHA-256 was not compared with the bytes yet */
+	bool gated;	  /* it came with somebody's credential: its file says so, too (store/file.c) */
 };
 
 #define SCHEMA_RECORD_SIZE (4 + 8 + 2 * DIGEST_SIZE)

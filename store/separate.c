@@ -12,7 +12,7 @@
 #include <fcntl.h>
 #include "common/log.h"
 
-int store_separate_new(struct store *store, const struct digest_name *name, uint64_t size,
+int store_separate_new(struct store *store, const struct digest_pair *digests, uint64_t size,
 		       struct store_object **out)
 {
 	struct store_object *object;
@@ -35,12 +35,8 @@ int store_separate_new(struct store *store, const struct digest_name *name, uint
 	}
 	object->loading = false;
 	object->separate = object->removed = true;
-	object->name = *name;
-	object->record = (struct record){
-		.size = size,
-		.digests = digest_pair_of(name),
-		.name = name->kind,
-	};
+	object->record = record_of(digests, size);
+	object->name = record_name(&object->record);
 	atomic_store(&object->map, map);
 	pthread_mutex_lock(&store->lock);
 	HASH_ADD(hh, store->objects, id, sizeof(id), object);
@@ -74,22 +70,20 @@ int separate_resize(struct store_object *object, uint64_t size)
 	return object->ingest ? ingest_resize(object->ingest, size) : 0;
 }
 
-int store_separate_publish(struct store_object *object, uint32_t view, const void *front, size_t len,
-			   struct store_info *out)
+int store_separate_publish(struct store_object *object, uint32_t view, bool gated, const void *front,
+			   size_t len, struct store_info *out)
 {
 	struct store_ingest *ingest;
-	struct digest_pair digests;
 	int r;
 
 	if (!object->separate || !store_object_complete(object))
 		return -EINVAL;
 	object_claim(object);
 	ingest = steal_pointer(object->ingest);
-	digests = object->record.digests;
 	object_unclaim(object);
 	if (!ingest)
 		return -EALREADY;
-	r = store_ingest_commit(ingest, &digests, store_object_size(object), front, len, out);
+	r = ingest_publish(ingest, object, gated, front, len, out);
 	return r < 0 ? r : own_record(object, view, out);
 }
 

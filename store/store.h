@@ -86,7 +86,9 @@ struct store_info {
 	bool complete;	   /* every byte here and verified */
 	bool pinned;	   /* never evicted */
 	bool doubtful;	   /* to be looked at again: store_doubts() */
-	bool lacks_front;  /* it was lost: store_create() takes it, and the size, again */
+	bool lacks_front;  /* it is not here (any more): store_create() takes it, and the size, again */
+	bool told;	   /* its SHA-256 is the word of whoever gave both digests: an audit is due when it is complete */
+	bool gated;	   /* it came with somebody's credential, and is for those who fetched it themselves */
 	bool separate;	   /* store_separate_new() made it: it has no record */
 	uint64_t present;  /* bytes whose presence is recorded (hints included) */
 	int64_t last_open; /* seconds since the epoch; before the first: when it took room; 0: never */
@@ -103,6 +105,15 @@ int must_check store_get(struct store *store, uint64_t id, struct store_info *ou
  */
 int must_check store_create(struct store *store, const struct digest_name *name, uint64_t size,
 			    const void *front, size_t len, struct store_info *out);
+/*
+ * The same by somebody's word that both digests of a pair are those of one object of SIZE bytes; it is *told* then, until the bytes
+ * have been compared. A front, if there is one, is of the fs-verity digest. Who knows only one digest gets store_create().
+ * What is here by one of them learns the other, unless it knows better (-EINVAL: it is here with another). What is here by its
+ * SHA-256 alone, and not complete, is replaced, as its chunks cannot be told from wrong ones: not while it is open, then it
+ * is returned as it is. Also of one digest alone, if it is GATED: a record that is made is marked so.
+ */
+int must_check store_create_pair(struct store *store, const struct digest_pair *digests, uint64_t size,
+				 bool gated, const void *front, size_t len, struct store_info *out);
 /*
  * Is another object complete with a digest that ID has, too? Content that was first known by one digest and
  * then by the other is stored twice until both are known of both. -ENOENT: none.
@@ -143,6 +154,8 @@ struct store_usage {
 	uint64_t used, limit, objects;
 	uint64_t complete; /* objects */
 	uint64_t pinned;   /* bytes */
+	uint64_t gated;	   /* bytes */
+	uint64_t gated_objects;
 };
 void store_usage(struct store *store, struct store_usage *out);
 
@@ -252,6 +265,11 @@ void store_object_drop(struct store_object *object, uint64_t chunk);
 int must_check store_object_pin(struct store_object *object, bool pinned);
 /* Forget every chunk (an unattested object whose bytes had the wrong digest). */
 int must_check store_object_reset(struct store_object *object);
+/*
+ * The same; and from now on, until it is reset or finished, what is put to an attested object is only received, as its
+ * chunks cannot be checked yet: nobody may read them, and they count for nothing else.
+ */
+int must_check store_object_receive(struct store_object *object);
 /* Another size was claimed for an unattested object: resets it, too. */
 int must_check store_object_resize(struct store_object *object, uint64_t size);
 
@@ -266,7 +284,10 @@ bool store_object_recorded(const struct store_object *object);
  */
 int must_check store_object_finish(struct store_object *object, const struct digest_pair *digests,
 				   const void *front, size_t len);
-/* The SHA-256 of a complete object became known by an audit. */
+/*
+ * The SHA-256 of a complete object became known by an audit: it is not told any more. -EINVAL: it is another than was
+ * told.
+ */
 int must_check store_object_set_sha256(struct store_object *object, const struct digest *sha256);
 /* The front kept for an attested object, to be freed; LEN 0 and NULL for one chunk or less.
  * -ENODATA: none. */
@@ -279,21 +300,26 @@ int must_check store_object_front(struct store_object *object, void **front, siz
  * and takes room like others, but is never evicted. All of store_object_…() works on it, but for pinning; nothing
  * of it outlives its last store_object_close(), unless it is published. The fs-verity digest's front is the caller's to keep.
  */
-int must_check store_separate_new(struct store *store, const struct digest_name *name, uint64_t size,
+int must_check store_separate_new(struct store *store, const struct digest_pair *digests, uint64_t size,
 				  struct store_object **out);
 /*
  * It is complete: it becomes an object like others, or is dropped if the store has that already; OUT is the one that the
  * store has then. View VIEW, if it is charged for OBJECT, is charged for that instead, and owns it: store_owns(). OBJECT
  * goes on as before for who has it open. FRONT as for store_object_finish(). Syncs. -EALREADY: it was tried before.
+ * GATED: it came with a credential; unless the store has all of it already it is marked so, for ever, and
+ * what there is of it without that mark leaves the store first.
  */
-int must_check store_separate_publish(struct store_object *object, uint32_t view, const void *front,
-				      size_t len, struct store_info *out);
+int must_check store_separate_publish(struct store_object *object, uint32_t view, bool gated,
+				      const void *front, size_t len, struct store_info *out);
 /*
  * Did view VIEW itself fetch all of the object that it calls NAME, and use it ever since? 0 and its id, which may have left
  * the store since; -ENOENT. What others do with the object does not change how long this takes.
  */
 int must_check store_owns(struct store *store, uint32_t view, const struct digest_name *name,
 			  uint64_t *id);
+/* Did any of UID's views whose origin COUNTS? */
+int must_check store_user_owns(struct store *store, uid_t uid, bool (*counts)(const char *origin),
+			       const struct digest_name *name, uint64_t *id);
 /*
  * The names of all that VIEW may own, by kind and digest, those behind AFTER, until FOUND returns other than 0, which is
  * passed on. Whether it does is for store_owns() to say.

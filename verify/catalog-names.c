@@ -104,7 +104,10 @@ static void place_of(const struct verify_catalog *catalog, const struct span *pa
 	const char *name = name_at(catalog, child->first) + parent->len;
 	size_t len = child->len - parent->len - 1;
 
-	*out = (struct verify_place){.folder = folder};
+	*out = (struct verify_place){
+		.folder = folder,
+		.names = {child->first, child->end - child->first},
+	};
 	memcpy(out->name, name, len);
 	out->name[len] = '\0';
 	if (!folder)
@@ -121,7 +124,7 @@ static int find_path(const struct verify_catalog *catalog, const char *path,
 	bool folder;
 
 	if (len == 0) {
-		*place = (struct verify_place){.folder = true};
+		*place = (struct verify_place){.folder = true, .names = {0, all.end}};
 		*out = all;
 		return 0;
 	}
@@ -196,18 +199,14 @@ static int match_all(const struct matching *matching, const struct span *span)
 	return r;
 }
 
-int verify_catalog_below(const struct verify_catalog *catalog, const char *path,
-			 int (*found)(void *arg, const char *name, const struct verify_object *object),
-			 void *arg)
+int verify_catalog_each(const struct verify_catalog *catalog, const struct verify_span *names,
+			int (*found)(void *arg, const char *name, const struct verify_object *object),
+			void *arg)
 {
 	const struct matching matching = {catalog, found, arg};
-	struct verify_place place;
-	struct span span;
-	int r = find_path(catalog, path, &place, &span);
+	const struct span span = {names->first, names->first + names->n, 0};
 
-	if (r < 0)
-		return r;
-	return place.folder ? match_all(&matching, &span) : -ENOTDIR;
+	return match_all(&matching, &span);
 }
 
 /* Without a character that stands for others, there is nothing to try. */

@@ -15,6 +15,8 @@ const char *verify_name_refused(const char *name, size_t len)
 const char *catalog_url_refused(const char *url, size_t len)
 {
 	static const char *const schemes[] = {"https://", "http://"};
+	static const char ipfs[] = "ipfs://";
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 	size_t plain;
 
 	if (len == 0)
@@ -30,10 +32,15 @@ const char *catalog_url_refused(const char *url, size_t len)
 		if (len > n && !memcmp(url, schemes[i], n))
 			return url[n] == '/' ? "has no host" : NULL;
 	}
+	if (len > strlen(ipfs) && !memcmp(url, ipfs, strlen(ipfs)))
+		return strspn(url + strlen(ipfs), letters) == strcspn(url + strlen(ipfs), "/") &&
+				       url[strlen(ipfs)] != '/' ?
+			       NULL :
+			       "has no CID behind ipfs://";
 	/* A colon in the first segment is the end of a scheme. */
 	plain = strcspn(url, ":/?#");
 	if (plain < len && url[plain] == ':')
-		return "is neither relative nor one of https:// or http://";
+		return "is neither relative nor one of https://, http:// or ipfs://";
 	if (len >= 2 && url[0] == '/' && url[1] == '/')
 		return "has a host without a scheme";
 	return NULL;

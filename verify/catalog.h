@@ -103,8 +103,9 @@ void verify_catalog_object(const struct verify_catalog *catalog, size_t index,
 const char *verify_object_name(const struct verify_catalog *catalog,
 			       const struct verify_object *object, unsigned int i);
 /*
- * The I-th URL, I < n_urls, and the URL of its tree (has_tree): absolute (http or https), or relative to the URL that the
- * catalog was fetched from (RFC 3986, section 4.2; without authority). Returns OUT.
+ * The I-th URL, I < n_urls, and the URL of its tree (has_tree): absolute (http or https), "ipfs://CID[/PATH]" (the CID is not
+ * looked at here), or relative to the URL that the catalog was fetched from (RFC 3986, section 4.2; without authority). Returns
+ * OUT.
  */
 const char *verify_object_url(const struct verify_catalog *catalog,
 			      const struct verify_object *object, unsigned int i,
@@ -123,11 +124,17 @@ bool verify_objects_agree(const struct verify_object *a, const struct verify_obj
 /* May a catalog have this name? What is wrong with it, or NULL. (Its prefix is not looked at.) */
 const char *verify_name_refused(const char *name, size_t len);
 
+/* Names that follow each other, by the bytes of their components. */
+struct verify_span {
+	size_t first, n;
+};
+
 /* A place in the tree that a catalog's names are: a file, or a folder of such. */
 struct verify_place {
 	char name[VERIFY_NAME_COMPONENT_MAX + 1]; /* its last component; "" for the top */
 	bool folder;
 	struct verify_object object; /* of a file */
+	struct verify_span names;    /* all that are in it */
 };
 
 /* PATH is a name or leading components of one; "" is the top, which is always there. -ENOENT. */
@@ -142,14 +149,12 @@ int must_check verify_catalog_list(const struct verify_catalog *catalog, const c
 				   const char *after,
 				   int (*found)(void *arg, const struct verify_place *place),
 				   void *arg);
-/*
- * Call FOUND for each name below the folder PATH, by the bytes of its components, until it returns other than 0, which is passed
- * on. -ENOENT, -ENOTDIR.
- */
-int must_check verify_catalog_below(const struct verify_catalog *catalog, const char *path,
-				    int (*found)(void *arg, const char *name,
-						 const struct verify_object *object),
-				    void *arg);
+/* Call FOUND for each name of SPAN, a place's, until it returns other than 0, which is passed on. */
+int must_check verify_catalog_each(const struct verify_catalog *catalog,
+				   const struct verify_span *span,
+				   int (*found)(void *arg, const char *name,
+						const struct verify_object *object),
+				   void *arg);
 /*
  * Call FOUND for each name that PATTERN matches, by the bytes of its components, until it returns other than 0, which is passed on.
  * A pattern is components with "/" between them, each a glob(7) for one component of a name. A last one that is "*" alone

@@ -2,7 +2,7 @@
 /*
  * What a source may send before the body, and what a configuration may hold. The first byte chooses
  * what was asked for; the rest are lines: a reply, and each line also a value, a Location, a
- * template.
+ * template, a challenge, an answer with a token.
  */
 #include "fetch/internal.h"
 
@@ -68,6 +68,13 @@ static void try_line(const char *line)
 	if (url && !url_refused(url, false))
 		must(!strncmp(url, "https://", 8));
 	free(url);
+	url = challenge_url(line);
+	must(!url || *url);
+	free(url);
+	url = challenge_header(line, strlen(line));
+	for (const char *p = url; p && *p; p++)
+		must(*p >= ' ' && *p <= '~');
+	free(url);
 	if (template_parse(line, true, &template, message) == 0) {
 		url = template_expand(&template, &digests);
 		must(url && !strpbrk(url, "{}") && !url_refused(url, true));
@@ -91,6 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(text, data, size);
 	text[size] = '\0';
 	memset(&reply, 0, sizeof(reply));
+	reply.keep = (1U << REPLY_TEXTS) - 1;
 	for (size_t at = 0; at < size;) {
 		const char *end = memchr(text + at, '\n', size - at);
 		size_t len = end ? (size_t)(end - (text + at)) + 1 : size - at;
@@ -108,6 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_verdict(&reply, ask);
 	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
 		try_line(line);
+	reply_clear(&reply);
 	free(text);
 	return 0;
 }

@@ -13,6 +13,7 @@ Nothing here changes the state of an object, or an answer would depend on the or
 - an object is either at the source or was taken from it after the preparation, which stores what is to be stored. So a
   look-up by a web origin, which asks the source as on an empty store, finds some objects that are stored by others to
   be absent, and some that nobody has to be there;
+- a catalog names what is at the source, by the fs-verity digest, so that it is looked up by that;
 - no file is read. What is fetched with the question for the size is not a chunk: all objects have several;
 - what an open would fetch whole (known by its SHA-256 alone) is named by its fs-verity digest.
 
@@ -26,6 +27,7 @@ import pytest
 
 from harness import cli, reader
 from harness.calls import Caller, Check, equals, said, some_of
+from harness.catalogs import Catalog, entry
 from harness.models import unknown_digest
 from harness.paths import CHUNK
 from harness.policymodel import Digests, Policy, Thing, View
@@ -33,8 +35,9 @@ from harness.poll import wait_until
 
 SEED = int(os.environ.get("WEIGHTFS_MATRIX_SEED") or random.SystemRandom().randrange(1 << 32))
 
-# The symlinks at the root, and with them the ways to an object. "name" and "hub" join them when they exist.
-ROOTS = ("hash",)
+# The symlinks at the root, with the folder in each that leads to objects: in name/ and hub/ what a catalog names.
+COMMIT = "5" * 40
+ROOTS = {"hash": "", "name": f"matrix/things/all@{COMMIT}", "hub": f"models--things--all/snapshots/{COMMIT}"}
 
 STATES, CLASSES = ("absent", "partial", "complete", "pinned"), ("public", "shared", "private")
 VERDICTS = ("allowed", "cached", "ask", "denied")
@@ -120,11 +123,11 @@ def policy(objects, folder, turn):
 
 # ---- the preparation -------------------------------------------------------------------------------
 
-def prepare(objects, models, server, mount, folder):
+def prepare(objects, models, server, mount, folder, catalog):
     """The mounted daemon, whose store is as the objects say; it runs under the first policy."""
     open_policy = "\n".join(callers()[:-1] + [f"caller uid {UIDS['preparing']} is preparing",
                                               "allow any to any with list"]) + "\n"
-    mounted = mount(server, policy=open_policy)
+    mounted = mount(server, catalog.section, policy=open_policy)
     for one in objects:
         path = mounted.object(one.model.attested)
         if one.state == "partial":
@@ -144,6 +147,8 @@ def prepare(objects, models, server, mount, folder):
         if not one.thing.source:
             models.unpublish(one.model)
     mounted.stop()
+    catalog.keep(mounted.store, [entry(one.model, f"things/all@{COMMIT}/{one.thing.file}", sha256=None)
+                                 for one in objects if one.thing.source])
     with open(mounted.policy, "w") as file:
         file.write(policy(objects, folder, 0))
     mounted.start()
@@ -186,14 +191,26 @@ class Planner:
         spellings = {"sha256": ["{}", "sha256-{}", "sha256:{}"], "fsverity": ["fsverity-{}"]}[by]
         return by, self.random.choice(spellings).format(getattr(thing, by))
 
+    def path(self, view, thing, doors):
+        """(by, path) through one of DOORS."""
+        root, door = self.random.choice(doors)
+        if root != "hash":
+            return "fsverity", os.path.join(door, thing.file)
+        by, name = self.name(view, thing)
+        return by, os.path.join(door, name)
+
+    def missing(self, view, thing, by, path):
+        """As View.missing(); no catalog names what is not at the source."""
+        named = os.path.basename(path) != thing.file or thing.source
+        return view.missing(self.rules, thing, by) if named else "ENOENT"
+
     def view(self, view, doors):
-        """All of a view; DOORS: paths that lead there."""
+        """All of a view; DOORS: (root, path) that lead there."""
         for thing in self.things:
             for call, arguments in CALLS:
                 for argument in arguments:
-                    by, name = self.name(view, thing)
-                    path = os.path.join(self.random.choice(doors), name)
-                    value = self.answer(view, thing, by, call, argument)
+                    by, path = self.path(view, thing, doors)
+                    value = self.missing(view, thing, by, path) or self.answer(view, thing, by, call, argument)
                     self.add(call, path, argument, value, f"{view.origin} (uid {view.uid}), {thing.name} by {by}")
             self.keep(view, thing, doors)
         self.directories(view, doors)
@@ -203,17 +220,14 @@ class Planner:
         it is what was known behind the name then.
         """
         key = f"{view.place} {thing.name}"
-        by, name = self.name(view, thing)
-        if key not in self.kept and view.missing(self.rules, thing, by) is None:
+        by, path = self.path(view, thing, doors)
+        if key not in self.kept and self.missing(view, thing, by, path) is None:
             self.kept[key] = view.known(self.rules, thing, by)
-            self.first.append(Check("keep", os.path.join(doors[0], name), key, equals("ok"), f"{key} is kept"))
+            self.first.append(Check("keep", path, key, equals("ok"), f"{key} is kept"))
         if key in self.kept:
             self.add("kept", "", key, view.missing_behind(self.rules, thing, self.kept[key]) or "ok", f"kept: {key}")
 
     def answer(self, view, thing, by, call, argument):
-        missing = view.missing(self.rules, thing, by)
-        if missing:
-            return missing
         if call in ("stat", "lstat", "statx"):
             return [thing.size, 1, 0o100444, -(-thing.size // 512)]
         if call == "access":
@@ -239,12 +253,16 @@ class Planner:
         return said("the store", lambda answer: answer[0] > answer[1] and answer[3] >= stored)
 
     def directories(self, view, doors):
-        names = view.listing(self.rules, self.things)
-        for door in doors * 3:
-            self.add("readdir", door, None, sorted(names), f"{view.origin} (uid {view.uid}) lists")
-            self.add("statfs", door, None, self.statfs(view), f"{view.origin} (uid {view.uid}) statfs")
-            self.add("stat", os.path.join(door, unknown_digest()), None,
-                     self.nothing(view), f"{view.origin}: what nobody has")
+        for root, door in doors * 3:
+            if root == "hash":
+                names, statfs, nothing = view.listing(self.rules, self.things), self.statfs(view), self.nothing(view)
+            else:
+                names = view.listing_by_name(self.rules, [thing for thing in self.things if thing.source])
+                statfs, nothing = "ENOENT" if names is None else self.statfs(view), "ENOENT"
+            names = "ENOENT" if names is None else sorted(names)
+            self.add("readdir", door, None, names, f"{view.origin} (uid {view.uid}) lists {root}")
+            self.add("statfs", door, None, statfs, f"{view.origin} (uid {view.uid}) statfs")
+            self.add("stat", os.path.join(door, unknown_digest()), None, nothing, f"{view.origin}: what nobody has")
 
     def nothing(self, view):
         """The answer for a digest that is in no set, of nothing."""
@@ -253,7 +271,7 @@ class Planner:
 
     def links(self, place):
         """PLACE: where a caller is sent."""
-        for root in ROOTS * 8:
+        for root in list(ROOTS) * 8:
             self.add("readlink", self.mounted.path(root), None, f"{place}/{root}", f"where {root} leads")
 
     def stranger(self, place, count):
@@ -262,11 +280,16 @@ class Planner:
             thing = self.random.choice(self.things)
             call, arguments = self.random.choice(CALLS)
             for argument in arguments:
-                self.add(call, self.mounted.path(place, "hash", self.name_of(thing)), argument, "ENOENT",
+                self.add(call, self.mounted.path(place, self.somewhere(thing)), argument, "ENOENT",
                          f"{thing.name} in somebody else's {place}")
         for folder in (place, os.path.dirname(place)):
             for call in ("stat", "readdir", "lookup", "statfs") if folder not in self.own else ():
                 self.add(call, self.mounted.path(folder), None, "ENOENT", f"somebody else's {folder}")
+
+    def somewhere(self, thing):
+        """THING in one of the roots."""
+        root = self.random.choice(list(ROOTS))
+        return os.path.join(root, ROOTS[root], self.name_of(thing) if root == "hash" else thing.file)
 
     def name_of(self, thing):
         return self.random.choice([thing.sha256, f"fsverity-{thing.fsverity}"])
@@ -275,11 +298,10 @@ class Planner:
         """A caller without an origin: an empty view."""
         for root in ROOTS:
             self.add("readdir", self.mounted.path(root), None, [], "nobody lists")
-            for thing in self.things:
-                for call, arguments in CALLS:
-                    for argument in arguments:
-                        self.add(call, self.mounted.path(root, self.name_of(thing)), argument, "ENOENT",
-                                 f"nobody's {thing.name}")
+        for thing in self.things:
+            for call, arguments in CALLS:
+                for argument in arguments:
+                    self.add(call, self.mounted.path(self.somewhere(thing)), argument, "ENOENT", f"nobody's {thing.name}")
 
     def plan(self):
         self.random.shuffle(self.checks)
@@ -315,9 +337,9 @@ def views_of(objects, granted):
 
 
 def doors_of(mounted, view, own):
-    """The paths of the view's hash/."""
-    doors = [mounted.path(view.place, root) for root in ROOTS]
-    return doors + [mounted.path(root) for root in ROOTS] if own else doors
+    """The folders of the view that objects are in."""
+    doors = [(root, mounted.path(view.place, root, folder)) for root, folder in ROOTS.items()]
+    return doors + [(root, mounted.path(root, folder)) for root, folder in ROOTS.items()] if own else doors
 
 
 def plan_round(mounted, objects, views, processes, rules, random_):
@@ -359,7 +381,8 @@ def grant(mounted, objects, random_):
 def test_every_answer_is_the_policys(models, objects, server, mount, folder, processes):
     print(f"WEIGHTFS_MATRIX_SEED={SEED}")
     random_ = random.Random(SEED)
-    mounted = prepare(objects, models, server, mount, folder)
+    catalog = Catalog(os.path.join(folder, "keys"), folder, server.url, "matrix")
+    mounted = prepare(objects, models, server, mount, folder, catalog)
     views = views_of(objects, grant(mounted, objects, random_))
     made, server_before = 0, server.requests(probes=True)
     for turn in range(len(VERDICTS)):

@@ -10,7 +10,7 @@ from harness import process, reader
 from harness.models import unknown_digest
 from harness.mount import Mount
 from harness.paths import CHUNK, WEIGHTFS
-from harness.policymodel import directory
+from harness.policymodel import VIEW, directory
 from harness.poll import wait_until
 from harness.sandbox import Guest, Machine, bare, bubblewrap, container, service
 
@@ -107,7 +107,7 @@ def check_walls(guest, scene, place="/models"):
     answers = guest.now(["list", place], ["list", f"{place}/.."], ["list", "/"], ["everything", "/"],
                         *[["calls", guess] for guess in guesses])
     inside, above, root, everything = answers[:4]
-    assert inside == ["hash"]
+    assert inside == VIEW
     assert above == root and "origin" not in root
     hidden = {name for model in scene.of(APP)[1] + scene.of(WIKI)[1] for name in (model.sha256, model.attested)}
     own = {os.path.basename(path) for path in everything if path.startswith(f"{place}/hash/")}

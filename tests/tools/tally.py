@@ -3,6 +3,7 @@
 """Counts what test runs said: pytest's JUnit XML files and the TAP logs of automake's driver.
 
 	tally.py [--strict ALLOWLIST] FILE.xml | FILE.log …
+	tally.py --failed FILE.xml	the tests that failed, as pytest names them
 
 Prints `PASSED FAILED SKIPPED`. With --strict a skipped test counts as failed, and is named on stderr,
 unless a line of ALLOWLIST (a regular expression; # begins a comment) matches `NAME: REASON`.
@@ -48,7 +49,18 @@ def tap(path):
         yield program, "failed", f"planned {planned}, ran {seen}"
 
 
+def failed(path):
+    """test_x.py::test_y[z] of each."""
+    for name, result, _ in junit(path):
+        if result == "failed":
+            module, test = name.split("::", 1)
+            yield f"{module.rsplit('.', 1)[-1]}.py::{test}"
+
+
 def main(args):
+    if args[:1] == ["--failed"]:
+        print(*dict.fromkeys(failed(args[1])), sep="\n")
+        return
     allowed = None
     if args[:1] == ["--strict"]:
         with open(args[1]) as file:

@@ -162,7 +162,7 @@ static inline struct reading *begin(struct scene *scene, uint64_t offset, size_t
 	fuse_req_t request = standin_request(&scene->fs, 0, outcome);
 	struct reading *reading;
 
-	assert_int_equal(reading_new(&scene->object, request, offset, length, &reading), 0);
+	assert_int_equal(reading_new(&scene->object, 0, request, offset, length, &reading), 0);
 	park(scene->fs.parking, reading_parked(reading), clock_ms() + HOUR);
 	return reading;
 }

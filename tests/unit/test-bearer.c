@@ -33,6 +33,7 @@ static void test_challenges(void **state)
 	expect("Basic realm=\"simple\", Newauth realm=\"apps\", type=1, title=\"Login to \\\"apps\\\"\", "
 	       "Bearer scope=\"x, y\",realm=\"z\"",
 	       "z", "", "x, y");
+	expect("Bearer realm=https://a/t?x=1,scope=y", "https://a/t?x=1", "", "y");
 	expect("Negotiate, Basic dGVzdA==, , Bearer realm=q", "q", "", "");
 	/* A first one without a place to ask does not count; the first value does. */
 	expect("Bearer error=x, Bearer realm=\"b\", realm=\"c\"", "b", "", "");
@@ -92,7 +93,7 @@ static void test_urls(void **state)
 	expect_url("https://a.example/a b", "", "", NULL);
 	expect_url("https://a.example/#x", "", "", NULL);
 	expect_url("/token", "", "", NULL);
-	expect_url("file:///etc/passwd", "", "", NULL);
+	expect_url("ftp://a.example/x", "y", "", "ftp://a.example/x?service=y");
 }
 
 static void expect_token(const char *body, const char *token)

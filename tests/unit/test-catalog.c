@@ -267,7 +267,7 @@ static void assert_url_refused(const char *json, const char *shown, const char *
 
 static void test_urls(void **state)
 {
-	static const char scheme[] = "is neither relative nor one of https:// or http://";
+	static const char scheme[] = "is neither relative nor one of https://, http:// or ipfs://";
 	static const char bytes[] = "has blanks, backslashes or other than ASCII's characters";
 
 	assert_url_refused("", "", "is empty");
@@ -277,6 +277,10 @@ static void test_urls(void **state)
 	assert_url_refused("https:/x", "https:/x", scheme);
 	assert_url_refused("https://", "https://", scheme);
 	assert_url_refused("https:///x", "https:///x", "has no host");
+	assert_url_refused("ipfs://", "ipfs://", scheme);
+	assert_url_refused("ipfs:///x", "ipfs:///x", "has no CID behind ipfs://");
+	assert_url_refused("ipfs://a.b/x", "ipfs://a.b/x", "has no CID behind ipfs://");
+	assert_url_refused("IPFS://abc", "IPFS://abc", scheme);
 	assert_url_refused("//host/x", "//host/x", "has a host without a scheme");
 	assert_url_refused("a b", "a b", bytes);
 	assert_url_refused("a\\\\b", "a\\b", bytes);
@@ -316,6 +320,63 @@ static void test_manual(void **state)
 	verify_catalog_unref(catalog);
 }
 
+/* ---- names of places ---- */
+
+struct matches {
+	char text[512];
+	unsigned int n, stop;
+};
+
+static int add_match(void *arg, const char *name, const struct verify_object *object)
+{
+	struct matches *matches = arg;
+
+	strcat(strcat(matches->text, name), " ");
+	return ++matches->n == matches->stop ? 77 : 0;
+}
+
+/* What is in PLACE (a path), as it is known where it was found. */
+static void assert_each(const struct verify_catalog *catalog, const char *path, const char *expected)
+{
+	struct matches matches = {{0}, 0, 0};
+	struct verify_place place;
+
+	assert_int_equal(verify_catalog_lookup(catalog, path, &place), 0);
+	assert_int_equal(verify_catalog_each(catalog, &place.names, add_match, &matches), 0);
+	assert_string_equal(matches.text, expected);
+}
+
+static int assert_listed_each(void *arg, const struct verify_place *place)
+{
+	const struct verify_catalog *catalog = arg;
+	char path[300];
+	struct verify_place same;
+
+	snprintf(path, sizeof(path), "Qwen/%s", place->name);
+	assert_int_equal(verify_catalog_lookup(catalog, path, &same), 0);
+	assert_memory_equal(&place->names, &same.names, sizeof(same.names));
+	return 0;
+}
+
+static void test_names_of_places(void **state)
+{
+	static const char text[] = HEADER "{\"sha256\":\"" HEX("a", "0001") "\",\"size\":1,\"names\":[\"Qwen/Q3/a.bin\",\"Qwen/R\"]}\n"
+		"{\"sha256\":\"" HEX("a", "0002") "\",\"size\":1,\"names\":[\"Qwen/Q3/b.txt\",\"a.bin\",\"Qwen/Q3-x/a.bin\"]}\n";
+	struct matches matches = {{0}, 0, 2};
+	struct verify_catalog *catalog;
+	struct verify_place top;
+
+	assert_int_equal(load_text(text, NULL, &catalog, NULL), 0);
+	assert_each(catalog, "", "Qwen/Q3/a.bin Qwen/Q3/b.txt Qwen/Q3-x/a.bin Qwen/R a.bin ");
+	assert_each(catalog, "Qwen/Q3", "Qwen/Q3/a.bin Qwen/Q3/b.txt ");
+	assert_each(catalog, "Qwen/Q3-x", "Qwen/Q3-x/a.bin ");
+	assert_each(catalog, "Qwen/R", "Qwen/R ");
+	assert_int_equal(verify_catalog_list(catalog, "Qwen", NULL, assert_listed_each, catalog), 0);
+	assert_int_equal(verify_catalog_lookup(catalog, "", &top), 0);
+	assert_int_equal(verify_catalog_each(catalog, &top.names, add_match, &matches), 77);
+	verify_catalog_unref(catalog);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -326,6 +387,7 @@ int main(void)
 		cmocka_unit_test(test_unknown_keys_are_passed_over),
 		cmocka_unit_test(test_urls),
 		cmocka_unit_test(test_manual),
+		cmocka_unit_test(test_names_of_places),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

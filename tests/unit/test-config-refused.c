@@ -208,6 +208,12 @@ static void test_bad_catalog(void **state)
 		{ALL "ca-file = ~/x\n", 5, "a path without"},
 		{"[import x]\n", 1, "section [import] takes no name"},
 		{"[import]\nenabled = 1\n", 2, "[import] enabled = 1: must be yes or no"},
+		{"[ipfs]\ngateway = gateway.example\n", 2, "[ipfs] gateway = gateway.example: "},
+		{"[ipfs]\ngateway = http://gateway.example\n", 2, "[ipfs] gateway = http://gateway.example: "},
+		{"[ipfs]\ngateway = https://gateway.example/?x\n", 2, "that /ipfs/CID can be put behind"},
+		{"[ipfs]\ngateway = https://gateway.example/{sha256}\n", 2, "that /ipfs/CID can be put behind"},
+		{"[ipfs]\ngateway = https://a\ngateway = https://b\ngateway = https://c\ngateway = https://d\n"
+		 "gateway = https://e\n", 6, "[ipfs] one gateway too many: at most 4"},
 		{"[import]\nurl = x\n", 2, "[import] unknown key \"url\""},
 	};
 	char many[8192] = "";

@@ -122,7 +122,7 @@ static struct flight *ask(struct scene *scene, uint64_t chunk)
 	if (!flight)
 		abort();
 	pthread_mutex_lock(&scene->object.lock);
-	flight_add(flight, &scene->object, chunk);
+	flight_add(flight, &scene->object, chunk, 0);
 	pthread_mutex_unlock(&scene->object.lock);
 	return flight;
 }

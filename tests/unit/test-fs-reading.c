@@ -244,7 +244,7 @@ static void test_too_long(void **state)
 	fuse_req_t request = standin_request(&scene->fs, 0, &outcome);
 	struct reading *reading = NULL;
 
-	assert_int_equal(reading_new(&scene->object, request, HALF, CHUNKS * CHUNK_SIZE, &reading),
+	assert_int_equal(reading_new(&scene->object, 0, request, HALF, CHUNKS * CHUNK_SIZE, &reading),
 			 -EINVAL);
 	assert_null(reading);
 	fuse_reply_err(request, EINVAL);

@@ -208,6 +208,27 @@ static void test_edges(void **state)
 	policy_unref(policy);
 }
 
+/* Whether anything may be opened at all: the lines behind one about whatever there is do not count. */
+static void test_opens(void **state)
+{
+	struct policy *policy = policy_of("deny bad to any\n"
+					  "allow a to " HEX("c") "\n"
+					  "ask https://*.example.com to " HEX("d") "\n"
+					  "deny b to " HEX("c") "\n"
+					  "deny a to any\n"
+					  "deny https://x.example.com to any\n"
+					  "allow bad to any\n"
+					  "allow c to any\n"
+					  "deny any to any\n"
+					  "allow any to any\n");
+
+	assert_true(policy_opens(policy, "a") && policy_opens(policy, "c"));
+	assert_true(policy_opens(policy, "https://x.example.com") && policy_opens(policy, "https://y.example.com"));
+	assert_false(policy_opens(policy, "b") || policy_opens(policy, "bad") || policy_opens(policy, "other"));
+	assert_false(policy_opens(policy, "https://example.com") || policy_opens(policy, NULL));
+	policy_unref(policy);
+}
+
 /* A digest in many sets, each for an origin of its own; and one pattern with many sets. */
 static void test_many_sets(void **state)
 {
@@ -238,6 +259,7 @@ int main(void)
 		cmocka_unit_test(test_first_match_wins),
 		cmocka_unit_test(test_unknown_sha256),
 		cmocka_unit_test(test_edges),
+		cmocka_unit_test(test_opens),
 		cmocka_unit_test(test_many_sets),
 	};
 

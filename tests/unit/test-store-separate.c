@@ -15,9 +15,10 @@ static struct store_object *separate(struct store *store, enum digest_kind kind,
 				     uint64_t size)
 {
 	struct digest_name name = name_of(kind, seed);
+	struct digest_pair digests = digest_pair_of(&name);
 	struct store_object *object = NULL;
 
-	assert_int_equal(store_separate_new(store, &name, size, &object), 0);
+	assert_int_equal(store_separate_new(store, &digests, size, &object), 0);
 	return object;
 }
 
@@ -65,7 +66,7 @@ static struct store_info publish(struct store_object *object, uint32_t view)
 {
 	struct store_info info;
 
-	assert_int_equal(store_separate_publish(object, view, FRONT, sizeof(FRONT), &info), 0);
+	assert_int_equal(store_separate_publish(object, view, false, FRONT, sizeof(FRONT), &info), 0);
 	return info;
 }
 
@@ -119,7 +120,7 @@ static void test_becomes_the_stores(void **state)
 	assert_int_equal(store_account(store, VIEW).objects, 1);
 	assert_int_equal(count_files(*state), 1);
 	assert_true(chunk_is_right(object, 1, 1));
-	assert_int_equal(store_separate_publish(object, VIEW, FRONT, sizeof(FRONT), &info), -EALREADY);
+	assert_int_equal(store_separate_publish(object, VIEW, false, FRONT, sizeof(FRONT), &info), -EALREADY);
 	store_object_unuse(object, VIEW);
 	store_object_close(object);
 	assert_int_equal(store_account(store, VIEW).used, SIZE);

@@ -9,6 +9,8 @@ the store and at the sources the test has arranged; it answers system calls.
 import re
 from dataclasses import dataclass, field
 
+VIEW = ["hash", "hub", "name"]  # what is in each
+
 MINUTES = {"s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}
 
 
@@ -177,6 +179,11 @@ class Thing:
     def complete(self):
         return self.state == "complete"
 
+    @property
+    def file(self):
+        """Its last component in a catalog."""
+        return self.name.replace(" ", "-").replace(",", "")
+
     def known(self):
         """What the store can know of it."""
         return Digests(self.sha256 if self.complete else None, self.fsverity)
@@ -248,6 +255,18 @@ class View:
         if name == "state":
             return None, {"absent": "known"}.get(thing.state, thing.state)
         return None, str(thing.size) if thing.complete else None
+
+    def listing_by_name(self, policy, things):
+        """The files in a folder of a catalog, which knows THINGS by their fs-verity digest; None: it is not there."""
+        names, there = set(), False
+        stored = self.listing(policy, things)
+        for thing in things:
+            decision = policy.decide(self.origin, Digests(fsverity=thing.fsverity))
+            there |= decision.verdict != "deny"
+            if self.refusal(thing, decision) is None and decision.list and \
+                    (not decision.cached or thing.canonical() in stored):
+                names.add(thing.file)
+        return names if there else None
 
     def listing(self, policy, things):
         """The names in its hash/."""
