@@ -88,7 +88,7 @@ char *challenge_url(const char *challenge)
 			break;
 		r = take_parameter(&p, parameters);
 	}
-	if (r == 0 && parameters[0])
+	if (r == 0 && parameters[0] && *parameters[0])
 		url = strdup(parameters[0]);
 	if (url && parameters[1])
 		r = add_query(&url, "service", parameters[1]);

@@ -227,6 +227,7 @@ void fetch_blame(struct fetch *fetch, unsigned int source, const char *what);
 /* For status and explain. Any thread. */
 struct fetch_source_state {
 	char name[FETCH_NAME_SIZE]; /* "lab"; of one that places made: "catalog hub: models.example" */
+	bool configured;           /* else that it is there tells what somebody asked for */
 	uint64_t requests, bytes;  /* sent; body bytes received */
 	uint64_t errors, lies;
 	unsigned int limit;        /* how many transfers at once it is thought to be worth now */

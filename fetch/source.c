@@ -195,6 +195,7 @@ void fetch_source_state(struct fetch *fetch, unsigned int number, struct fetch_s
 
 	pthread_mutex_lock(&fetch->lock);
 	*out = (struct fetch_source_state){
+		.configured = !source->origin,
 		.requests = source->requests,
 		.bytes = source->bytes,
 		.errors = source->errors,

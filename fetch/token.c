@@ -176,9 +176,10 @@ static void tell(struct fetch *fetch, struct job *job, unsigned int source, uint
 	if (!job || !job->request->places || job->attempts[source].ticket != id)
 		return;
 	job->attempts[source].ticket = 0;
-	if (outcome)
-		(void)!job_book(fetch, job, source, false, outcome,
-				&error); /* it does not end by that */
+	if (!outcome)
+		return;
+	job->attempts[source].challenges--; /* it brought no token to be refused */
+	(void)!job_book(fetch, job, source, false, outcome, &error); /* it does not end by that */
 }
 
 static void tell_all(struct fetch *fetch, unsigned int source, uint64_t id,

@@ -111,6 +111,7 @@ struct catalogs {
 	struct configured *configured; /* one for each of the configuration's */
 	struct import_owner *owners;
 	size_t n_owners;
+	uint64_t loads; /* of owners, as they began */
 	json_t *disagreements;
 	size_t n_disagreements;
 
@@ -170,6 +171,7 @@ struct import_owner {
 	uid_t uid;
 	struct catalog_part **parts;
 	size_t n;
+	uint64_t load; /* a later one has seen no less */
 };
 
 void import_block_unref(struct import_block *block);

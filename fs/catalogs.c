@@ -106,12 +106,18 @@ int catalogs_import_changed(struct catalogs *catalogs, uid_t uid)
 	struct import_owner loaded, before = {.uid = uid};
 	struct import_owner *grown;
 	struct catalog_set *set;
+	bool overtaken = false;
+	uint64_t load;
 	size_t i;
 	int r;
 
+	pthread_mutex_lock(&catalogs->lock);
+	load = ++catalogs->loads;
+	pthread_mutex_unlock(&catalogs->lock);
 	r = import_owner_load(catalogs->config, catalogs->path, uid, &loaded);
 	if (r < 0)
 		return log_error_errno(r, "the imports of user %u cannot be loaded", uid);
+	loaded.load = load;
 	pthread_mutex_lock(&catalogs->lock);
 	set = catalog_set_ref(catalogs->set);
 	for (i = 0; i < catalogs->n_owners && catalogs->owners[i].uid != uid; i++)
@@ -124,7 +130,9 @@ int catalogs_import_changed(struct catalogs *catalogs, uid_t uid)
 		}
 		r = grown ? 0 : -ENOMEM;
 	}
-	if (r == 0) {
+	if (r == 0)
+		overtaken = catalogs->owners[i].load > load;
+	if (r == 0 && !overtaken) {
 		before = catalogs->owners[i];
 		catalogs->owners[i] = loaded;
 		r = catalogs_renew(catalogs);
@@ -133,8 +141,8 @@ int catalogs_import_changed(struct catalogs *catalogs, uid_t uid)
 	}
 	pthread_mutex_unlock(&catalogs->lock);
 	catalog_set_unref(set);
-	import_owner_release(r < 0 ? &loaded : &before);
-	if (r == 0)
+	import_owner_release(r < 0 || overtaken ? &loaded : &before);
+	if (r == 0 && !overtaken)
 		catalogs_changed(catalogs, false);
 	return r;
 }

@@ -26,6 +26,8 @@ struct command {
 
 int command_mount(const struct command *command, int argc, char **argv);
 int command_umount(const struct command *command, int argc, char **argv);
+int command_adopt(const struct command *command, int argc, char **argv);
+int command_imports(const struct command *command, int argc, char **argv);
 int command_add(const struct command *command, int argc, char **argv);
 int command_ls(const struct command *command, int argc, char **argv);
 int command_keep(const struct command *command, int argc, char **argv);

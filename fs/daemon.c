@@ -11,6 +11,11 @@
 #include "fs/budget.h"
 #include "fs/caller.h"
 #include "fs/catalogs.h"
+#include "fs/entries.h"
+#include "fs/hub.h"
+#include "fs/interned.h"
+#include "fs/positions.h"
+#include "fs/visible.h"
 #include "fs/control.h"
 #include "fs/handle.h"
 #include "fs/kept.h"
@@ -225,6 +230,11 @@ void daemon_stop(struct weightfs *fs)
 	pendings_free(fs->pendings);
 	separates_free(fs->separates);
 	budgets_free();
+	visible_free();
+	entries_free();
+	hub_free();
+	positions_free();
+	interned_free();
 	objects_free(fs->objects);
 	views_free(fs->views);
 	callers_free(fs->callers);

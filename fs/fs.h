@@ -46,7 +46,7 @@ struct weightfs {
 	struct workqueue *verifiers;  /* check chunks and answer readers: CPU only */
 	struct workqueue *writers;    /* chunks to the disk */
 	struct workqueue *records;    /* what lookups and opens leave in the store: may wait for the disk */
-	struct workqueue *listings;   /* READDIR of hash/: as long as the store is large */
+	struct workqueue *listings;   /* READDIR of hash/, and what else goes through a view: as long as the store or a catalog is large */
 	struct workqueue *background; /* syncs, audits, whole-file hashing: may take seconds */
 	struct parking *parking;
 	struct passthrough *passthrough;
@@ -68,6 +68,7 @@ struct weightfs {
 	atomic_size_t fetching;   /* objects with chunks on their way */
 	atomic_uint finishing;    /* objects that are made complete, or audited: open meanwhile */
 	atomic_uint unrecorded;   /* opens whose time is on its way to the disk */
+	atomic_ullong changes; /* how often session_forget_names() was called: what was worked out from policy, answers and catalogs */
 	atomic_bool epochs;   /* set in INIT: the kernel drops cached names when told (FUSE 7.44) */
 	atomic_bool stopping; /* long background work ends early */
 };

@@ -25,16 +25,22 @@ enum node_kind {
 	NODE_USER,   /* origin/<uid>: object holds the uid */
 	NODE_VIEW,   /* origin/<uid>/<origin dir> */
 	NODE_HASH,   /* …/hash */
-	NODE_OBJECT, /* …/hash/<digest> */
+	NODE_OBJECT, /* …/hash/<digest>, and what leads there in name/ and hub/ */
+	NODE_FOLDER, /* …/name, …/hub, and folders in them: object is the number of its path (fs/interned.h) */
+	NODE_REF,    /* …/hub/…/refs/<ref>: the same */
 	NODE_KINDS,
 };
 
 enum node_fixed {
 	FIXED_ROOT = 1,
 	FIXED_HASH_LINK, /* hash, where every caller has a view of its own */
-	FIXED_ORIGINS,   /* origin */
-	FIXED_NOBODY,    /* origin/none: the view of callers without an origin */
-	FIXED_NOTHING,   /* origin/none/hash: always empty */
+	FIXED_NAME_LINK, /* name, the same, … */
+	FIXED_HUB_LINK,	 /* … and hub */
+	FIXED_ORIGINS,	 /* origin */
+	FIXED_NOBODY,	 /* origin/none: the view of callers without an origin */
+	FIXED_NO_HASH,	 /* origin/none/hash: always empty, … */
+	FIXED_NO_NAME,	 /* … as its name … */
+	FIXED_NO_HUB,	 /* … and its hub */
 	FIXED_END,
 };
 

@@ -64,6 +64,8 @@ static int say_source_names(struct operation *operation)
 		struct fetch_source_state state;
 
 		fetch_source_state(fetch, i, &state);
+		if (!state.configured)
+			continue;
 		r = explain_say(operation, "source", json_pack("{s:s}", "name", state.name), "%s", state.name);
 	}
 	return r;

@@ -59,6 +59,10 @@ void ops_open(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct object *object;
 	int r;
 
+	if (node.kind == NODE_REF) {
+		ops_open_ref(fs, request, node, fi);
+		return;
+	}
 	r = node.kind == NODE_OBJECT ? ops_find_object(fs, node, &found) : -ENOENT;
 	if (node.kind == NODE_OBJECT && (r == -ENOENT || r == -EACCES))
 		audit_refused(fs, request, found.view, &found.info.digests, &found.decision, "open");
@@ -160,10 +164,17 @@ static void read_partial(struct handle *handle, fuse_req_t request, uint64_t off
 void ops_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
 	      struct fuse_file_info *fi)
 {
-	struct handle *handle = handle_get(fi->fh);
-	struct object *object = handle->object;
-	uint64_t end = store_object_size(object->store);
+	struct handle *handle;
+	struct object *object;
+	uint64_t end;
 
+	if (fi->fh & OPS_REF_HANDLE) {
+		ops_read_ref(request, fi->fh, size, offset);
+		return;
+	}
+	handle = handle_get(fi->fh);
+	object = handle->object;
+	end = store_object_size(object->store);
 	if ((uint64_t)offset >= end || size == 0) {
 		fuse_reply_buf(request, NULL, 0);
 		return;
@@ -179,8 +190,13 @@ void ops_read(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
 void ops_release(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct weightfs *fs = fuse_req_userdata(request);
-	uint32_t view = handle_get(fi->fh)->object->view;
+	uint32_t view;
 
+	if (fi->fh & OPS_REF_HANDLE) {
+		fuse_reply_err(request, 0);
+		return;
+	}
+	view = handle_get(fi->fh)->object->view;
 	opening_end(fs, fi->fh);
 	fuse_reply_err(request, 0);
 	if (view)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hash/ of a view: names that are digests. The policy speaks first, and of what it denies nothing is looked at. A view
- * that shares what is in the store finds it there; one that does not (fs/separate.h) finds what it fetched itself.
+ * Objects of a view, by digest: its hash/, and what names in name/ and hub/ lead to. The policy speaks first, and of what it
+ * denies nothing is looked at. A view that shares what is in the store finds it there; one that does not (fs/separate.h) finds what it fetched itself.
  */
 #include <string.h>
 #include "common/log.h"
@@ -102,31 +102,34 @@ static void lookup_shared(struct weightfs *fs, fuse_req_t request, const struct 
 		reply_error(request, r);
 }
 
-void ops_lookup_object(struct weightfs *fs, fuse_req_t request, uint32_t number, const char *text)
+void ops_lookup_digest(struct weightfs *fs, fuse_req_t request, const struct view *view,
+		       const struct digest_name *name)
 {
-	const struct view *view = view_get(fs->views, number);
-	struct policy_decision decision;
-	struct digest_name name;
-	struct digest_pair pair;
-	int r;
+	struct digest_pair pair = digest_pair_of(name);
+	struct policy_decision decision = view_decide(fs, view, &pair);
+	int r = view_refusal(&decision);
 
-	if (!view || digest_name_parse(text, &name) < 0) {
-		fuse_reply_err(request, ENOENT);
-		return;
-	}
-	pair = digest_pair_of(&name);
-	decision = view_decide(fs, view, &pair);
-	r = view_refusal(&decision);
 	if (r < 0) {
 		stats_add(STAT_DENIED, 1);
 		audit_refused(fs, request, view, &pair, &decision, "lookup");
 		if (r == -EACCES)
-			asking_lookup(fs, request, view, &name, &decision);
+			asking_lookup(fs, request, view, name, &decision);
 		else
 			reply_error(request, r);
 	} else if (view_is_apart(view, &decision, false)) {
-		lookup_apart(fs, request, view, &decision, &name);
+		lookup_apart(fs, request, view, &decision, name);
 	} else {
-		lookup_shared(fs, request, view, &decision, &name);
+		lookup_shared(fs, request, view, &decision, name);
 	}
+}
+
+void ops_lookup_object(struct weightfs *fs, fuse_req_t request, uint32_t number, const char *text)
+{
+	const struct view *view = view_get(fs->views, number);
+	struct digest_name name;
+
+	if (!view || digest_name_parse(text, &name) < 0)
+		fuse_reply_err(request, ENOENT);
+	else
+		ops_lookup_digest(fs, request, view, &name);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * READDIR of a view's hash/: what is stored, and the policy lets be listed.
+ * READDIR of a view: that of names is in ops-folders.c, here is that of hash/: what is stored, and the policy lets be listed.
  *
  * For most views in the order of the store's ids. For a web origin neither the order nor the places between its entries, nor
  * the time that it takes, may tell what others have: the names that it can have are gone through, those of `shared` sets and
@@ -245,6 +245,18 @@ struct listing_job {
 	off_t offset;
 };
 
+bool ops_lists_stored(struct weightfs *fs, const struct view *view, const struct digest_name *name)
+{
+	struct objects_listing objects = {
+		.fs = fs,
+		.view = view,
+		.counted = budget_is_kept(fs, view),
+	};
+	struct store_info info;
+
+	return find(&objects, name, &info) == 0 && is_listed(&objects, &info);
+}
+
 /* Offsets 1 and 2 are `.` and `..`. */
 static void list_dots(struct listing_job *job)
 {
@@ -256,31 +268,38 @@ static void list_dots(struct listing_job *job)
 		(void)ops_list(&job->listing, names[at], &st, at + 1);
 }
 
-static void run(struct work *work)
+static void list_objects(struct listing_job *job, const struct view *view)
 {
-	struct listing_job *job = container_of(work, struct listing_job, work);
 	struct objects_listing objects = {
 		.fs = job->fs,
-		.view = view_get(job->fs->views, job->node.view),
+		.view = view,
 		.listing = &job->listing,
+		.counted = budget_is_kept(job->fs, view),
 	};
-	int r = 0;
+	int r = view->web ? list_by_name(&objects, job->offset) : list_all(&objects, job->offset);
 
-	list_dots(job);
-	objects.counted = objects.view && budget_is_kept(job->fs, objects.view);
-	if (objects.view)
-		r = objects.view->web ? list_by_name(&objects, job->offset) :
-					list_all(&objects, job->offset);
 	/* What could not be read is said in the log; the rest is listed. */
 	if (r < 0)
 		log_debug("a listing is not all there is");
+}
+
+static void run(struct work *work)
+{
+	struct listing_job *job = container_of(work, struct listing_job, work);
+	const struct view *view = view_get(job->fs->views, job->node.view);
+
+	list_dots(job);
+	if (view && job->node.kind == NODE_HASH)
+		list_objects(job, view);
+	else if (view)
+		ops_list_names(job->fs, view, job->node, &job->listing, job->offset);
 	fuse_reply_buf(job->listing.request, job->listing.data, job->listing.used);
 	free(job->listing.data);
 	free(job);
 }
 
-void ops_list_objects(struct weightfs *fs, fuse_req_t request, struct node node, size_t size,
-		      off_t offset)
+void ops_list_later(struct weightfs *fs, fuse_req_t request, struct node node, size_t size,
+		    off_t offset)
 {
 	struct listing_job *job = calloc(1, sizeof(*job));
 	char *data = malloc(size);

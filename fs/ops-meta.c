@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 #include "fs/access.h"
 #include "fs/control.h"
+#include "fs/interned.h"
 #include "fs/ops.h"
 
 /* ---- GETATTR, ACCESS ---- */
@@ -21,6 +22,11 @@ void ops_getattr(fuse_req_t request, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (node.kind != NODE_OBJECT) {
 		bool constant = node.kind != NODE_USER && node.kind != NODE_VIEW;
 
+		/* An id of another process's, or no id at all. */
+		if ((node.kind == NODE_FOLDER || node.kind == NODE_REF) && !interned_path(node.object)) {
+			fuse_reply_err(request, ESTALE);
+			return;
+		}
 		ops_fill_fixed(node, &st);
 		fuse_reply_attr(request, &st, constant ? fs_timeout(fs) : 0);
 		return;
@@ -43,7 +49,7 @@ void ops_access(fuse_req_t request, fuse_ino_t ino, int mask)
 
 	if (r == 0 && mask & W_OK)
 		r = -EROFS;
-	else if (r == 0 && mask & X_OK && node.kind == NODE_OBJECT)
+	else if (r == 0 && mask & X_OK && (node.kind == NODE_OBJECT || node.kind == NODE_REF))
 		r = -EACCES;
 	fuse_reply_err(request, -r);
 }

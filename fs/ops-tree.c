@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Directories and the symlink `hash`.
+ * Directories that are always there, and the symlinks `hash`, `name` and `hub`.
  *
  * A directory shared by several identities would leak through the kernel's dentry cache, so the top
- * has only a symlink, whose READLINK is asked for every caller, and origin/<uid>/<origin dir> is looked up
+ * has only symlinks, whose READLINK is asked for every caller, and origin/<uid>/<origin dir> is looked up
  * each time (timeout 0). Below a view everything is the view's own.
  */
 #include <limits.h>
@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/stats.h"
 #include "fs/access.h"
+#include "fs/interned.h"
 #include "fs/ops.h"
 #include "fs/probe.h"
 #include "fs/refused.h"
@@ -33,16 +34,38 @@ static void reply_fixed(fuse_req_t request, struct node node, double timeout)
 	fuse_reply_entry(request, &entry);
 }
 
-static void lookup_root(struct weightfs *fs, fuse_req_t request, const char *name)
-{
-	bool is_hash = !strcmp(name, "hash");
+/* What a view has in it, and the root of a mount. */
+static const struct {
+	const char *name;
+	struct node node; /* in a view, but for its number */
+	enum node_fixed link, nothing; /* at the root; in the view of nobody */
+} roots[] = {
+	{ "hash", { .kind = NODE_HASH }, FIXED_HASH_LINK, FIXED_NO_HASH },
+	{ "name", { .kind = NODE_FOLDER, .object = INTERNED_NAME }, FIXED_NAME_LINK, FIXED_NO_NAME },
+	{ "hub", { .kind = NODE_FOLDER, .object = INTERNED_HUB }, FIXED_HUB_LINK, FIXED_NO_HUB },
+};
 
-	if (is_hash && fs->single_view)
-		reply_fixed(request, (struct node){ .kind = NODE_HASH, .view = fs->single_view },
-			    fs_timeout(fs));
-	else if (is_hash)
-		reply_fixed(request, node_fixed(FIXED_HASH_LINK), fs_timeout(fs));
-	else if (!strcmp(name, "origin") && !fs->single_view)
+/* The I-th of them below PARENT. */
+static struct node root_in(const struct weightfs *fs, struct node parent, size_t i)
+{
+	struct node node = roots[i].node;
+
+	node.view = parent.kind == NODE_VIEW ? parent.view : fs->single_view;
+	if (node_is_fixed(parent, FIXED_NOBODY))
+		return node_fixed(roots[i].nothing);
+	return node.view ? node : node_fixed(roots[i].link);
+}
+
+/* NAME in PARENT: the root, a view, or that of nobody. */
+static void lookup_root(struct weightfs *fs, fuse_req_t request, struct node parent, const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
+		if (!strcmp(name, roots[i].name)) {
+			reply_fixed(request, root_in(fs, parent, i), fs_timeout(fs));
+			return;
+		}
+	}
+	if (!strcmp(name, "origin") && node_is_fixed(parent, FIXED_ROOT) && !fs->single_view)
 		reply_fixed(request, node_fixed(FIXED_ORIGINS), fs_timeout(fs));
 	else
 		fuse_reply_err(request, ENOENT);
@@ -110,19 +133,17 @@ void ops_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
 
 	if (strlen(name) > NAME_MAX)
 		fuse_reply_err(request, ENAMETOOLONG);
-	else if (node_is_fixed(node, FIXED_ROOT))
-		lookup_root(fs, request, name);
+	else if (node_is_fixed(node, FIXED_ROOT) || node_is_fixed(node, FIXED_NOBODY) ||
+		 node.kind == NODE_VIEW)
+		lookup_root(fs, request, node, name);
 	else if (node_is_fixed(node, FIXED_ORIGINS))
 		lookup_user(fs, request, name);
-	else if (node_is_fixed(node, FIXED_NOBODY) && !strcmp(name, "hash"))
-		reply_fixed(request, node_fixed(FIXED_NOTHING), fs_timeout(fs));
 	else if (node.kind == NODE_USER)
 		lookup_view(fs, request, (uid_t)node.object, name);
-	else if (node.kind == NODE_VIEW && !strcmp(name, "hash"))
-		reply_fixed(request, (struct node){ .kind = NODE_HASH, .view = node.view },
-			    fs_timeout(fs));
 	else if (node.kind == NODE_HASH)
 		ops_lookup_object(fs, request, node.view, name);
+	else if (node.kind == NODE_FOLDER)
+		ops_lookup_name(fs, request, node, name);
 	else
 		fuse_reply_err(request, ENOENT);
 }
@@ -132,15 +153,20 @@ void ops_lookup(fuse_req_t request, fuse_ino_t parent, const char *name)
 void ops_readlink(fuse_req_t request, fuse_ino_t ino)
 {
 	struct weightfs *fs = fuse_req_userdata(request);
+	struct node node = node_from_id(ino);
 	struct policy *policy = policy_slot_get(fs->policy);
-	const char *origin = access_origin(policy, request);
+	const char *origin = access_origin(policy, request), *root = roots[0].name;
 	char dir[POLICY_ORIGIN_SIZE], target[POLICY_ORIGIN_SIZE + 64];
 
+	for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
+		if (node_is_fixed(node, roots[i].link))
+			root = roots[i].name;
+	}
 	if (origin && policy_origin_to_dir(origin, dir) == 0)
-		snprintf(target, sizeof(target), "origin/%u/%s/hash", fuse_req_ctx(request)->uid,
-			 dir);
+		snprintf(target, sizeof(target), "origin/%u/%s/%s", fuse_req_ctx(request)->uid,
+			 dir, root);
 	else
-		snprintf(target, sizeof(target), "origin/" NOBODY_DIR "/hash");
+		snprintf(target, sizeof(target), "origin/" NOBODY_DIR "/%s", root);
 	policy_unref(policy);
 	fuse_reply_readlink(request, target);
 }
@@ -158,7 +184,7 @@ bool ops_list(struct listing *listing, const char *name, const struct stat *st, 
 	return true;
 }
 
-/* The few entries of a directory that is not a hash directory: NAME of NODE at position AT. */
+/* The few entries of a directory that is always there: NAME of NODE at position AT. */
 static void add_fixed(struct listing *listing, off_t offset, off_t at, const char *name,
 		      struct node node)
 {
@@ -191,6 +217,16 @@ static void list_own(struct weightfs *fs, struct listing *listing, struct node n
 	policy_unref(policy);
 }
 
+static void list_roots(struct weightfs *fs, struct listing *listing, struct node node, off_t offset)
+{
+	off_t at = 3;
+
+	for (size_t i = 0; i < ARRAY_SIZE(roots); i++)
+		add_fixed(listing, offset, at++, roots[i].name, root_in(fs, node, i));
+	if (node_is_fixed(node, FIXED_ROOT) && !fs->single_view)
+		add_fixed(listing, offset, at, "origin", node_fixed(FIXED_ORIGINS));
+}
+
 void ops_readdir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
 		 struct fuse_file_info *fi)
 {
@@ -199,8 +235,8 @@ void ops_readdir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
 	struct listing listing = { .request = request, .size = size };
 	_cleanup_free_ char *data = NULL;
 
-	if (node.kind == NODE_HASH) {
-		ops_list_objects(fs, request, node, size, offset);
+	if (node.kind == NODE_HASH || node.kind == NODE_FOLDER) {
+		ops_list_later(fs, request, node, size, offset);
 		return;
 	}
 	listing.data = data = malloc(size);
@@ -210,19 +246,9 @@ void ops_readdir(fuse_req_t request, fuse_ino_t ino, size_t size, off_t offset,
 	}
 	add_fixed(&listing, offset, 1, ".", node);
 	add_fixed(&listing, offset, 2, "..", node);
-	if (node_is_fixed(node, FIXED_ROOT) && fs->single_view) {
-		add_fixed(&listing, offset, 3, "hash",
-			  (struct node){ .kind = NODE_HASH, .view = fs->single_view });
-	} else if (node_is_fixed(node, FIXED_ROOT)) {
-		add_fixed(&listing, offset, 3, "hash", node_fixed(FIXED_HASH_LINK));
-		add_fixed(&listing, offset, 4, "origin", node_fixed(FIXED_ORIGINS));
-	} else if (node_is_fixed(node, FIXED_NOBODY)) {
-		add_fixed(&listing, offset, 3, "hash", node_fixed(FIXED_NOTHING));
-	} else if (node_is_fixed(node, FIXED_ORIGINS) || node.kind == NODE_USER) {
+	if (node_is_fixed(node, FIXED_ROOT) || node_is_fixed(node, FIXED_NOBODY) || node.kind == NODE_VIEW)
+		list_roots(fs, &listing, node, offset);
+	else if (node_is_fixed(node, FIXED_ORIGINS) || node.kind == NODE_USER)
 		list_own(fs, &listing, node, offset);
-	} else if (node.kind == NODE_VIEW) {
-		add_fixed(&listing, offset, 3, "hash",
-			  (struct node){ .kind = NODE_HASH, .view = node.view });
-	}
 	fuse_reply_buf(request, data, listing.used);
 }

@@ -3,6 +3,8 @@
 
 #include <string.h>
 #include "fs/budget.h"
+#include "fs/hub.h"
+#include "fs/interned.h"
 #include "fs/object.h"
 #include "fs/passthrough.h"
 #include "fs/refused.h"
@@ -73,12 +75,24 @@ bool ops_has(struct weightfs *fs, const struct view *view, const struct store_in
 
 void ops_fill_fixed(struct node node, struct stat *st)
 {
+	bool is_link = node.kind == NODE_FIXED && node.object >= FIXED_HASH_LINK &&
+		       node.object <= FIXED_HUB_LINK;
+	const char *path = NULL;
+
+	if (node.kind == NODE_FOLDER || node.kind == NODE_REF)
+		path = interned_path(node.object);
 	*st = (struct stat){
-		.st_ino = node_id(node),
-		.st_mode = node_is_fixed(node, FIXED_HASH_LINK) ? S_IFLNK | 0777 : S_IFDIR | 0555,
-		.st_nlink = node_is_fixed(node, FIXED_HASH_LINK) ? 1 : 2,
+		.st_ino = path ? interned_inode(path) : node_id(node),
+		.st_mode = is_link		  ? S_IFLNK | 0777 :
+			   node.kind == NODE_REF ? S_IFREG | 0444 :
+						    S_IFDIR | 0555,
+		.st_nlink = is_link || node.kind == NODE_REF ? 1 : 2,
 		.st_blksize = BLOCK_SIZE,
 	};
+	if (node.kind == NODE_REF) {
+		st->st_size = HUB_COMMIT_SIZE - 1;
+		st->st_blocks = 1;
+	}
 }
 
 void ops_fill_object(const struct store_info *info, struct stat *st)

@@ -41,7 +41,7 @@ bool ops_has(struct weightfs *fs, const struct view *view, const struct store_in
 /* How long the kernel may keep what DECISION allows: no longer than a grant holds. */
 double ops_timeout(const struct weightfs *fs, const struct policy_decision *decision);
 
-/* Attributes of a directory or symlink. */
+/* Attributes of what is no object: a directory, symlink or ref. */
 void ops_fill_fixed(struct node node, struct stat *st);
 void ops_fill_object(const struct store_info *info, struct stat *st);
 
@@ -61,14 +61,33 @@ bool ops_list(struct listing *listing, const char *name, const struct stat *st, 
 /* ---- ops-hash.c: a view's hash/ ---- */
 /* Answer a LOOKUP of NAME in view number VIEW. */
 void ops_lookup_object(struct weightfs *fs, fuse_req_t request, uint32_t view, const char *name);
+/* The same for the object that NAME is a digest of, wherever in VIEW it was found. */
+void ops_lookup_digest(struct weightfs *fs, fuse_req_t request, const struct view *view,
+		       const struct digest_name *name);
 /* What VIEW, which does not share it, has itself under NAME. 0, -ENOENT or -EIO. */
 int must_check ops_find_apart(struct weightfs *fs, const struct view *view,
 			      const struct digest_name *name, struct store_info *out);
 
 /* ---- ops-list.c ---- */
-/* Answer a READDIR of NODE, some hash/, on another thread: SIZE bytes at most, from OFFSET on. */
-void ops_list_objects(struct weightfs *fs, fuse_req_t request, struct node node, size_t size,
-		      off_t offset);
+/* Answer a READDIR of NODE, some hash/ or a folder of names, on another thread: SIZE bytes at most, from OFFSET on. */
+void ops_list_later(struct weightfs *fs, fuse_req_t request, struct node node, size_t size,
+		    off_t offset);
+/* Does a listing show VIEW what is here by NAME? */
+bool ops_lists_stored(struct weightfs *fs, const struct view *view, const struct digest_name *name);
+
+/* ---- ops-names.c: name/ and hub/ of a view ---- */
+/* Answer a LOOKUP of NAME in NODE, a folder. */
+void ops_lookup_name(struct weightfs *fs, fuse_req_t request, struct node node, const char *name);
+/* Refs, which are no objects: what their `fh` has set. */
+#define OPS_REF_HANDLE ((uint64_t)1 << 63)
+void ops_open_ref(struct weightfs *fs, fuse_req_t request, struct node node,
+		  struct fuse_file_info *fi);
+void ops_read_ref(fuse_req_t request, uint64_t fh, size_t size, off_t offset);
+
+/* ---- ops-folders.c ---- */
+/* Add what VIEW sees in NODE, a folder, from OFFSET on, which is behind "." and "..". On fs->listings. */
+void ops_list_names(struct weightfs *fs, const struct view *view, struct node node,
+		    struct listing *listing, off_t offset);
 
 /* ---- ops-tree.c: directories and links ---- */
 void ops_lookup(fuse_req_t request, fuse_ino_t parent, const char *name);

@@ -33,9 +33,21 @@ struct making {
 
 static int say(const struct publish_file *file, int error)
 {
+	return log_error_errno(error, "%s/%s", file->publish->dir, file->path);
+}
+
+static int say_made(const struct publish_file *file, int error)
+{
+	return log_error_errno(error, "%s: what is made of %s/%s", file->publish->out,
+			       file->publish->dir, file->path);
+}
+
+/* Reading FILE, or writing what was read. */
+static int say_hashed(const struct publish_file *file, int error)
+{
 	if (error == -ECANCELED)
 		return error;
-	return log_error_errno(error, "%s/%s", file->publish->dir, file->path);
+	return error == -ENOSPC || error == -EDQUOT ? say_made(file, error) : say(file, error);
 }
 
 char *publish_object_path(const char *base, const struct digest *sha256, const char *suffix)
@@ -246,7 +258,7 @@ static int make(struct making *making)
 	if (r == 0) {
 		r = hash(making);
 		if (r < 0)
-			return say(file, r);
+			return say_hashed(file, r);
 		r = check_unchanged(making);
 	}
 	if (r < 0)
@@ -255,8 +267,7 @@ static int make(struct making *making)
 	if (r == 0)
 		r = put_tree(making);
 	if (r < 0)
-		return log_error_errno(r, "%s: what is made of %s/%s", file->publish->out,
-				       file->publish->dir, file->path);
+		return say_made(file, r);
 	file->digests = verify_result_digests(&making->result);
 	r = publish_state_add(file->publish->state, file);
 	file->done = r == 0;

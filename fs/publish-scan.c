@@ -59,10 +59,21 @@ static char *join(const char *folder, const char *name)
 	return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
 }
 
+/* It would be a thing to publish. */
+static bool is_secret_key(const struct publish *publish, const struct stat *st)
+{
+	struct stat key;
+
+	return publish->signer.key_file && stat(publish->signer.key_file, &key) == 0 &&
+	       key.st_dev == st->st_dev && key.st_ino == st->st_ino;
+}
+
 static int add_file(struct publish *publish, char **path, char **real, const struct stat *st)
 {
 	struct publish_file *file;
 
+	if (is_secret_key(publish, st))
+		return refuse(publish, *path, -EPERM, "is the secret key: take it out of the folder");
 	if (publish->n_files == VERIFY_CATALOG_NAMES)
 		return refuse(publish, *path, -E2BIG, "more than 4,000,000 files: a catalog has no more names");
 	if (publish->n_files == publish->capacity) {
@@ -86,7 +97,7 @@ static int add_file(struct publish *publish, char **path, char **real, const str
 /* Where a link leads, ST being what is there. */
 static int follow(const struct publish *publish, const char *path, char **real, struct stat *st)
 {
-	size_t len = strlen(publish->real_dir);
+	size_t len = strcmp(publish->real_dir, "/") ? strlen(publish->real_dir) : 0;
 	char *target = realpath(*real, NULL);
 
 	if (!target)

@@ -131,9 +131,13 @@ static int sign_with(const struct publish *publish, const char *catalog, const c
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return log_error_errno(-errno, "%s", program);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && access(signature, F_OK) == 0)
 		return 0;
-	log_error("%s: it did not sign, and nothing is published; what was hashed is kept", program);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		log_error("%s: it made no signature", program);
+	else
+		log_error("%s: it did not sign, and nothing is published; what was hashed is kept",
+			  program);
 	return -EKEYREJECTED;
 }
 

@@ -251,6 +251,7 @@ void session_forget_names(struct weightfs *fs)
 {
 	struct fuse_out_header notify = { .len = sizeof(notify), .error = NOTIFY_INC_EPOCH };
 
+	atomic_fetch_add(&fs->changes, 1);
 	asking_review(fs);
 	if (!atomic_load(&fs->epochs))
 		return; /* the timeouts are short */

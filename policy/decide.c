@@ -312,7 +312,7 @@ struct policy_decision policy_decide(const struct policy *policy, const char *or
 /* ---- origins as a whole ---- */
 
 struct firsts {
-	uint32_t quota, probes, list;
+	uint32_t quota, probes, list, opens, any;
 };
 
 static void keep_firsts(void *arg, const struct pattern *pattern)
@@ -325,11 +325,15 @@ static void keep_firsts(void *arg, const struct pattern *pattern)
 		firsts->probes = pattern->probes_rule;
 	if (pattern->list_rule < firsts->list)
 		firsts->list = pattern->list_rule;
+	if (pattern->opens_rule < firsts->opens)
+		firsts->opens = pattern->opens_rule;
+	if (pattern->any_rule < firsts->any)
+		firsts->any = pattern->any_rule;
 }
 
 static struct firsts find_firsts(const struct policy *policy, const char *origin)
 {
-	struct firsts firsts = {POLICY_NO_RULE, POLICY_NO_RULE, POLICY_NO_RULE};
+	struct firsts firsts = {POLICY_NO_RULE, POLICY_NO_RULE, POLICY_NO_RULE, POLICY_NO_RULE, POLICY_NO_RULE};
 
 	if (origin)
 		policy_each_pattern(policy, origin, keep_firsts, &firsts);
@@ -353,6 +357,14 @@ struct policy_probes policy_probes(const struct policy *policy, const char *orig
 bool policy_lists(const struct policy *policy, const char *origin)
 {
 	return find_firsts(policy, origin).list != POLICY_NO_RULE;
+}
+
+bool policy_opens(const struct policy *policy, const char *origin)
+{
+	struct firsts firsts = find_firsts(policy, origin);
+
+	/* Behind a line about whatever there is, none is reached. */
+	return firsts.opens != POLICY_NO_RULE && firsts.opens <= firsts.any;
 }
 
 /* ---- sets ---- */

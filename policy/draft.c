@@ -205,8 +205,16 @@ int policy_draft_pattern(struct draft *draft, char kind, const char *origin, uin
 	pattern->quota_rule = POLICY_NO_RULE;
 	pattern->probes_rule = POLICY_NO_RULE;
 	pattern->list_rule = POLICY_NO_RULE;
+	pattern->opens_rule = POLICY_NO_RULE;
 	pattern->key = strdup(key);
 	return pattern->key ? 0 : -ENOMEM;
+}
+
+/* RULE is in the order of the lines, so that the first one stays. */
+static void first_rule(const struct draft *draft, uint32_t *rule)
+{
+	if (*rule == POLICY_NO_RULE)
+		*rule = (uint32_t)(draft->policy->n_rules - 1);
 }
 
 int policy_draft_rule(struct draft *draft, enum policy_verdict verdict, uint32_t pattern,
@@ -219,6 +227,8 @@ int policy_draft_rule(struct draft *draft, enum policy_verdict verdict, uint32_t
 	rule->decision.where = (struct policy_where){place->file, place->line};
 	rule->pattern = pattern;
 	rule->first = policy->n_rule_targets;
+	if (verdict != POLICY_DENY)
+		first_rule(draft, &policy->patterns[pattern].opens_rule);
 	return 0;
 }
 
@@ -238,13 +248,6 @@ int policy_draft_pair(struct draft *draft, uint32_t target)
 	*added = target;
 	last_rule(draft)->n++;
 	return 0;
-}
-
-/* RULE is in the order of the lines, so that the first one stays. */
-static void first_rule(const struct draft *draft, uint32_t *rule)
-{
-	if (*rule == POLICY_NO_RULE)
-		*rule = (uint32_t)(draft->policy->n_rules - 1);
 }
 
 void policy_draft_pair_any(struct draft *draft)

@@ -138,6 +138,7 @@ struct pattern {
 	uint32_t quota_rule;  /* the first line that has this pattern and a quota */
 	uint32_t probes_rule; /* … and a budget of probes */
 	uint32_t list_rule;   /* … and `list` */
+	uint32_t opens_rule;  /* the first allow or ask line that has it */
 	uint32_t heavy;	      /* its number among those with many pairs */
 };
 

@@ -184,6 +184,12 @@ struct policy_probes policy_probes(const struct policy *policy, const char *orig
  */
 bool policy_lists(const struct policy *policy, const char *origin);
 
+/*
+ * Is there an allow or ask line that may match ORIGIN (canonical; NULL has none), and is reached? If not, whatever there is is
+ * denied to it.
+ */
+bool policy_opens(const struct policy *policy, const char *origin);
+
 /* Is there a set called SET; does it hold the object? */
 bool policy_has_set(const struct policy *policy, const char *set);
 bool policy_set_holds(const struct policy *policy, const char *set,

@@ -196,6 +196,20 @@ static int match_all(const struct matching *matching, const struct span *span)
 	return r;
 }
 
+int verify_catalog_below(const struct verify_catalog *catalog, const char *path,
+			 int (*found)(void *arg, const char *name, const struct verify_object *object),
+			 void *arg)
+{
+	const struct matching matching = {catalog, found, arg};
+	struct verify_place place;
+	struct span span;
+	int r = find_path(catalog, path, &place, &span);
+
+	if (r < 0)
+		return r;
+	return place.folder ? match_all(&matching, &span) : -ENOTDIR;
+}
+
 /* Without a character that stands for others, there is nothing to try. */
 static void narrow(const struct verify_catalog *catalog, const char *component, size_t len,
 		   struct span *span)

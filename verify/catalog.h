@@ -143,6 +143,14 @@ int must_check verify_catalog_list(const struct verify_catalog *catalog, const c
 				   int (*found)(void *arg, const struct verify_place *place),
 				   void *arg);
 /*
+ * Call FOUND for each name below the folder PATH, by the bytes of its components, until it returns other than 0, which is passed
+ * on. -ENOENT, -ENOTDIR.
+ */
+int must_check verify_catalog_below(const struct verify_catalog *catalog, const char *path,
+				    int (*found)(void *arg, const char *name,
+						 const struct verify_object *object),
+				    void *arg);
+/*
  * Call FOUND for each name that PATTERN matches, by the bytes of its components, until it returns other than 0, which is passed on.
  * A pattern is components with "/" between them, each a glob(7) for one component of a name. A last one that is "*" alone
  * covers everything below: it is what `set NAME name CATALOG:PATTERN` means in a policy. -EINVAL for a pattern with an

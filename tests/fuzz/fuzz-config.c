@@ -44,6 +44,18 @@ static void check_config(const struct config *config)
 		for (size_t j = 0; j < i; j++)
 			require(strcmp(source->name, config->sources[j].name) != 0);
 	}
+	require(config->n_catalogs <= CONFIG_CATALOGS_MAX);
+	for (size_t i = 0; i < config->n_catalogs; i++) {
+		const struct config_catalog *catalog = &config->catalogs[i];
+		char message[FETCH_MESSAGE_SIZE];
+
+		require(catalog->name[0] >= 'a' && catalog->name[0] <= 'z' && strcmp(catalog->name, "hf") != 0);
+		require(catalog->n_keys >= 1 && catalog->n_keys <= CONFIG_KEYS_OF_CATALOG);
+		require(catalog->n_prefixes >= 1 && catalog->n_prefixes <= CONFIG_PREFIXES_MAX);
+		require(fetch_template_check(catalog->url, catalog->allow_http, message) == 0 && catalog->signature);
+		for (size_t j = 0; j < i; j++)
+			require(strcmp(catalog->name, config->catalogs[j].name) != 0);
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -27,8 +27,7 @@ static void test_defaults(void **state)
 	assert_false(config.audit.none);
 	assert_false(config.audit.web_origins);
 	assert_int_equal(config.audit.rate, 10);
-	assert_int_equal(config.n_sources, 0);
-	assert_int_equal(config.n_catalogs, 0);
+	assert_int_equal(config.n_sources + config.n_catalogs, 0);
 	assert_true(config.import.enabled);
 	assert_false(config.import.allow_http || config.import.allow_private);
 	config_free(&config);
@@ -114,10 +113,8 @@ static void test_catalogs(void **state)
 	assert_string_equal(hub->prefixes[0], "Qwen/");
 	assert_string_equal(hub->prefixes[1], "");
 	assert_int_equal(hub->refresh_ms, 3600000);
-	assert_int_equal(hub->priority, 0);
-	assert_false(hub->allow_http || hub->allow_private);
-	assert_null(hub->ca_file);
-	assert_null(hub->header_file);
+	assert_false(hub->priority || hub->allow_http || hub->allow_private);
+	assert_true(!hub->ca_file && !hub->header_file);
 	assert_string_equal(other->name, "a.b-c_1");
 	assert_string_equal(other->signature, "http://10.0.0.1/s?x");
 	assert_int_equal(other->refresh_ms, 0);

@@ -78,6 +78,7 @@ static void test_alone(void **state)
 	assert_string_equal(record.name, name);
 	assert_int_equal(record.bytes, OBJECT_SIZE);
 	assert_int_equal(record.requests, 1);
+	assert_false(record.configured);
 
 	sink_init(&sink, &bed, FETCH_SIZE);
 	sink.request.places = places;
@@ -384,6 +385,7 @@ static void test_many_hosts(void **state)
 	assert_int_equal(fetch_source_count(bed.fetch), FETCH_SOURCES_MAX);
 	fetch_source_state(bed.fetch, 0, &record);
 	assert_string_equal(record.name, "s0");
+	assert_true(record.configured);
 	/* The last of the 130 hosts, which knows of nobody before it. */
 	fetch_source_state(bed.fetch, 1 + 129 % 63, &record);
 	snprintf(name, sizeof(name), "catalog hub: http://127.0.2.30%s", strrchr(server.base, ':'));

@@ -88,6 +88,8 @@ class Catalog:
         kept = os.path.join(store, "catalogs")
         os.makedirs(store, mode=0o700, exist_ok=True)
         os.makedirs(kept, mode=0o700, exist_ok=True)
+        with open(os.path.join(store, "lock"), "a"):  # by which it is known for a store
+            pass
         path = os.path.join(kept, f"{self.name}@{serial}.jsonl")
         with open(path, "w") as file:
             file.write(self.text(entries, serial, expires))

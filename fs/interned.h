@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Numbers for the paths below a view of folders in name/ and hub/, and of what is made up in there: "name/hub/Qwen". A node id has
+ * room for a number only, and whoever has such a node open must find what it is at any time: so a number is for ever, and in every
+ * view the same. A path gets one when it is first looked up and found, so there are no more than catalogs had folders; where
+ * INTERNED_MAX of them are used up, the folders that come then are not found until the next start.
+ *
+ * Any thread.
+ */
+#ifndef FS_INTERNED_H
+#define FS_INTERNED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "common/cleanup.h"
+
+#define INTERNED_MAX ((uint64_t)1 << 20) /* some 200 bytes each */
+
+/* What is always there. */
+#define INTERNED_NAME 1 /* "name" */
+#define INTERNED_HUB  2 /* "hub" */
+
+/* 0, -ENOMEM or -ENOSPC. */
+int must_check interned_number(const char *path, uint64_t *out);
+/* NULL: there is none. Lives until interned_free(). */
+const char *interned_path(uint64_t number);
+/* An inode number for PATH, whether or not it has a number: from its bytes, as that of an object is from its digest. */
+uint64_t interned_inode(const char *path);
+/* The daemon ends. */
+void interned_free(void);
+
+#endif
