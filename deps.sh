@@ -18,7 +18,11 @@ clang libclang-rt-dev
 nginx-light openssl curl python3 python3-pytest python3-pytest-xdist python3-prometheus-client
 mandoc shellcheck attr strace procps util-linux mount iproute2 e2fsprogs xfsprogs
 rclone nbdkit libnbd-bin
+python3-onnx python3-numpy
 bubblewrap systemd-container runc docker-registry'
+
+# Node.js only where there is none of it: that of others brings an npm, and would be put out by Debian's.
+command -v node >/dev/null || command -v npm >/dev/null || packages="$packages nodejs npm"
 
 case ${1-} in
 '') ;;

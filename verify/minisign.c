@@ -135,7 +135,7 @@ static int check_comment(const struct verify_key *key, const struct signature *s
 	r = verify_ed25519_check(key->bytes, signature->global, data,
 				 sizeof(signature->raw.bytes) + signature->comment_len);
 	if (r == -EBADMSG)
-		return verify_refuse(problem, r, 0, "the trusted comment is not the signed one");
+		return verify_refuse(problem, r, 0, "the signature or its trusted comment was changed");
 	if (r < 0)
 		return verify_refuse_errno(problem, r, "the signature");
 	memcpy(out->trusted_comment, signature->comment, signature->comment_len);

@@ -13,6 +13,7 @@ sys.dont_write_bytecode = True
 
 from harness import config, models as models_module, mount as mount_module, process  # noqa: E402
 from harness.hostile import Hostile  # noqa: E402
+from harness.library import Library, wait_until_named  # noqa: E402
 from harness.link import Link  # noqa: E402
 from harness.mount import Mount, mounts_below  # noqa: E402
 from harness.nginx import Nginx  # noqa: E402
@@ -205,6 +206,21 @@ def link():
 
 
 @pytest.fixture
+def published(folder, nginx):
+    """Makes publishers' folders, each with a site of its own that nginx serves; the first one by published()."""
+    made = []
+
+    def make(**kwargs):
+        place = os.path.join(folder, f"library{len(made)}")
+        root = os.path.join(place, "site")
+        os.makedirs(root)
+        made.append(Library(place, root, nginx(root), **kwargs))
+        return made[-1]
+
+    return make
+
+
+@pytest.fixture
 def hostile(models):
     servers = []
 
@@ -254,3 +270,20 @@ def mount(folder, request):
     finally:
         for mounted in made:
             mounted.clean_up()
+
+
+@pytest.fixture
+def library(published, mount):
+    """Mounts a machine that reads a library by its names: FILL(folder) writes the models, which are published as the
+    catalog lab. Of the publisher it has the public key alone. `library` of the mount: the folder with the originals.
+    """
+    def make(fill, **kwargs):
+        source = published()
+        fill(source.models)
+        source.release()
+        mounted = mount(source.section, **kwargs)
+        wait_until_named(mounted, source.name)
+        mounted.library = source.models
+        return mounted
+
+    return make

@@ -4,7 +4,6 @@
 import ctypes
 import errno
 import hashlib
-import json
 import os
 import re
 import stat
@@ -283,24 +282,6 @@ def test_what_was_adopted_looks_as_it_did(mount, folder, server):
     assert names_in(os.path.join(tiny, "refs")) == ["main", "ours"]
     with open(os.path.join(tiny, "refs", "main")) as file:
         assert file.read() == OTHER_COMMIT
-
-
-CONSUMERS = os.path.join(os.path.dirname(os.path.realpath(__file__)), "consumers")
-
-
-@pytest.mark.skipif(not os.path.isdir(os.path.join(CONSUMERS, "node_modules", "@huggingface", "hub")),
-                    reason=f"@huggingface/hub is not installed: npm ci --prefix {CONSUMERS}")
-def test_a_library_of_huggingface(named, catalog, small, medium):
-    mounted = named((catalog(), [entry(small, f"{REPO}/config.json", "org/tagged@v1.0/x"),
-                                 entry(medium, f"{REPO}/model.safetensors")]))
-    done = process.run(["node", os.path.join(CONSUMERS, "hub.mjs"), mounted.path("hub"), "Qwen/Qwen3-0.6B", COMMIT,
-                        "config.json"], check=True)
-    found = json.loads(done.stdout)
-    assert found["warnings"] == []
-    assert found["repos"] == {
-        "Qwen/Qwen3-0.6B": {COMMIT: {"refs": ["main"], "files": ["config.json", "model.safetensors"]}},
-        "org/tagged": {made_up(("x", small)): {"refs": ["main", "v1.0"], "files": ["x"]}}}
-    assert reader.whole(found["file"])["sha256"] == small.sha256
 
 
 # ---- catalogs change while they are looked at ------------------------------------------------------

@@ -122,7 +122,7 @@ static void assert_refused(int r, int error, const char *text)
 static void test_what_is_wrong_is_said(void **state)
 {
 	assert_refused(check_edited("file:data", "file:else"), -EBADMSG,
-		       "the trusted comment is not the signed one");
+		       "the signature or its trusted comment was changed");
 	assert_refused(check_edited("hashed", "hashed\r"), -EINVAL,
 		       "the signature, line 3: ends with a carriage return");
 	assert_refused(check_edited("hashed", "hash\x01"), -EINVAL,
