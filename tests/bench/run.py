@@ -7,4 +7,4 @@ import sys
 import common
 
 if __name__ == "__main__":
-    sys.exit(common.main("warm", "cold", "first", "ranges", "many", "link", "store", description=__doc__))
+    sys.exit(common.main("warm", "cold", "first", "ranges", "many", "link", "store", "catalog", description=__doc__))
