@@ -55,30 +55,39 @@ if [ "$(id -u)" != 0 ]; then
 	exit 1
 fi
 
-# Only the program nginx is wanted, not a web server on port 80: its unit is masked while dpkg
-# configures it, so that it never starts. A server that was there before is left as it is.
-new_nginx=
-[ -x /usr/sbin/nginx ] || new_nginx=yes
+# Only the programs are wanted, not servers on their ports: the units of those that are new are masked while dpkg configures
+# them, so that they never start. A server that was there before is left as it is.
+new=
+[ -x /usr/sbin/nginx ] || new="$new nginx"
+[ -x /usr/bin/docker-registry ] || new="$new docker-registry"
 systemd=
 [ ! -d /run/systemd/system ] || systemd=yes
 
-unmask_nginx() {
-	systemctl --quiet --runtime unmask nginx.service
+units() { # VERB…
+	for unit in $new; do
+		systemctl --quiet "$@" "$unit.service"
+	done
 }
 
-if [ -n "$new_nginx" ] && [ -n "$systemd" ]; then
-	systemctl --quiet --runtime mask nginx.service
-	trap unmask_nginx EXIT
+unmask() {
+	units --runtime unmask
+}
+
+if [ -n "$new" ] && [ -n "$systemd" ]; then
+	units --runtime mask
+	trap unmask EXIT
 fi
 
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends $missing
 
-if [ -n "$new_nginx" ] && [ -n "$systemd" ]; then
-	unmask_nginx
+if [ -n "$new" ] && [ -n "$systemd" ]; then
+	unmask
 	trap - EXIT
-	systemctl --quiet disable nginx.service
-elif [ -n "$new_nginx" ] && command -v service >/dev/null; then
-	service nginx stop >/dev/null 2>&1 || :
+	units disable
+elif [ -n "$new" ] && command -v service >/dev/null; then
+	for unit in $new; do
+		service "$unit" stop >/dev/null 2>&1 || :
+	done
 fi

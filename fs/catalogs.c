@@ -114,6 +114,8 @@ int catalogs_import_changed(struct catalogs *catalogs, uid_t uid)
 	pthread_mutex_lock(&catalogs->lock);
 	load = ++catalogs->loads;
 	pthread_mutex_unlock(&catalogs->lock);
+	if (!catalogs->config->import.enabled)
+		return 0;
 	r = import_owner_load(catalogs->config, catalogs->path, uid, &loaded);
 	if (r < 0)
 		return log_error_errno(r, "the imports of user %u cannot be loaded", uid);

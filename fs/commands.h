@@ -28,7 +28,6 @@ struct command {
 int command_mount(const struct command *command, int argc, char **argv);
 int command_umount(const struct command *command, int argc, char **argv);
 int command_adopt(const struct command *command, int argc, char **argv);
-int command_imports(const struct command *command, int argc, char **argv);
 int command_add(const struct command *command, int argc, char **argv);
 int command_ls(const struct command *command, int argc, char **argv);
 int command_keep(const struct command *command, int argc, char **argv);
@@ -38,6 +37,7 @@ int command_tree(const struct command *command, int argc, char **argv);
 int command_policy(const struct command *command, int argc, char **argv);
 int command_explain(const struct command *command, int argc, char **argv);
 int command_pull(const struct command *command, int argc, char **argv);
+int command_imports(const struct command *command, int argc, char **argv);
 int command_import(const struct command *command, int argc, char **argv);
 int command_reload(const struct command *command, int argc, char **argv);
 int command_metrics(const struct command *command, int argc, char **argv);

@@ -28,11 +28,13 @@ static int hash_file(struct hashing *hashing, struct registry_file *file)
 {
 	struct import_talk talk = *hashing->talk; /* whose progress is nobody else's */
 	struct import_get get = *hashing->like;
+	struct import_advice advice = *hashing->advice;
 	char problem[REGISTRY_PROBLEM_SIZE];
 	struct fetch_document document;
 	int r;
 
 	talk.silent = true;
+	advice.missing = NULL; /* that is about the model, which is there */
 	get.url = file->urls[0];
 	get.what = file->path;
 	get.max = IMPORT_BYTES_MAX;
@@ -40,7 +42,7 @@ static int hash_file(struct hashing *hashing, struct registry_file *file)
 		return import_fail(&talk, -EFBIG,
 				   "%s: its SHA-256 is not known, and it is too large to be fetched for that",
 				   file->path);
-	r = import_get(&talk, &get, hashing->advice, &document);
+	r = import_get(&talk, &get, &advice, &document);
 	if (r < 0)
 		return r;
 	r = registry_file_hash(file, document.body, document.len, problem);

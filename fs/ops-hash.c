@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Objects of a view, by digest: its hash/, and what names in name/ and hub/ lead to. The policy speaks first, and of what it denies nothing is looked at. A view
- * that shares what is in the store finds it there; one that does not (fs/separate.h) finds what it fetched itself.
+ * Objects of a view, by digest: its hash/, and what names in name/ and hub/ lead to. The policy speaks first, and of what it
+ * denies nothing is looked at. A view that shares what is in the store finds it there; one that does not (fs/separate.h) finds what it fetched itself.
  */
 #include <string.h>
 #include "common/log.h"

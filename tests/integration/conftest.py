@@ -35,6 +35,16 @@ def pytest_configure(config):
         pytest.exit("the integration tests mount and change identities: run them as root", returncode=3)
 
 
+# Files that take long, mostly to wait: they begin first, so that none of them is left at the end.
+LONG_FILES = ("test_reload", "test_outage", "test_sharing", "test_timing", "test_hostile", "test_sources", "test_read",
+              "test_matrix", "test_consumers")
+
+
+def pytest_collection_modifyitems(items):
+    place = {name: i for i, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: place.get(item.module.__name__.rsplit(".", 1)[-1], len(LONG_FILES)))
+
+
 # ---- the session -----------------------------------------------------------------------------------
 
 @pytest.fixture(scope="session")

@@ -186,6 +186,16 @@ def test_places_on_other_hosts_and_liars_among_them(model, nginx, hostile, known
     assert reader.whole(mounted.object(model.sha256))["sha256"] == model.sha256
 
 
+def test_a_liar_has_the_only_tree(model, nginx, hostile, known):
+    liar, honest = hostile(), nginx()
+    line = entry(model)
+    line["tree"] = f"{liar.url}/flip{front_uri(model)}"
+    mounted = known(honest, line)
+    assert reader.whole(mounted.object(model.sha256))["sha256"] == model.sha256
+    assert any(one["path"].endswith(front_uri(model)) for one in liar.log())
+    mounted.wait_for_log("no source has its tree; all of it is fetched")
+
+
 # ---- catalogs that are wrong -----------------------------------------------------------------------
 
 def test_a_wrong_size_gives_no_bytes(model, server, known):
