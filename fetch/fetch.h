@@ -100,7 +100,14 @@ struct fetch_place {
 	struct fetch_group *group;
 	const char *url;  /* absolute; of the object's bytes; NULL: not known */
 	const char *tree; /* absolute; of its tree, or the front of it; NULL: has none */
+	/*
+	 * Who alone says so; 0: it is said to all. Sources are made for each owner on its own: that what somebody named is
+	 * not what is there is not held against the host when others ask it. Owners have a part of the numbers only.
+	 */
+	uint32_t owner;
 };
+#define FETCH_OWNER_NUMBERS  16 /* sources of one owner's, at once */
+#define FETCH_OWNERS_NUMBERS 32 /* and of all of them */
 #define FETCH_PLACES_MAX 32 /* of one object */
 
 /*
@@ -115,6 +122,8 @@ struct fetch_places;
 
 /* PLACES are copied, their groups referenced. -E2BIG: more than FETCH_PLACES_MAX. */
 int must_check fetch_places_new(const struct fetch_place *places, size_t n, struct fetch_places **out);
+/* The same places, of which none was asked: what is kept to be copied keeps no number. */
+int must_check fetch_places_copy(const struct fetch_places *places, struct fetch_places **out);
 struct fetch_places *fetch_places_ref(struct fetch_places *places); /* NULL is allowed, and returned */
 void fetch_places_unref(struct fetch_places *places);		    /* NULL is allowed */
 

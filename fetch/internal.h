@@ -88,6 +88,7 @@ void lease_unref(struct lease *lease); /* NULL is allowed */
 /* What fetch_places_new() copied. */
 struct place {
 	struct fetch_group *group;
+	uint32_t owner;
 	struct target {
 		char *url;	     /* NULL: none */
 		struct lease *lease; /* NULL: was not asked yet; the fetch thread's */
@@ -184,6 +185,7 @@ struct source {
 	char *name, *label; /* "lab", and what messages call it: "source lab" */
 	struct template url, tree;
 	char *origin;	     /* of a dynamic one: see dynamic.c; NULL: it is configured */
+	uint32_t owner;      /* the same: as of its places */
 	struct lease *lease; /* of a dynamic one: its own */
 	struct fetch_group *group;
 
@@ -234,10 +236,10 @@ int64_t source_ready_at(const struct source *source, int64_t now);
 bool source_before(const struct source *a, const struct source *b, int64_t now);
 
 /*
- * dynamic.c: the number of the source that TARGET, of GROUP, belongs to; TARGET has a lease of it from then on. -errno with MESSAGE: it
+ * dynamic.c: the number of the source that TARGET, of PLACE, belongs to; TARGET has a lease of it from then on. -errno with MESSAGE: it
  * has none.
  */
-int must_check dynamic_source(struct fetch *fetch, struct fetch_group *group, struct target *target,
+int must_check dynamic_source(struct fetch *fetch, const struct place *place, struct target *target,
 			      char message[FETCH_MESSAGE_SIZE]);
 
 /* redirect.c: where URL led PARTY last time, valid until the next call; NULL: not known. */

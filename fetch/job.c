@@ -68,7 +68,7 @@ static void take_places(struct fetch *fetch, struct job *job)
 
 		if (!target->url)
 			continue;
-		number = dynamic_source(fetch, place->group, target, job->message);
+		number = dynamic_source(fetch, place, target, job->message);
 		if (number < 0) {
 			job->unusable = true;
 			continue;

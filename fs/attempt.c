@@ -182,7 +182,6 @@ static void transfer_done(struct fetch_request *request, const struct fetch_resu
 	struct whole_transfer *transfer = container_of(request, struct whole_transfer, request);
 	struct whole *whole = transfer->whole;
 
-	fetch_places_unref(transfer->request.places);
 	free(transfer);
 	if (result->error < 0 && result->error != -ECANCELED && result->message[0])
 		snprintf(whole->message, sizeof(whole->message), "%s", result->message);
@@ -225,7 +224,7 @@ static int plan(struct whole *whole, uint64_t excluded, struct whole_transfer **
 			.first = chunk,
 			.count = 1,
 			.excluded = excluded,
-			.places = object_places(whole->object, whole->uid),
+			.places = whole->places,
 			.party = whole->object->view,
 		};
 		*last = open;

@@ -57,7 +57,7 @@ void catalog_gateways_unref(struct catalog_gateways *gateways)
 }
 
 int catalog_gateways_add(const struct catalog_gateways *gateways, const char *url, bool tree,
-			 struct catalog_places *places)
+			 uint32_t owner, struct catalog_places *places)
 {
 	char problem[REGISTRY_PROBLEM_SIZE];
 	struct ipfs_name name;
@@ -75,6 +75,7 @@ int catalog_gateways_add(const struct catalog_gateways *gateways, const char *ur
 			.group = gateways->group,
 			.url = tree ? NULL : resolved,
 			.tree = tree ? resolved : NULL,
+			.owner = owner,
 		};
 	}
 	return 0;

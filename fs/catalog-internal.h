@@ -67,9 +67,9 @@ size_t catalog_set_disagreements(const struct catalog_set *set, const atomic_boo
 int must_check catalog_gateways_new(const struct config *config, struct catalog_gateways **out);
 struct catalog_gateways *catalog_gateways_ref(struct catalog_gateways *gateways); /* NULL is allowed, and returned */
 void catalog_gateways_unref(struct catalog_gateways *gateways);			  /* NULL is allowed */
-/* Where URL, an "ipfs://" one, is: a place for each. TREE: it is where a tree is. 0 or -ENOMEM. */
+/* Where URL, an "ipfs://" one, is: a place for each. TREE: it is where a tree is. OWNER: as of a place. 0 or -ENOMEM. */
 int must_check catalog_gateways_add(const struct catalog_gateways *gateways, const char *url, bool tree,
-				    struct catalog_places *places);
+				    uint32_t owner, struct catalog_places *places);
 
 /* ---- catalog-kept.c: STORE/catalogs/ ---- */
 

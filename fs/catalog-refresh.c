@@ -370,6 +370,7 @@ int catalog_refresh(struct catalogs *catalogs, struct configured *configured, ch
 		.config = configured->config,
 		.reason = reason,
 	};
+	uint64_t serial;
 	int r;
 
 	claim(catalogs, configured);
@@ -377,11 +378,12 @@ int catalog_refresh(struct catalogs *catalogs, struct configured *configured, ch
 	refresh.part = configured->part ? catalog_part_ref(configured->part) : NULL;
 	pthread_mutex_unlock(&catalogs->lock);
 	r = run(&refresh);
+	serial = configured->state.serial; /* before it is another's to change */
 	catalog_part_unref(refresh.part);
 	finish(catalogs, configured, r, reason);
 	if (r <= 0)
 		return r;
-	log_info("catalog %s: serial %" PRIu64 " is in use", configured->config->name, configured->state.serial);
+	log_info("catalog %s: serial %" PRIu64 " is in use", configured->config->name, serial);
 	catalogs_changed(catalogs, true);
 	return 0;
 }

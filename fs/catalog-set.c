@@ -334,8 +334,14 @@ static int add_url(struct catalog_places *g, const struct catalog *catalog, cons
 		   struct fetch_place *place)
 {
 	if (ipfs_is_url(url))
-		return catalog_gateways_add(g->gateways, url, tree, g);
+		return catalog_gateways_add(g->gateways, url, tree, place->owner, g);
 	return resolve(g, catalog, url, tree ? &place->tree : &place->url);
+}
+
+/* What a user says of hosts counts for nobody else. */
+static uint32_t owner_of(const struct catalog *catalog)
+{
+	return catalog->owner == CATALOG_EVERYBODY ? 0 : catalog->owner + 1;
 }
 
 /* Its tree goes with the first URL. */
@@ -351,7 +357,7 @@ static int add_places(struct catalog_places *g, const struct catalog_part *part,
 	if (open && is_gated(part, object, true))
 		return 0;
 	for (unsigned int i = 0; i < n && r == 0 && g->n < FETCH_PLACES_MAX; i++) {
-		struct fetch_place place = {0};
+		struct fetch_place place = {.owner = owner_of(catalog)};
 
 		if (i < object->n_urls)
 			r = add_url(g, catalog, verify_object_url(catalog->entries, object, i, url),

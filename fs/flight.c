@@ -133,6 +133,7 @@ static void fail_waiters(struct waiter *waiters, int error)
 
 void flight_free(struct flight *flight)
 {
+	fetch_places_unref(flight->places);
 	object_put(flight->object);
 	free(flight);
 }

@@ -33,6 +33,7 @@ struct flight {
 	struct object *object;   /* counted */
 	struct waiter *waiters;  /* protected by the object's lock; none from landed on */
 	uint64_t excluded;       /* sources that lied about this chunk; the step's thread */
+	struct fetch_places *places; /* whose numbers it and `source` have, until it has landed; the step's thread */
 	uid_t uid;               /* who wanted it first: whose catalogs may say where it is */
 	struct transfer *transfer; /* protected by the object's lock: who brings it, until it has come */
 	struct work work;

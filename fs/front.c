@@ -94,14 +94,13 @@ static void ask(struct front *front)
 	struct object *object = whole->object;
 	uint64_t size = verify_front_size(store_object_size(object->store));
 
-	fetch_places_unref(whole->request.places);
 	whole->request = (struct fetch_request){
 		.kind = FETCH_FRONT,
 		.ops = &ops,
 		.digests = object_digests(object),
 		.size = size,
 		.excluded = front->excluded,
-		.places = object_places(object, whole->uid),
+		.places = whole->places,
 		.party = object->view,
 	};
 	fetch_submit(object->fs->fetch, &whole->request);

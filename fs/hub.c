@@ -84,6 +84,7 @@ struct gathering {
 	const struct hub_repo *repo;
 	struct hub_snapshots found;
 	size_t capacity;
+	size_t left; /* of CATALOG */
 };
 
 /* The folder COMPONENT of the repository's, with REVISION (NULL: none). */
@@ -122,6 +123,8 @@ static int add_versioned(void *arg, const struct verify_place *place)
 
 	if (strncmp(place->name, g->repo->name, len) != 0 || place->name[len] != '@')
 		return 1; /* behind all of them */
+	if (g->left-- == 0)
+		return 1;
 	return place->folder ? add(g, place->name, place->name + len + 1, &place->names) : 0;
 }
 
@@ -132,6 +135,7 @@ static int gather(struct gathering *g)
 	struct verify_place place;
 	int r = 0;
 
+	g->left = HUB_REVISIONS_MAX;
 	snprintf(path, sizeof(path), "%s/%s", g->repo->org, g->repo->name);
 	if (verify_catalog_lookup(entries, path, &place) == 0 && place.folder)
 		r = add(g, g->repo->name, NULL, &place.names);

@@ -64,6 +64,9 @@ int must_check hub_commit_of(const struct catalog_set *set, const struct catalog
 int must_check hub_make_commit(const struct verify_catalog *entries, const char *path,
 			       const struct verify_span *names, char out[HUB_COMMIT_SIZE]);
 
+/* Revisions of a repository in one catalog that are looked at; what comes behind them is not in hub/. */
+#define HUB_REVISIONS_MAX 1024
+
 /*
  * Call FOUND for each ref and what it stands for, until it returns other than 0, which is passed on. Of two with one name the
  * first one counts. SNAPSHOTS: all of REPO's.

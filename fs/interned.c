@@ -17,6 +17,14 @@ static struct interned *by_path; /* protected by lock; what is in there stays */
 static struct interned **numbered;
 static size_t used, capacity;
 
+struct owner {
+	uid_t uid;
+	uint64_t used;
+	UT_hash_handle hh;
+};
+static struct owner *owners; /* protected by lock */
+static uint64_t owned;	     /* protected by lock: of all of them */
+
 /* With the lock held to write. NULL: no memory. */
 static struct interned *add(const char *path)
 {
@@ -42,13 +50,37 @@ static struct interned *add(const char *path)
 	return made;
 }
 
+/* With the lock held to write: one more of UID's. 0, -ENOMEM or -ENOSPC. */
+static int charge(uid_t uid)
+{
+	struct owner *owner;
+
+	if (used >= INTERNED_MAX)
+		return -ENOSPC;
+	if (uid == (uid_t)-1)
+		return 0;
+	HASH_FIND(hh, owners, &uid, sizeof(uid), owner);
+	if (owned >= INTERNED_OWNERS_MAX || (owner && owner->used >= INTERNED_OWNER_MAX))
+		return -ENOSPC;
+	if (!owner) {
+		owner = calloc(1, sizeof(*owner));
+		if (!owner)
+			return -ENOMEM;
+		owner->uid = uid;
+		HASH_ADD(hh, owners, uid, sizeof(owner->uid), owner);
+	}
+	owner->used++;
+	owned++;
+	return 0;
+}
+
 /* With the lock held to write. */
 static bool add_roots(void)
 {
 	return used >= INTERNED_HUB || (add("name") && add("hub"));
 }
 
-int interned_number(const char *path, uint64_t *out)
+int interned_number(const char *path, uid_t owner, uint64_t *out)
 {
 	struct interned *found;
 	int r = 0;
@@ -64,10 +96,11 @@ int interned_number(const char *path, uint64_t *out)
 	if (!add_roots())
 		r = -ENOMEM;
 	HASH_FIND_STR(by_path, path, found);
-	if (r == 0 && !found && used >= INTERNED_MAX)
-		r = -ENOSPC;
-	else if (r == 0 && !found && !(found = add(path)))
-		r = -ENOMEM;
+	if (r == 0 && !found) {
+		r = charge(owner);
+		if (r == 0 && !(found = add(path)))
+			r = -ENOMEM;
+	}
 	pthread_rwlock_unlock(&lock);
 	if (r == 0)
 		*out = found->number;
@@ -101,6 +134,13 @@ uint64_t interned_inode(const char *path)
 
 void interned_free(void)
 {
+	struct owner *owner, *next;
+
+	HASH_ITER(hh, owners, owner, next) {
+		HASH_DELETE(hh, owners, owner);
+		free(owner);
+	}
+	owned = 0;
 	HASH_CLEAR(hh, by_path);
 	for (size_t i = 0; i < used; i++)
 		free(numbered[i]);

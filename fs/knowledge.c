@@ -157,6 +157,14 @@ static struct fetch_places *work_out(const struct catalog_set *set, uid_t uid,
 	return r < 0 ? NULL : places;
 }
 
+/* Without memory there are none. */
+static struct fetch_places *copy(const struct fetch_places *places)
+{
+	struct fetch_places *made;
+
+	return places && fetch_places_copy(places, &made) == 0 ? made : NULL;
+}
+
 /* True: OUT (perhaps NULL) was worked out for UID, from that set. */
 static bool recall(struct whereabouts *places, uid_t uid, uint64_t generation, struct fetch_places **out)
 {
@@ -166,12 +174,13 @@ static bool recall(struct whereabouts *places, uid_t uid, uint64_t generation, s
 	for (size_t i = 0; i < WHEREABOUTS_USERS && !found; i++) {
 		found = places->of[i].uid == uid && places->of[i].generation == generation;
 		if (found)
-			*out = fetch_places_ref(places->of[i].places);
+			*out = copy(places->of[i].places);
 	}
 	pthread_mutex_unlock(&places->lock);
 	return found;
 }
 
+/* MADE is taken over. */
 static void remember(struct whereabouts *places, uid_t uid, uint64_t generation,
 		     struct fetch_places *made)
 {
@@ -189,7 +198,7 @@ static void remember(struct whereabouts *places, uid_t uid, uint64_t generation,
 	old = places->of[at].places;
 	places->of[at].uid = uid;
 	places->of[at].generation = generation;
-	places->of[at].places = fetch_places_ref(made);
+	places->of[at].places = made;
 	pthread_mutex_unlock(&places->lock);
 	fetch_places_unref(old);
 }
@@ -202,8 +211,10 @@ struct fetch_places *object_places(struct object *object, uid_t uid)
 	struct fetch_places *places = NULL;
 
 	if (!recall(&object->whereabouts, uid, generation, &places)) {
-		places = work_out(set, uid, &digests, object->gated);
-		remember(&object->whereabouts, uid, generation, places);
+		struct fetch_places *made = work_out(set, uid, &digests, object->gated);
+
+		places = copy(made);
+		remember(&object->whereabouts, uid, generation, made);
 	}
 	catalog_set_unref(set);
 	return places;

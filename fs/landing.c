@@ -43,6 +43,8 @@ static void land(struct flight *flight)
 	struct waiter *waiters;
 	bool begin;
 
+	/* It may be kept for long, and nobody is to be blamed for it. */
+	fetch_places_unref(steal_pointer(flight->places));
 	pthread_mutex_lock(&object->lock);
 	waiters = flight_land(flight);
 	begin = writing_add(flight);

@@ -29,7 +29,8 @@ struct finding {
 
 /* ---- the answers: 0, or -errno that is still to be replied; -EAGAIN: it takes longer ---- */
 
-static int reply_folder(const struct finding *finding, const char *path, enum node_kind kind)
+/* OWNER: for whom alone it is there; CATALOG_EVERYBODY. */
+static int reply_folder(const struct finding *finding, const char *path, enum node_kind kind, uid_t owner)
 {
 	double timeout = fs_timeout(finding->fs);
 	struct fuse_entry_param entry = {
@@ -40,9 +41,9 @@ static int reply_folder(const struct finding *finding, const char *path, enum no
 	struct node node = { .kind = kind, .view = finding->node.view };
 	int r;
 
-	r = interned_number(path, &node.object);
+	r = interned_number(path, owner, &node.object);
 	if (r < 0)
-		return -ENOMEM;
+		return r == -ENOSPC ? -ENOENT : r;
 	entry.ino = node_id(node);
 	ops_fill_fixed(node, &entry.attr);
 	fuse_reply_entry(finding->request, &entry);
@@ -67,9 +68,9 @@ static int find_object(const struct finding *finding, const struct catalog *cata
 	return 0;
 }
 
-/* The ref NAME of FOLDERS: as visible as what it stands for. 1 or -errno. */
+/* The ref NAME of FOLDERS: as visible as what it stands for. 1 or -errno. OWNER: whose catalog says so. */
 static int find_ref(const struct finding *finding, const struct folders *folders, const char *name,
-		    char commit[HUB_COMMIT_SIZE])
+		    char commit[HUB_COMMIT_SIZE], uid_t *owner)
 {
 	const struct hub_snapshot *snapshot = hub_ref(&folders->repo, &folders->snapshots, name);
 	int r;
@@ -78,23 +79,38 @@ static int find_ref(const struct finding *finding, const struct folders *folders
 		return -ENOENT;
 	r = visible_names(finding->fs, finding->view, finding->set, snapshot->catalog, &snapshot->names,
 			  finding->mode);
-	if (r == 1)
+	if (r == 1) {
 		memcpy(commit, snapshot->commit, HUB_COMMIT_SIZE);
+		*owner = snapshot->catalog->owner;
+	}
 	return r == 0 ? -ENOENT : r;
+}
+
+static uid_t owner_of(const struct folders *folders)
+{
+	uid_t owner = folders->n > 0 ? folders->at[0].catalog->owner : CATALOG_EVERYBODY;
+
+	for (size_t i = 1; i < folders->n; i++) {
+		if (folders->at[i].catalog->owner != owner)
+			return CATALOG_EVERYBODY;
+	}
+	return owner;
 }
 
 /* NAME, which is no file. */
 static int find_folder(const struct finding *finding, const char *path)
 {
 	struct folders folders;
+	uid_t owner;
 	int r;
 
 	r = folders_find(finding->set, finding->view->uid, path, &folders);
 	if (r < 0)
 		return r;
 	r = visible_folders(finding->fs, finding->view, finding->set, &folders, finding->mode);
+	owner = owner_of(&folders);
 	folders_release(&folders);
-	return r < 0 ? r : r == 0 ? -ENOENT : reply_folder(finding, path, NODE_FOLDER);
+	return r < 0 ? r : r == 0 ? -ENOENT : reply_folder(finding, path, NODE_FOLDER, owner);
 }
 
 static int find_in(const struct finding *finding, const struct folders *folders)
@@ -103,13 +119,14 @@ static int find_in(const struct finding *finding, const struct folders *folders)
 	char commit[HUB_COMMIT_SIZE];
 	const struct catalog *catalog;
 	struct verify_place place;
+	uid_t owner;
 	int r;
 
 	if (!path)
 		return -ENOMEM;
 	if (folders->kind == FOLDERS_REFS) {
-		r = find_ref(finding, folders, finding->name, commit);
-		return r < 0 ? r : reply_folder(finding, path, NODE_REF);
+		r = find_ref(finding, folders, finding->name, commit, &owner);
+		return r < 0 ? r : reply_folder(finding, path, NODE_REF, owner);
 	}
 	if (folders->kind != FOLDERS_FILES)
 		return find_folder(finding, path);
@@ -142,6 +159,7 @@ static int open_ref(struct finding *finding)
 	char commit[HUB_COMMIT_SIZE];
 	struct folders folders;
 	uint64_t number;
+	uid_t owner;
 	int r;
 
 	if (!folder)
@@ -149,12 +167,13 @@ static int open_ref(struct finding *finding)
 	r = folders_find(finding->set, finding->view->uid, folder, &folders);
 	if (r < 0)
 		return r;
-	r = find_ref(finding, &folders, ref, commit);
+	r = find_ref(finding, &folders, ref, commit, &owner);
 	folders_release(&folders);
 	if (r < 0)
 		return r;
-	if (interned_number(commit, &number) < 0)
-		return -ENOMEM;
+	r = interned_number(commit, owner, &number);
+	if (r < 0)
+		return r;
 	finding->fi.fh = OPS_REF_HANDLE | number;
 	fuse_reply_open(finding->request, &finding->fi);
 	return 0;

@@ -65,7 +65,8 @@ void transfer_submit(struct transfer *list)
 
 		list->request.digests = object_digests(object);
 		list->request.size = store_object_size(object->store);
-		list->request.places = object_places(object, list->uid);
+		if (!list->request.places)
+			list->request.places = object_places(object, list->uid);
 		fetch_submit(object->fs->fetch, &list->request);
 		list = next;
 	}
@@ -80,6 +81,8 @@ void flight_ask(struct flight *flight)
 		flight_fail(flight, -ENOMEM);
 		return;
 	}
+	/* Who lied before is to be recognised. */
+	transfer->request.places = fetch_places_ref(flight->places);
 	pthread_mutex_lock(&object->lock);
 	flight->transfer = transfer;
 	if (flight->waiters)
@@ -109,6 +112,8 @@ static void transfer_chunk(struct fetch_request *request, uint64_t index, void *
 	flight->transfer = NULL;
 	pthread_mutex_unlock(&object->lock);
 	transfer->delivered = index - request->first + 1;
+	if (!flight->places)
+		flight->places = fetch_places_ref(request->places);
 	flight->buffer = buffer;
 	flight->length = len;
 	flight->source = source;

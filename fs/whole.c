@@ -164,7 +164,7 @@ void whole_conclude(struct whole *whole, int error)
 		waiter = next;
 	}
 	verify_stream_free(whole->stream);
-	fetch_places_unref(whole->request.places);
+	fetch_places_unref(whole->places);
 	free(whole);
 	object_put(object);
 }
@@ -235,13 +235,12 @@ static void next_attempt(struct whole *whole, int error)
 		whole->lied_grew = false;
 		attempt_begin(whole, whole->lied);
 	} else if ((error == -EIO || error == -ENOENT) && !whole_is_attested(whole)) {
-		fetch_places_unref(whole->request.places);
 		whole->request = (struct fetch_request){
 			.kind = FETCH_SIZE,
 			.ops = &size_ops,
 			.digests = object_digests(whole->object),
 			.excluded = whole->lied | whole->sized,
-			.places = object_places(whole->object, whole->uid),
+			.places = whole->places,
 			.party = whole->object->view,
 		};
 		fetch_submit(whole->object->fs->fetch, &whole->request);
@@ -391,8 +390,10 @@ void whole_fetch(struct object *object, uid_t uid, struct parked *waiter)
 	}
 	pthread_mutex_unlock(&object->lock);
 	free(made);
-	if (made_one)
+	if (made_one) {
+		made_one->places = object_places(object, uid);
 		begin(made_one);
+	}
 	if (waiter)
 		answer_waiter(object->fs, waiter, error); /* it became complete a moment ago */
 }

@@ -29,6 +29,7 @@ struct whole {
 	bool resize;       /* to SIZE, first */
 	uint64_t size;
 	struct work begin_work, hash_work, end_work;
+	struct fetch_places *places;  /* of all that is asked for, as the sources in LIED and the like are numbered by them */
 	struct fetch_request request; /* for the front, or a size */
 	struct front *front;          /* front.c's: while that is asked for */
 	char message[FETCH_MESSAGE_SIZE]; /* of the last failure */

@@ -21,12 +21,12 @@ static inline struct fetch_group *make_group(const char *name, int priority,
 	return group;
 }
 
-/* PATH below BASE, of GROUP, which is given away. */
-static inline struct fetch_places *make_places(struct fetch_group *group, const char *base,
-					       const char *path)
+/* PATH below BASE, of GROUP, which is given away, as OWNER says. */
+static inline struct fetch_places *make_owned_places(struct fetch_group *group, uint32_t owner,
+						     const char *base, const char *path)
 {
 	char url[512], tree[512];
-	struct fetch_place place = {.group = group, .url = url, .tree = tree};
+	struct fetch_place place = {.group = group, .url = url, .tree = tree, .owner = owner};
 	const char *query = path + strcspn(path, "?");
 	struct fetch_places *places;
 
@@ -35,6 +35,12 @@ static inline struct fetch_places *make_places(struct fetch_group *group, const 
 	assert_int_equal(fetch_places_new(&place, 1, &places), 0);
 	fetch_group_unref(group);
 	return places;
+}
+
+static inline struct fetch_places *make_places(struct fetch_group *group, const char *base,
+					       const char *path)
+{
+	return make_owned_places(group, 0, base, path);
 }
 
 /* All of the object; the error. */

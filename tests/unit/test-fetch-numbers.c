@@ -5,13 +5,19 @@
 #include <stdlib.h>
 
 /* Host I of many, which are all the same server. */
-static struct fetch_places *host(const struct server *server, unsigned int i, const char *path)
+static struct fetch_places *host_of(const struct server *server, uint32_t owner, unsigned int i,
+				    const char *path)
 {
 	char base[64];
 
 	snprintf(base, sizeof(base), "http://127.0.%u.%u%s", 1 + i / 100, 1 + i % 100,
 		 strrchr(server->base, ':'));
-	return make_places(make_group("catalog hub", 0, NULL), base, path);
+	return make_owned_places(make_group(owner ? "import hf" : "catalog hub", 0, NULL), owner, base, path);
+}
+
+static struct fetch_places *host(const struct server *server, unsigned int i, const char *path)
+{
+	return host_of(server, 0, i, path);
 }
 
 /* It answers for all of 127.0.0.0/8. */
@@ -93,6 +99,85 @@ static void test_held(void **state)
 	for (unsigned int i = 0; i < FETCH_SOURCES_MAX; i++)
 		if (i != 7)
 			fetch_places_unref(held[i]);
+	server_stop(&server);
+}
+
+/* However many hosts users name and hold, others have numbers, and so have signed catalogs. */
+static void test_owners(void **state)
+{
+	struct fetch_places *held[3][FETCH_OWNER_NUMBERS], *places;
+	struct server server = {0};
+	struct sink sink;
+	struct bed bed;
+
+	server_of_many(&server);
+	bed_init(&bed, 8);
+	bed_start(&bed);
+	for (uint32_t owner = 1; owner <= 2; owner++) {
+		for (unsigned int i = 0; i < FETCH_OWNER_NUMBERS; i++) {
+			held[owner][i] = host_of(&server, owner, i, "honest/object");
+			assert_int_equal(get(&bed, held[owner][i], &sink), 0);
+		}
+		places = host_of(&server, owner, FETCH_OWNER_NUMBERS, "honest/object");
+		assert_int_equal(get(&bed, places, &sink), -EIO);
+		assert_string_equal(sink.message, "import hf: more than 16 hosts at once");
+		/* Its own it may use again. */
+		fetch_places_unref(held[owner][3]);
+		assert_int_equal(get(&bed, places, &sink), 0);
+		assert_int_equal(sink.per_source[(owner - 1) * FETCH_OWNER_NUMBERS + 3], OBJECT_CHUNKS);
+		held[owner][3] = places;
+	}
+	/* Owners have half of all. */
+	places = host_of(&server, 3, 0, "honest/object");
+	assert_int_equal(get(&bed, places, &sink), -EIO);
+	fetch_places_unref(held[1][0]);
+	assert_int_equal(get(&bed, places, &sink), 0);
+	assert_int_equal(sink.per_source[0], OBJECT_CHUNKS);
+	fetch_places_unref(places);
+	places = host(&server, 0, "honest/object");
+	assert_int_equal(get(&bed, places, &sink), 0);
+	assert_int_equal(sink.per_source[FETCH_OWNERS_NUMBERS], OBJECT_CHUNKS);
+	fetch_places_unref(places);
+	bed_end(&bed);
+	for (uint32_t owner = 1; owner <= 2; owner++)
+		for (unsigned int i = owner == 1; i < FETCH_OWNER_NUMBERS; i++)
+			fetch_places_unref(held[owner][i]);
+	server_stop(&server);
+}
+
+/* What one owner named and was not there is nothing to others; what is copied holds no number. */
+static void test_owners_lies(void **state)
+{
+	struct fetch_places *one, *other, *copy;
+	struct server server = {0};
+	struct sink sink;
+	struct bed bed;
+
+	server_of_many(&server);
+	bed_init(&bed, 8);
+	bed_start(&bed);
+	one = host_of(&server, 1, 0, "honest/object");
+	assert_int_equal(fetch_places_copy(one, &copy), 0);
+	assert_int_equal(get(&bed, copy, &sink), 0);
+	assert_int_equal(sink.per_source[0], OBJECT_CHUNKS);
+	fetch_places_unref(copy);
+	/* Nobody holds it: it is another's as soon as they are all used. */
+	for (unsigned int i = 1; i <= FETCH_OWNER_NUMBERS; i++) {
+		other = host_of(&server, 1, i, "honest/object");
+		assert_int_equal(get(&bed, other, &sink), 0);
+		assert_int_equal(sink.per_source[i % FETCH_OWNER_NUMBERS], OBJECT_CHUNKS);
+		fetch_places_unref(other);
+	}
+	assert_int_equal(get(&bed, one, &sink), 0);
+	assert_int_equal(sink.per_source[1], OBJECT_CHUNKS);
+	for (unsigned int i = 0; i < 3; i++)
+		fetch_blame(bed.fetch, 1, "what is not there");
+	other = host_of(&server, 2, 0, "honest/object");
+	assert_int_equal(get(&bed, other, &sink), 0);
+	assert_int_equal(sink.per_source[FETCH_OWNER_NUMBERS], OBJECT_CHUNKS);
+	fetch_places_unref(other);
+	fetch_places_unref(one);
+	bed_end(&bed);
 	server_stop(&server);
 }
 
@@ -200,6 +285,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_many_hosts),
 		cmocka_unit_test(test_held),
+		cmocka_unit_test(test_owners),
+		cmocka_unit_test(test_owners_lies),
 		cmocka_unit_test(test_many_at_once),
 		cmocka_unit_test(test_silent_realm),
 	};

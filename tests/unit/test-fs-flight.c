@@ -49,6 +49,11 @@ int store_object_put_run(struct store_object *store, uint64_t first, const struc
 	return store->error;
 }
 
+void fetch_places_unref(struct fetch_places *places)
+{
+	assert_null(places);
+}
+
 static atomic_uint finishes;
 
 void finish_if_due(struct object *object)

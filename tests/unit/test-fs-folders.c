@@ -80,18 +80,33 @@ static void test_numbers(void **state)
 	assert_string_equal(interned_path(INTERNED_HUB), "hub");
 	assert_null(interned_path(0));
 	assert_null(interned_path(3));
-	assert_int_equal(interned_number("hub", &number), 0);
+	assert_int_equal(interned_number("hub", -1, &number), 0);
 	assert_int_equal(number, INTERNED_HUB);
 	for (unsigned int i = 0; i < 1000; i++) {
 		snprintf(path, sizeof(path), "name/%u", i % 500);
-		assert_int_equal(interned_number(path, &number), 0);
+		assert_int_equal(interned_number(path, -1, &number), 0);
 		assert_int_equal(number, 3 + i % 500);
 		assert_string_equal(interned_path(number), path);
 	}
-	assert_int_equal(interned_number("name/7", &again), 0);
+	assert_int_equal(interned_number("name/7", -1, &again), 0);
 	assert_int_equal(again, 10);
 	assert_null(interned_path(503));
 	assert_null(interned_path(UINT64_MAX));
+	/* One user's names are used up; another's, and everybody's, are not. */
+	for (unsigned int i = 0; i <= INTERNED_OWNER_MAX; i++) {
+		snprintf(path, sizeof(path), "name/hf/%u", i);
+		assert_int_equal(interned_number(path, USER, &number), i < INTERNED_OWNER_MAX ? 0 : -ENOSPC);
+	}
+	assert_int_equal(interned_number("name/hf/7", USER, &number), 0);
+	assert_int_equal(interned_number(path, USER + 1, &number), 0);
+	assert_int_equal(interned_number("name/new", -1, &number), 0);
+	for (unsigned int i = 0; i < 9 * INTERNED_OWNER_MAX; i++) {
+		snprintf(path, sizeof(path), "name/oci/%u", i);
+		if (interned_number(path, 7 + i / (INTERNED_OWNER_MAX / 2), &number) < 0)
+			break;
+	}
+	assert_int_equal(number, 3 + 500 + 1 + INTERNED_OWNERS_MAX - 1);
+	assert_int_equal(interned_number("name/newer", -1, &number), 0);
 	/* FNV-1a's own test vectors. */
 	assert_true(interned_inode("a") == 0xaf63dc4c8601ec8c && interned_inode("foobar") == 0x85944171f73967e8);
 	interned_free();

@@ -142,6 +142,26 @@ static void test_revisions(void **state)
 	release(&set);
 }
 
+/* More revisions than anybody has: the first ones are there, and looking costs no more. */
+static void test_too_many(void **state)
+{
+	size_t n = HUB_REVISIONS_MAX + 9, len = 0;
+	char *text = malloc(n * 256);
+	struct catalog_set set = {0};
+	struct hub_snapshots snapshots;
+	struct hub_repo repo;
+
+	for (size_t i = 0; i < n; i++)
+		len += (size_t)sprintf(text + len, OBJECT("%04zx", "\"o/r@v%05zu/a\""), i, i);
+	add_catalog(&set, "hub", CATALOG_EVERYBODY, text, NULL);
+	snapshots = snapshots_of(&set, "models--o--r", &repo);
+	assert_int_equal(snapshots.n, HUB_REVISIONS_MAX);
+	assert_non_null(hub_ref(&repo, &snapshots, "v00000"));
+	free(snapshots.at);
+	free(text);
+	release(&set);
+}
+
 /* Of revisions without a word the only one is "main"; of two none is. */
 static void test_only_one(void **state)
 {
@@ -213,6 +233,7 @@ int main(void)
 		cmocka_unit_test(test_ids),
 		cmocka_unit_test(test_made_up),
 		cmocka_unit_test(test_revisions),
+		cmocka_unit_test(test_too_many),
 		cmocka_unit_test(test_only_one),
 		cmocka_unit_test(test_paths),
 	};
