@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include "common/io.h"
 #include "common/log.h"
 
 #define NS_A_SECOND 1000000000LL
@@ -59,21 +60,34 @@ static char *join(const char *folder, const char *name)
 	return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
 }
 
-/* It would be a thing to publish. */
-static bool is_secret_key(const struct publish *publish, const struct stat *st)
+/* It would be a thing to publish: the one that signs, or any that looks like one. */
+static bool is_secret_key(const struct publish *publish, const char *real, const struct stat *st)
 {
+	_cleanup_free_ char *text = NULL;
+	struct verify_secret secret;
 	struct stat key;
+	size_t len;
+	int r;
 
-	return publish->signer.key_file && stat(publish->signer.key_file, &key) == 0 &&
-	       key.st_dev == st->st_dev && key.st_ino == st->st_ino;
+	if (publish->signer.key_file && stat(publish->signer.key_file, &key) == 0 &&
+	    key.st_dev == st->st_dev && key.st_ino == st->st_ino)
+		return true;
+	if (st->st_size == 0 || st->st_size > VERIFY_SECRET_MAX ||
+	    io_read_regular(real, VERIFY_SECRET_MAX, &text, &len, &key) < 0)
+		return false;
+	r = verify_secret_parse(text, len, &secret, NULL);
+	if (r == 0)
+		verify_secret_wipe(&secret);
+	explicit_bzero(text, len);
+	return r == 0 || r == -EACCES;
 }
 
 static int add_file(struct publish *publish, char **path, char **real, const struct stat *st)
 {
 	struct publish_file *file;
 
-	if (is_secret_key(publish, st))
-		return refuse(publish, *path, -EPERM, "is the secret key: take it out of the folder");
+	if (is_secret_key(publish, *real, st))
+		return refuse(publish, *path, -EPERM, "is a secret key: take it out of the folder");
 	if (publish->n_files == VERIFY_CATALOG_NAMES)
 		return refuse(publish, *path, -E2BIG, "more than 4,000,000 files: a catalog has no more names");
 	if (publish->n_files == publish->capacity) {
