@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/log.h"
+#include "common/utf8.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -21,27 +22,14 @@ void log_to_syslog(void)
 	atomic_store(&use_syslog, true);
 }
 
-/*
- * Names of files and what servers say end up here: none of it may make two lines of one, or tell a terminal to do anything.
- * Without control characters, also those of 8 bits (in UTF-8 0xc2 and one from 0x80 to 0x9f).
- */
-static void make_printable(char *text)
-{
-	for (unsigned char *c = (unsigned char *)text; *c; c++) {
-		if (*c < ' ' || *c == 0x7f)
-			*c = '?';
-		else if (*c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f)
-			c[0] = c[1] = '?';
-	}
-}
-
 /* One write(2) a line, so that lines of two threads do not mix. */
 static void write_line(int level, char *text)
 {
 	char line[1200];
 	int len;
 
-	make_printable(text);
+	/* Names of files and what servers say end up here: none of it may make two lines of one. */
+	utf8_make_printable(text);
 	if (atomic_load(&use_syslog)) {
 		syslog(level, "%s", text);
 		return;

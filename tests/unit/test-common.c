@@ -13,33 +13,12 @@
 #include "common/chunk.h"
 #include "common/digest.h"
 #include "common/io.h"
-#include "common/log.h"
 
 #define HEX                                                                                        \
 	"0123456789abcdef"                                                                         \
 	"0123456789abcdef"                                                                         \
 	"fedcba9876543210"                                                                         \
 	"00000000000000ff"
-
-/* ---- log ---- */
-
-/* One line, and nothing that a terminal would obey. */
-static void test_log_printable(void **state)
-{
-	char text[256] = "";
-	int ends[2], kept = dup(STDERR_FILENO);
-
-	unsetenv("JOURNAL_STREAM");
-	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-	assert_true(dup2(ends[1], STDERR_FILENO) >= 0);
-	log_error("%s", "a\033]0;x\007\r\nb\x7f \xc2\x9b" "31m \xc3\xa9\xc2");
-	assert_true(dup2(kept, STDERR_FILENO) >= 0);
-	assert_true(read(ends[0], text, sizeof(text) - 1) > 0);
-	assert_string_equal(text, "weightfs: a?]0;x???b? ??31m \xc3\xa9\xc2\n");
-	close(ends[0]);
-	close(ends[1]);
-	close(kept);
-}
 
 /* ---- digests ---- */
 
@@ -459,7 +438,6 @@ static void test_cleanup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_log_printable),
 		cmocka_unit_test(test_hex),	   cmocka_unit_test(test_hex_every_character),
 		cmocka_unit_test(test_names),	   cmocka_unit_test(test_names_refused),
 		cmocka_unit_test(test_pairs),	   cmocka_unit_test(test_chunks),
