@@ -341,6 +341,9 @@ int publish_objects(struct publish *publish)
 	for (size_t i = 0; i < publish->n_files; i++) {
 		if (was_done(publish, &publish->files[i]))
 			continue;
+		r = publish_refuse_secret(&publish->files[i]);
+		if (r < 0)
+			return r;
 		publish->n_hashed++;
 		total += publish->files[i].stamp.size;
 	}

@@ -284,7 +284,9 @@ def injected(how, store, hub):
     """`adopt --move` while something happens to its own calls."""
     call = how.split(":")[0]
     return process.run(["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={how}",
-                        WEIGHTFS, "adopt", "--move", "--store", store, hub])
+                        WEIGHTFS, "adopt", "--move", "--store", store, hub],
+                       # LeakSanitizer does not work under strace.
+                       env={**os.environ, "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"})
 
 
 STEPS = ["symlinkat:{}:when=1", "fsync:{}:when=1", "renameat2:{}:when=1", "fsync:{}:when=2"]
