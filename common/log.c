@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/log.h"
+#include "common/utf8.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -22,11 +23,13 @@ void log_to_syslog(void)
 }
 
 /* One write(2) a line, so that lines of two threads do not mix. */
-static void write_line(int level, const char *text)
+static void write_line(int level, char *text)
 {
 	char line[1200];
 	int len;
 
+	/* Names of files and what servers say end up here: none of it may make two lines of one. */
+	utf8_make_printable(text);
 	if (atomic_load(&use_syslog)) {
 		syslog(level, "%s", text);
 		return;

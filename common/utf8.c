@@ -53,3 +53,13 @@ bool utf8_is_plain(const char *text, size_t len)
 	}
 	return true;
 }
+
+void utf8_make_printable(char *text)
+{
+	for (unsigned char *c = (unsigned char *)text; *c; c++) {
+		if (*c < ' ' || *c == 0x7f)
+			*c = '?';
+		else if (*c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f)
+			c[0] = c[1] = '?';
+	}
+}

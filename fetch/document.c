@@ -28,6 +28,7 @@ struct session {
 	size_t room;
 	uint64_t taken; /* body bytes */
 	bool enough;	/* the rest of the body is not needed */
+	bool narrowed;	/* a public address answered: from here on no private one is asked */
 	int error;	/* 0 or -errno, with MESSAGE */
 	char *message;
 };
@@ -176,6 +177,9 @@ static int judge_code(struct session *session, CURLcode code)
 {
 	bool blocked = exchange_failure(&session->exchange, code, session->message);
 
+	if (blocked && session->narrowed)
+		return fail(session, -EACCES, "redirect: from a public address to the private one %s",
+			    session->exchange.blocked);
 	if (blocked)
 		return -EACCES;
 	if (code == CURLE_OUT_OF_MEMORY)
@@ -205,6 +209,19 @@ static int ask(struct session *session)
 	return judge_code(session, code);
 }
 
+/* Who is known to all must not have us ask what only we can reach. */
+static void narrow(struct session *session)
+{
+	const char *address = NULL;
+
+	if (!session->request->private_by_private || session->narrowed ||
+	    curl_easy_getinfo(session->exchange.easy, CURLINFO_PRIMARY_IP, &address) != CURLE_OK ||
+	    !address || !address_text_is_public(address))
+		return;
+	session->narrowed = true;
+	session->terms.allow_private = false;
+}
+
 static int follow(struct session *session)
 {
 	struct exchange *exchange = &session->exchange;
@@ -216,6 +233,7 @@ static int follow(struct session *session)
 		free(url);
 		return fail(session, -EACCES, "redirect: from https to http");
 	}
+	narrow(session);
 	free(exchange->url);
 	exchange->url = url;
 	exchange->hops++;

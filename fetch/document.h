@@ -19,6 +19,7 @@
 struct fetch_document_request {
 	const char *url; /* absolute */
 	bool allow_http, allow_private;
+	bool private_by_private; /* a public address does not redirect to a private one, although those are allowed */
 	const char *ca_file;	    /* PEM, instead of the system's; NULL: the system's */
 	const char *const *headers; /* "Name: value" each, N_HEADERS of them */
 	size_t n_headers;

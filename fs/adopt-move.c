@@ -121,6 +121,19 @@ static bool is_link(const struct where *where, const char *name)
 	return fstatat(where->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
 }
 
+/* The link belongs to whom the file did. Who may write to the folder may have put something else there: that stays as it is. */
+static int give_link(const struct where *where, const struct stat *st)
+{
+	_cleanup_close_ int fd = openat(where->dir, where->tmp, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat link;
+
+	if (fd < 0 || fstat(fd, &link) < 0)
+		return -errno;
+	if (!S_ISLNK(link.st_mode))
+		return -ESTALE;
+	return fchownat(fd, "", st->st_uid, st->st_gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
 static int replace(const struct where *where, int fd, const struct stat *st, const char *target)
 {
 	int r;
@@ -130,10 +143,10 @@ static int replace(const struct where *where, int fd, const struct stat *st, con
 		(void)unlinkat(where->dir, where->tmp, 0);
 	if (symlinkat(target, where->dir, where->tmp) < 0)
 		return -errno;
-	if (fchownat(where->dir, where->tmp, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    fsync(where->dir) < 0)
+	r = give_link(where, st);
+	if (r == 0 && fsync(where->dir) < 0)
 		r = -errno;
-	else
+	if (r == 0)
 		r = put(where, fd, st);
 	/* What is there now: the file, if all went well; else the link, unless swapping back failed. */
 	if (r == 0 || is_link(where, where->tmp))
@@ -166,8 +179,9 @@ void adopt_clean(const char *path, const char *hex)
 
 	if (find(path, hex, &where) < 0)
 		return;
-	/* Nothing goes that is not the same. */
-	if (is_link(&where, where.tmp) || check_digest(where.dir, where.tmp, hex) == 0)
+	/* Nothing goes that is not the same, and can be read where the link leads. */
+	if (is_link(&where, where.tmp) ||
+	    (check_digest(where.dir, where.tmp, hex) == 0 && check_digest(AT_FDCWD, path, hex) == 0))
 		(void)unlinkat(where.dir, where.tmp, 0);
 	close(where.dir);
 }

@@ -75,7 +75,8 @@ static int scan_manifests(void *arg, const char *folder, const char *name)
 
 	if (!path || !below)
 		return -ENOMEM;
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+	/* Links could lead round and round. */
+	if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
 		struct ollama deeper = { ollama->scan, ollama->path, below };
 
 		return strlen(below) < VERIFY_NAME_MAX ? adopt_each_entry(path, false, scan_manifests, &deeper) : 0;

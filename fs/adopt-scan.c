@@ -213,7 +213,7 @@ static int take_ref(void *arg, const char *folder, const char *name)
 
 	if (!path || !ref)
 		return -ENOMEM;
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+	if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
 		struct hub below = *hub;
 
 		below.below = ref;

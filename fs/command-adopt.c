@@ -26,7 +26,8 @@ struct adopting {
 	const struct settings *settings;
 	struct config *config;
 	bool everybody;
-	char *mountpoint; /* of --move; else NULL */
+	bool move;
+	char *mountpoint; /* where links lead; NULL: not known yet, or nothing is mounted */
 	json_t *seen;	  /* "device:inode" of those that came in: [SHA-256, size] */
 	struct sums sums;
 	struct progress progress;
@@ -83,7 +84,7 @@ static int check_git_blob(struct adopt_file *file)
 
 static int add(struct adopting *adopting, const struct adopt_file *file, int fd, uint64_t size, struct added *out)
 {
-	bool moves = adopting->mountpoint;
+	bool moves = adopting->move;
 	char hex[DIGEST_HEX_SIZE];
 	json_t *request = json_pack("{s:s, s:b, s:b}", "op", "add", "pin", moves, "once", !moves);
 	int r;
@@ -141,7 +142,7 @@ static int bring_in(struct adopting *adopting, struct adopt_file *file, int fd, 
 	}
 	if (file->has_git_blob && check_git_blob(file) < 0)
 		return -EBADMSG;
-	if (adopting->mountpoint)
+	if (adopting->move)
 		held = adopt_hold(fd, file->path, st);
 	r = add(adopting, file, fd, (uint64_t)st->st_size, &added);
 	if (r < 0)
@@ -149,14 +150,45 @@ static int bring_in(struct adopting *adopting, struct adopt_file *file, int fd, 
 	count(&adopting->sums, &added);
 	json_object_set_new(adopting->seen, key, json_pack("[s, I]", added.hex, (json_int_t)added.size));
 	/* It is adopted, also where it could not be moved. */
-	if (adopting->mountpoint && (held < 0 || put_link(adopting, file, fd, st, &added) < 0))
+	if (adopting->move && (held < 0 || put_link(adopting, file, fd, st, &added) < 0))
 		adopting->error = -EBUSY;
 	out->size = added.size;
 	return digest_from_hex(added.hex, &out->sha256);
 }
 
+/* ---- the mount ---- */
+
+static int take_mountpoint(void *arg, json_t *line)
+{
+	const char *text = json_string_value(json_object_get(line, "mountpoint"));
+	char **mountpoint = arg;
+
+	if (text && *text && !*mountpoint)
+		*mountpoint = strdup(text);
+	return 0;
+}
+
+static int find_mountpoint(struct adopting *adopting)
+{
+	if (adopting->mountpoint)
+		return 0;
+	return control_call(adopting->settings, adopting->config, json_pack("{s:s}", "op", "status"), -1,
+			    take_mountpoint, &adopting->mountpoint);
+}
+
+/* Is what has ST on the mount? Anybody's file may lie in a folder "hash". */
+static bool is_mounted(struct adopting *adopting, const struct stat *st)
+{
+	struct stat mount;
+
+	return find_mountpoint(adopting) == 0 && adopting->mountpoint && stat(adopting->mountpoint, &mount) == 0 &&
+	       mount.st_dev == st->st_dev;
+}
+
+/* ---- files ---- */
+
 /* A link into a mount stands for what an earlier run moved. */
-static int take_moved(const struct adopting *adopting, const struct adopt_file *file, const char *hex,
+static int take_moved(struct adopting *adopting, const struct adopt_file *file, const char *hex,
 		      struct registry_file *out)
 {
 	struct digest digest;
@@ -164,9 +196,11 @@ static int take_moved(const struct adopting *adopting, const struct adopt_file *
 
 	if (stat(file->path, &st) < 0)
 		return log_error_errno(-errno, "%s: what it is a link to cannot be found", file->path);
+	if (!is_mounted(adopting, &st))
+		return log_error_errno(-EXDEV, "%s: is a link that does not lead into the mount", file->path);
 	if (digest_from_hex(hex, &digest) < 0 || (file->has_sha256 && !digest_equal(&digest, &file->sha256)))
 		return log_error_errno(-EBADMSG, "%s: is a link to another object", file->path);
-	if (adopting->mountpoint)
+	if (adopting->move)
 		adopt_clean(file->path, hex);
 	out->sha256 = digest;
 	out->size = (uint64_t)st.st_size;
@@ -235,28 +269,6 @@ static int take_model(void *arg, struct adopt_model *model)
 	return r;
 }
 
-/* ---- the mount ---- */
-
-static int take_mountpoint(void *arg, json_t *line)
-{
-	const char *text = json_string_value(json_object_get(line, "mountpoint"));
-	char **mountpoint = arg;
-
-	if (text && *text && !*mountpoint)
-		*mountpoint = strdup(text);
-	return 0;
-}
-
-static int find_mountpoint(struct adopting *adopting)
-{
-	int r = control_call(adopting->settings, adopting->config, json_pack("{s:s}", "op", "status"), -1,
-			     take_mountpoint, &adopting->mountpoint);
-
-	if (r == 0 && !adopting->mountpoint)
-		r = log_error_errno(-ENOTCONN, "--move: nothing is mounted that links could lead to");
-	return r;
-}
-
 static void print_sums(const struct sums *sums, bool json)
 {
 	char bytes[COMMAND_SIZE_TEXT], shared[COMMAND_SIZE_TEXT], duplicates[COMMAND_SIZE_TEXT];
@@ -281,6 +293,9 @@ static int adopt(struct adopting *adopting, bool move, int argc, char **argv)
 {
 	int r = move ? find_mountpoint(adopting) : 0;
 
+	adopting->move = move;
+	if (move && r == 0 && !adopting->mountpoint)
+		r = log_error_errno(-ENOTCONN, "--move: nothing is mounted that links could lead to");
 	adopting->seen = json_object();
 	for (int i = optind; i < argc && r == 0; i++)
 		r = adopt_scan(argv[i], take_model, adopting);

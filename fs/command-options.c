@@ -5,6 +5,7 @@
 #include <sys/xattr.h>
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/utf8.h"
 #include "fs/commands.h"
 
 int command_mount_options(struct settings *settings, const char *list,
@@ -187,19 +188,22 @@ json_t *command_digests(int argc, char **argv)
 
 #define WIDTH       30
 #define INTERVAL_MS 100
+#define WHAT_MAX    1024
 
 void progress_show(struct progress *progress, uint64_t done)
 {
 	int64_t now = clock_ms();
-	char bar[WIDTH + 1];
+	char bar[WIDTH + 1], what[WHAT_MAX];
 	size_t filled;
 
 	if (!isatty(STDERR_FILENO) || now < progress->next_ms)
 		return;
 	progress->next_ms = now + INTERVAL_MS;
 	progress->shown = true;
+	snprintf(what, sizeof(what), "%s", progress->what);
+	utf8_make_printable(what);
 	if (progress->total == 0) {
-		fprintf(stderr, "\r%s: %llu MiB\033[K", progress->what,
+		fprintf(stderr, "\r%s: %llu MiB\033[K", what,
 			(unsigned long long)(done >> 20));
 		return;
 	}
@@ -210,7 +214,7 @@ void progress_show(struct progress *progress, uint64_t done)
 	memset(bar + filled, '.', WIDTH - filled);
 	bar[WIDTH] = '\0';
 	fprintf(stderr, "\r[%s] %3llu%% %s\033[K", bar,
-		(unsigned long long)(done * 100 / progress->total), progress->what);
+		(unsigned long long)(done * 100 / progress->total), what);
 }
 
 void progress_end(struct progress *progress)

@@ -27,6 +27,7 @@ static bool is_rest_of(const char *file, const char *name)
 
 /* A change under way. */
 struct change {
+	uid_t owner;
 	struct import_dir dir;
 	struct import_merge merge;
 	char file[IMPORT_FILE_SIZE], new_file[IMPORT_FILE_SIZE], rest_file[IMPORT_FILE_SIZE];
@@ -90,18 +91,51 @@ static int add_size(const struct import_dir *dir, const char *file, void *arg)
 	return 0;
 }
 
-/* With the old files still there, which are counted, too. */
+static bool is_trusted(uid_t owner)
+{
+	return owner == 0 || owner == CATALOG_EVERYBODY;
+}
+
+/* In imports/. */
+static int add_owner(const struct import_dir *dir, const char *name, void *arg)
+{
+	_cleanup_close_ int fd = -1;
+	struct import_dir owner;
+
+	if (!strcmp(name, "0") || !strcmp(name, "everybody"))
+		return 0;
+	fd = openat(dir->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	owner = (struct import_dir){ NULL, fd };
+	return fd < 0 ? 0 : import_dir_each(&owner, add_size, arg);
+}
+
+static int check_all(struct change *change)
+{
+	_cleanup_close_ int fd = openat(change->dir.fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const struct import_dir imports = { NULL, fd };
+	uint64_t sum = 0;
+	int r = fd < 0 ? -errno : import_dir_each(&imports, add_owner, &sum);
+
+	if (r < 0)
+		return fail(change, r, "..");
+	if (sum > IMPORT_ALL_BYTES_MAX)
+		return import_refuse(change->problem, -E2BIG, "all users have more than %" PRIu64 " MiB of imports",
+				     IMPORT_ALL_BYTES_MAX >> 20);
+	return 0;
+}
+
+/* With the old files still there, which are counted, too. Whoever removes some makes it less. */
 static int check_sizes(struct change *change)
 {
 	uint64_t sum = 0;
-	int r = import_dir_each(&change->dir, add_size, &sum);
+	int r = change->merge.new ? import_dir_each(&change->dir, add_size, &sum) : 0;
 
 	if (r < 0)
 		return fail(change, r, ".");
 	if (sum > IMPORT_BYTES_MAX)
 		return import_refuse(change->problem, -E2BIG, "more than %" PRIu64 " MiB of imports: remove some",
 				     IMPORT_BYTES_MAX >> 20);
-	return 0;
+	return change->merge.new && !is_trusted(change->owner) ? check_all(change) : 0;
 }
 
 static int drop_leftover(const struct import_dir *dir, const char *file, void *arg)
@@ -245,7 +279,7 @@ static int add(struct change *change, const struct import_request *request, size
 
 int imports_add(const char *path, const struct import_request *request, size_t *n, struct verify_problem *problem)
 {
-	struct change change = { .dir.fd = -1, .problem = problem };
+	struct change change = { .owner = request->owner, .dir.fd = -1, .problem = problem };
 	int r;
 
 	imports_take_turn();
@@ -286,7 +320,7 @@ static int take_out(struct change *change, const char *name, const char *folder,
 int imports_remove(const char *path, uid_t owner, const char *name, const char *folder, size_t *n,
 		   struct verify_problem *problem)
 {
-	struct change change = { .dir.fd = -1, .problem = problem };
+	struct change change = { .owner = owner, .dir.fd = -1, .problem = problem };
 	int r;
 
 	if (!import_is_known(name))

@@ -278,7 +278,7 @@ static int add_gated(json_t *gated, const struct verify_catalog *new, struct ver
 	return 0;
 }
 
-/* Call EACH for the host of each URL, until it returns other than 0. */
+/* Call EACH for the host of each URL (NULL: it has none, as those of ipfs:), until it returns other than 0. */
 static int each_host(const struct verify_catalog *catalog, int (*each)(void *arg, char *host), void *arg)
 {
 	const struct verify_catalog_info *info = verify_catalog_info(catalog);
@@ -292,7 +292,7 @@ static int each_host(const struct verify_catalog *catalog, int (*each)(void *arg
 			_cleanup_free_ char *host = NULL;
 
 			r = host_of(verify_object_url(catalog, &object, j, url), &host);
-			if (r == 0)
+			if (r == 0 || r == -EINVAL)
 				r = each(arg, host);
 		}
 	}
@@ -303,6 +303,8 @@ static int note_only_host(void *arg, char *host)
 {
 	char **only = arg;
 
+	if (!host)
+		return -EXDEV;
 	if (*only)
 		return strcmp(*only, host) ? -EXDEV : 0;
 	*only = strdup(host);
@@ -409,7 +411,7 @@ struct used_hosts {
 static int note_host(void *arg, char *host)
 {
 	struct used_hosts *hosts = arg;
-	json_t *value = json_object_get(hosts->known, host);
+	json_t *value = host ? json_object_get(hosts->known, host) : NULL;
 
 	return !value || json_object_set(hosts->used, host, value) == 0 ? 0 : -ENOMEM;
 }

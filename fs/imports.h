@@ -9,7 +9,8 @@
  *
  * The rest is written first, then NAME.jsonl is replaced as a whole: by its serial it names what belongs to it. All is durable
  * when a call returns, and the old state after an error or a crash. Of a user there are at most IMPORT_OBJECTS_MAX objects in a
- * NAME, and IMPORT_BYTES_MAX bytes of all of it.
+ * NAME, and IMPORT_BYTES_MAX bytes of all of it. One who has many user ids (subuid(5)) cannot fill the disk either: all users
+ * together have IMPORT_ALL_BYTES_MAX.
  * A name, once it stands for a digest, stands for it until it is removed.
  *
  * *Gated* is a folder (of names: "meta-llama/Llama-3.2-1B@<revision>/") that could not be had without a credential. A
@@ -27,6 +28,7 @@
 #define IMPORT_OBJECTS_MAX	 100000
 #define IMPORT_CATALOGS		 16 /* of one user */
 #define IMPORT_BYTES_MAX	 ((uint64_t)128 << 20) /* of one user, on the disk */
+#define IMPORT_ALL_BYTES_MAX	 ((uint64_t)2 << 30)   /* of all users but root and "everybody" */
 #define IMPORT_REQUEST_MAX	 ((uint64_t)32 << 20)  /* of what one call brings */
 #define IMPORT_REST_MAX		 ((size_t)4 << 20)
 #define IMPORT_AUTHORIZATION_MAX 8192

@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <time.h>
 #include "common/log.h"
+#include "fs/adopt.h"
 #include "fs/tree-file.h"
 #include "verify/verify.h"
 
@@ -132,8 +133,9 @@ static int open_file(struct making *making)
 	struct publish_file *file = making->file;
 
 	wait_for_tick(file);
-	making->fd = open(file->real, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	return making->fd < 0 ? say(file, -errno) : check_unchanged(making);
+	/* Where it is now, no link leads: who may write to the folder cannot have another's file published by one. */
+	making->fd = adopt_open(file->real, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	return making->fd < 0 ? say(file, making->fd) : check_unchanged(making);
 }
 
 /* A new file in the work folder; PATH is to be freed. */
@@ -339,6 +341,9 @@ int publish_objects(struct publish *publish)
 	for (size_t i = 0; i < publish->n_files; i++) {
 		if (was_done(publish, &publish->files[i]))
 			continue;
+		r = publish_refuse_secret(&publish->files[i]);
+		if (r < 0)
+			return r;
 		publish->n_hashed++;
 		total += publish->files[i].stamp.size;
 	}

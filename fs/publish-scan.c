@@ -6,8 +6,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include "common/io.h"
 #include "common/log.h"
 
+#define SECRET	    "is a secret key: take it out of the folder"
 #define NS_A_SECOND 1000000000LL
 
 struct folder {
@@ -59,8 +61,8 @@ static char *join(const char *folder, const char *name)
 	return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
 }
 
-/* It would be a thing to publish. */
-static bool is_secret_key(const struct publish *publish, const struct stat *st)
+/* The one that signs: it would be a thing to publish. */
+static bool is_signing_key(const struct publish *publish, const struct stat *st)
 {
 	struct stat key;
 
@@ -68,12 +70,30 @@ static bool is_secret_key(const struct publish *publish, const struct stat *st)
 	       key.st_dev == st->st_dev && key.st_ino == st->st_ino;
 }
 
+int publish_refuse_secret(const struct publish_file *file)
+{
+	_cleanup_free_ char *text = NULL;
+	struct verify_secret secret;
+	struct stat st;
+	size_t len;
+	int r;
+
+	if (file->stamp.size == 0 || file->stamp.size > VERIFY_SECRET_MAX ||
+	    io_read_regular(file->real, VERIFY_SECRET_MAX, &text, &len, &st) < 0)
+		return 0;
+	r = verify_secret_parse(text, len, &secret, NULL);
+	if (r == 0)
+		verify_secret_wipe(&secret);
+	explicit_bzero(text, len);
+	return r == 0 || r == -EACCES ? refuse(file->publish, file->path, -EPERM, SECRET) : 0;
+}
+
 static int add_file(struct publish *publish, char **path, char **real, const struct stat *st)
 {
 	struct publish_file *file;
 
-	if (is_secret_key(publish, st))
-		return refuse(publish, *path, -EPERM, "is the secret key: take it out of the folder");
+	if (is_signing_key(publish, st))
+		return refuse(publish, *path, -EPERM, SECRET);
 	if (publish->n_files == VERIFY_CATALOG_NAMES)
 		return refuse(publish, *path, -E2BIG, "more than 4,000,000 files: a catalog has no more names");
 	if (publish->n_files == publish->capacity) {

@@ -10,14 +10,12 @@
 #include "common/io.h"
 #include "common/log.h"
 
-#define SECRET_MAX 4000
-
 static int read_secret(struct publish_signer *signer, struct verify_problem *problem)
 {
 	_cleanup_free_ char *text = NULL;
 	struct stat st;
 	size_t len;
-	int r = io_read_regular(signer->key_file, SECRET_MAX, &text, &len, &st);
+	int r = io_read_regular(signer->key_file, VERIFY_SECRET_MAX, &text, &len, &st);
 
 	if (r < 0)
 		return log_error_errno(r, "%s", signer->key_file);

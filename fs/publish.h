@@ -97,6 +97,8 @@ struct publish {
 
 /* All files below DIR, by their names; each with a name that a catalog may have. */
 int must_check publish_scan(struct publish *publish);
+/* -EPERM, logged: FILE is a secret key of minisign, whoever's. */
+int must_check publish_refuse_secret(const struct publish_file *file);
 struct publish_stamp publish_stamp_of(const struct stat *st);
 bool publish_stamp_equal(const struct publish_stamp *a, const struct publish_stamp *b);
 

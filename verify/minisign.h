@@ -77,6 +77,8 @@ int must_check verify_minisign_check(int fd, const char *signature, size_t len,
 
 /* ---- signing ---- */
 
+#define VERIFY_SECRET_MAX 4000 /* bytes of a secret key's file */
+
 struct verify_secret {
 	struct verify_key key; /* the public half */
 	uint8_t seed[32];

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import ssl
+import sys
 import urllib.request
 
 import pytest
@@ -16,6 +17,7 @@ from conftest import ALICE, BOB
 from harness import cli, config, process, registries
 from harness.catalogs import Catalog
 from harness.mount import Mount
+from harness.paths import WEIGHTFS
 from harness.poll import wait_until
 from harness.registries import Registry, Repo, Site, basic, cid, sha256
 
@@ -376,6 +378,40 @@ def test_metalink(place, site):
     with open(path, "wb") as file:
         file.write(metalink(("x", b"x", None, f"{site.url}/none")))
     here.refused(path, "does not have it any more", "HTTP 404")
+
+
+# In a network of its own: a public address, which redirects to a private one that a server is at, too.
+PUBLIC = '''
+import http.server, os, subprocess, sys, threading
+asked = []
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        asked.append(self.headers["Host"])
+        self.send_response(302)
+        self.send_header("Location", "http://127.0.0.1:8000/secret")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    def log_message(self, *args):
+        pass
+server = http.server.ThreadingHTTPServer(("0.0.0.0", 8000), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+code = subprocess.run(sys.argv[1:]).returncode
+print(*asked)
+os._exit(code)
+'''
+
+
+def test_a_public_host_redirects_to_no_private_one(folder):
+    """Who names a registry does not have it ask what only this machine can reach."""
+    conf = config.write(os.path.join(folder, "weightfs.conf"), [])
+    network = "ip link set lo up && ip addr add 9.9.9.9/32 dev lo && exec \"$@\""
+    for host, asked in (("9.9.9.9", 1), ("127.0.0.1", 4)):
+        result = process.run(["unshare", "--net", "sh", "-c", network, "sh", sys.executable, "-c", PUBLIC, WEIGHTFS,
+                              "import", "--conf", conf, "--store", os.path.join(folder, "store"),
+                              f"metalink:http://{host}:8000/x.meta4"])
+        assert result.returncode == 1, result.stdout
+        assert len(result.stdout.split()) == asked, result.stdout
+        assert ("from a public address to the private one 127.0.0.1" in result.stderr) == (asked == 1), result.stderr
 
 
 def test_pull(place, registry):

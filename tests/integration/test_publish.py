@@ -609,9 +609,14 @@ def test_a_program_that_signs(publisher, folder):
     assert "nowhere" in publisher.refused("--sign-with", "/nowhere")
 
 
-def test_the_secret_key_is_not_published(publisher):
+def test_the_secret_key_is_not_published(publisher, folder):
     publisher.key.secret = shutil.copy(publisher.key.secret, publisher.dir + "/lab.key")
-    assert "lab.key: is the secret key" in publisher.refused()
+    assert "lab.key: is a secret key" in publisher.refused()
+    assert publisher.objects() == set()
+    # Nor is any other: a copy, or what another one signs with.
+    publisher.key.secret = shutil.move(publisher.key.secret, os.path.join(folder, "moved.key"))
+    shutil.copy(publisher.key.secret, publisher.dir + "/copy.bin")
+    assert "copy.bin: is a secret key" in publisher.refused()
     assert publisher.objects() == set()
 
 

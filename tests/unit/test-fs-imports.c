@@ -171,6 +171,26 @@ static void test_bounds(void **state)
 	assert_string_equal(show(UID), "a:3[x]()");
 }
 
+/* Nor does it help to be many. */
+static void test_bounds_of_all(void **state)
+{
+	struct import_request root = { .owner = CATALOG_EVERYBODY };
+	size_t n;
+	int fd;
+
+	assert_int_equal(add(OBJECT(A, "3", "", "\"x\"") OBJECT(B, "3", "", "\"y/z\"")), 0);
+	assert_int_equal(mkdir(path_of("1001"), 0700), 0);
+	fd = open(path_of("1001/local.jsonl"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(ftruncate(fd, (off_t)IMPORT_ALL_BYTES_MAX), 0);
+	close(fd);
+	assert_int_equal(add(OBJECT(C, "3", "", "\"c\"")), -E2BIG);
+	assert_string_equal(problem.text, "all users have more than 2048 MiB of imports");
+	assert_int_equal(add_with(root, OBJECT(C, "3", "", "\"c\""), NULL), 0);
+	/* What makes it less can be done. */
+	assert_int_equal(take_out("y", &n), 0);
+	assert_string_equal(show(UID), "a:3[x]()");
+}
+
 static const struct import_request gated = { .gated = true, .authorization = "Bearer 1" };
 
 static void test_gated(void **state)
@@ -208,6 +228,19 @@ static void test_gated(void **state)
 			    "gated=o/m@3/ https://b.example:443=Bearer 2!");
 	assert_int_equal(take_out("o/m@3", &n), 0);
 	assert_string_equal(show(UID), "b:3[o/m@2/x](https://b.example/) https://b.example:443=!");
+}
+
+/* They have no host that there could be a credential for; others' stay as they are. */
+static void test_gated_and_ipfs(void **state)
+{
+	static const char cid[] = "ipfs://QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPBdG";
+	char object[512];
+
+	assert_int_equal(add_with(gated, OBJECT(A, "3", "\"" HF "a\"", "\"o/m@1/x\""), NULL), 0);
+	snprintf(object, sizeof(object), OBJECT(B, "3", "\"%s\"", "\"o/m@2/y\""), cid);
+	assert_int_equal(add_with(gated, object, NULL), -EINVAL);
+	assert_int_equal(add(object), 0);
+	assert_non_null(strstr(show(UID), "https://hf.example:443=Bearer 1"));
 }
 
 static void test_gated_refused(void **state)
@@ -326,7 +359,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_remove, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bounds_of_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gated, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_gated_and_ipfs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gated_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_owners, setup, teardown),
