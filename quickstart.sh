@@ -141,13 +141,14 @@ run weightfs --version
 title "A model, and its Merkle tree"
 say "A safetensors file, and the front of its fs-verity tree: 0.006 % of it, which is all that is" \
 	"needed to verify any part of the model on its own."
-mkdir -p "$work"/{server/www,models,store}
-run "$top/tests/tools/make-model.py" --size "${MODEL_SIZE:-64M}" "$work/server/model.safetensors"
-run weightfs tree "$work/server/model.safetensors"
-model=$work/server/model.safetensors
+mkdir -p "$work"/{server/www,publisher/Lab/Sample,models,store}
+model=$work/publisher/Lab/Sample/model.safetensors
+run "$top/tests/tools/make-model.py" --size "${MODEL_SIZE:-64M}" "$model"
+run weightfs tree "$model"
 size=$(stat -c %s "$model")
 sha256=$(sha256sum <"$model" | cut -d' ' -f1)
-names=$(cd "$work/server" && weightfs tree model.safetensors)
+names=$(weightfs tree "$model")
+rm "$model.vtree" # `publish` makes its own
 fsverity=$(grep -o 'fsverity-[0-9a-f]\{64\}' <<<"$names") || fail "no fs-verity digest was printed"
 fsverity=${fsverity#fsverity-}
 [[ $names == *"$sha256"* ]] || fail "the SHA-256 is not that of sha256sum"
@@ -155,10 +156,11 @@ fsverity=${fsverity#fsverity-}
 	fail "fsverity-utils finds another digest"
 say "" "size $size, the same digests as by sha256sum and fsverity-utils"
 
-title "A source that nobody has to trust"
-say "nginx on a loopback port, serving the model and the tree under the model's digest."
-mv "$model" "$work/server/www/$fsverity"
-mv "$model.vtree" "$work/server/www/$fsverity.vtree"
+title "The publisher: a folder of models becomes files for any web server, and a signed catalog of their names"
+run minisign -G -W -p "$work/lab.pub" -s "$work/lab.key"
+run weightfs publish "$work/publisher" --key "$work/lab.key" --name lab -o "$work/server/www"
+rm -r "$work/publisher"
+say "" "Nobody has to trust the server: here nginx, on a loopback port."
 port=$(/usr/bin/python3 -c 'import socket
 s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 cat >"$work/server/nginx.conf" <<EOF
@@ -185,7 +187,7 @@ http {
 EOF
 nginx -p "$work/server" -c "$work/server/nginx.conf" -e "$work/server/error.log" &
 server=$!
-say "http://127.0.0.1:$port/$fsverity"
+say "http://127.0.0.1:$port/lab.jsonl"
 
 # nginx logs a request when it has ended: wait until ours is the only one.
 idle() { curl -sf "http://127.0.0.1:$port/status" | grep -q 'Writing: 1 '; }
@@ -197,9 +199,10 @@ wait_for idle
 
 title "Configuration and policy"
 cat >"$work/weightfs.conf" <<EOF
-[source lab]
-url  = http://127.0.0.1:$port/{fsverity}
-tree = http://127.0.0.1:$port/{fsverity}.vtree
+[catalog lab]
+url = http://127.0.0.1:$port/lab.jsonl
+key = $(tail -n 1 "$work/lab.pub")
+prefix = *
 allow-http = yes
 allow-private = yes
 EOF
@@ -222,14 +225,16 @@ title "Mounting"
 options=conf=$work/weightfs.conf,policy=$work/policy,store=$work/store
 run weightfs mount -o "$options" none "$work/models"
 mountpoint -q "$work/models" || fail "nothing is mounted"
-path=$work/models/hash/fsverity-$fsverity
+run weightfs catalog refresh --store "$work/store"
+path=$work/models/name/lab/Lab/Sample/model.safetensors
 run as $alice stat -c '%A %s bytes  %n' "$path"
-say "" "The size is known, and nothing of the model is here yet."
+say "" "The size is known, and nothing of the model is here yet. Names are what the catalog says:"
+run as $alice ls -R "$work/models/name/"
 
 title "The editor (uid $alice) reads 4 KiB in the middle"
 run as $alice dd if="$path" of=/dev/null bs=4k count=1 skip=$((size / 8192))
 lazily=$(sent)
-say "" "nginx has sent $lazily bytes, of $size: one chunk, and the front of the tree."
+say "" "nginx has sent $lazily bytes, of $size: the catalog, one chunk, and the front of the tree."
 [ "$lazily" -le $((1 << 20)) ] || fail "that is more than 1 MiB"
 [ "$lazily" -gt 0 ] || fail "nothing was fetched: that is not lazy, that is magic"
 
@@ -238,8 +243,9 @@ say "sha256sum of the original: $sha256"
 run as $alice sha256sum "$path"
 [ "$(as $alice sha256sum "$path" | cut -d' ' -f1)" = "$sha256" ] || fail "wrong bytes"
 all=$(sent)
-[ "$all" -le $((size + 8192)) ] || fail "nginx sent $all bytes: something was fetched twice"
+[ "$all" -le $((size + 16384)) ] || fail "nginx sent $all bytes: something was fetched twice"
 say "" "nginx has sent $all bytes in all: every byte of the model once."
+say "By its digest it is the same file:"
 run as $alice ls "$work/models/hash/"
 
 title "No network: the translator (uid $bob), another origin, reads the same model"
@@ -256,13 +262,14 @@ run as $bob readlink "$work/models/hash"
 title "Denied: the game (uid $eve)"
 say "For it the model, though it is here, does not exist."
 refused as $eve cat "$path"
-refused as $eve stat "$path"
+refused as $eve stat "$work/models/hash/$sha256"
 
 title "What the administrator sees"
 run weightfs ls --store "$work/store"
 [[ $(weightfs ls --json --store "$work/store") == *'"complete"'* ]] || fail "it is not complete"
 run weightfs policy test "$work/policy" translator "$sha256"
 run weightfs explain --conf "$work/weightfs.conf" --policy "$work/policy" --store "$work/store" "$sha256"
+run weightfs catalog list --store "$work/store"
 run weightfs verify --store "$work/store"
 
 title "The end"

@@ -275,8 +275,8 @@ static void print_sums(const struct sums *sums, bool json)
 	json_t *line;
 
 	if (!json) {
-		printf("%" PRIu64 " files, %s; %s shared with the originals, %s were there already; %" PRIu64 " moved, %"
-		       PRIu64 " failed\n", sums->files, command_size(sums->bytes, bytes),
+		printf("%" PRIu64 " file%s, %s; %s shared with the originals, %s were there already; %" PRIu64 " moved, %"
+		       PRIu64 " failed\n", sums->files, command_plural((json_int_t)sums->files), command_size(sums->bytes, bytes),
 		       command_size(sums->shared, shared), command_size(sums->duplicates, duplicates), sums->moved,
 		       sums->failed);
 		return;

@@ -77,19 +77,11 @@ static void print_listed(const json_t *line)
 		command_print_catalog(line);
 }
 
-/* What is wrong is said once: of the last one the reply as a whole tells, so each is said when another one follows. */
 static void print_refreshed(const json_t *line)
 {
-	static json_t *before;
 	const char *problem = text(line, "problem");
 
-	printf("%s: %s\n", text(line, "name"), problem ? "refused" : "up to date");
-	if (!problem)
-		return;
-	if (before)
-		fprintf(stderr, "weightfs: %s\n", json_string_value(before));
-	json_decref(before);
-	before = json_incref(json_object_get(line, "problem"));
+	printf("%s: %s%s\n", text(line, "name"), problem ? "not refreshed: " : "up to date", problem ? problem : "");
 }
 
 /* With at most one NAME, if NAMED. An exit status. */

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include "common/log.h"
 #include "fs/commands.h"
 #include "fs/config-value.h"
@@ -34,11 +33,6 @@ static int take_line(void *arg, json_t *line)
 
 /* ---- what is asked about ---- */
 
-static bool is_on_mount(const char *folder)
-{
-	return getxattr(folder, "user.weightfs.control", NULL, 0) >= 0;
-}
-
 /* What a path ends with. */
 static const char *last_part(const char *path)
 {
@@ -60,30 +54,6 @@ static char *folder_of(const char *path)
 	return strndup(path, (size_t)(last_part(path) - path));
 }
 
-/* A path in name/ or hub/ of a mount: as seen from the view. ROOT, to be freed, is what it is below. NULL: it is none. */
-static const char *path_in_view(const char *path, char **root)
-{
-	static const char *const roots[] = { "name", "hub" };
-
-	for (const char *at = path; at; at = strchr(at, '/')) {
-		at += *at == '/';
-		for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
-			size_t len = strlen(roots[i]);
-			char *folder;
-
-			if (strncmp(at, roots[i], len) != 0 || at[len] != '/')
-				continue;
-			folder = strndup(path, (size_t)(at - path) + len + 1);
-			if (folder && is_on_mount(folder)) {
-				*root = folder;
-				return at;
-			}
-			free(folder);
-		}
-	}
-	return NULL;
-}
-
 /*
  * Means the daemon of PATH's mount; OUT is the digest, "" for a folder, and ORIGIN (to be freed) and UID whose view it is.
  * What is named by its digest is not touched: it may be denied, or asked for at the sources.
@@ -97,7 +67,7 @@ static int follow_path(struct settings *settings, const char *path, char out[DIG
 	out[0] = '\0';
 	if (!folder)
 		return -ENOMEM;
-	if (!is_digest(last_part(path)) || !is_on_mount(folder)) {
+	if (!is_digest(last_part(path)) || !command_is_on_mount(folder)) {
 		if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 			return asprintf(&inside, "%s/", path) < 0 ?
 				       -ENOMEM :
@@ -122,7 +92,7 @@ static int find_object(struct settings *settings, const char *argument, char out
 
 	if (strchr(argument, '/'))
 		return follow_path(settings, argument, out, view);
-	if (is_digest(argument) && !is_on_mount(".")) {
+	if (is_digest(argument) && !command_is_on_mount(".")) {
 		snprintf(out, DIGEST_NAME_SIZE, "%s", argument);
 		return 0;
 	}
@@ -157,7 +127,7 @@ static int explain(struct settings *settings, struct config *config, const char 
 	struct settings_view view = { .uid = -1 };
 	json_t *request, *digests = json_array();
 	_cleanup_free_ char *root = NULL;
-	const char *path = path_in_view(argument, &root);
+	const char *path = command_path_in_view(argument, &root);
 	int r;
 
 	digest[0] = '\0';

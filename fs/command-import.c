@@ -12,7 +12,8 @@ static void print(const struct imported *imported, const char *spec, bool json)
 	json_t *line;
 
 	if (!json) {
-		printf("name/%s  %zu file%s, %s\n", imported->name, imported->n_files,
+		command_print_place(imported->mountpoint, imported->name);
+		printf("  %zu file%s, %s\n", imported->n_files,
 		       imported->n_files == 1 ? "" : "s", command_size(imported->size, size));
 		return;
 	}
@@ -20,6 +21,8 @@ static void print(const struct imported *imported, const char *spec, bool json)
 			 "files", (json_int_t)imported->n_files, "new",
 			 (json_int_t)imported->n_new, "failed", (json_int_t)imported->n_failed, "size",
 			 (json_int_t)imported->size);
+	if (imported->mountpoint)
+		json_object_set_new(line, "mountpoint", json_string(imported->mountpoint));
 	command_print_json(line);
 	json_decref(line);
 }

@@ -6,28 +6,35 @@
 
 static void print(const json_t *line)
 {
+	const char *folder = json_string_value(json_object_get(line, "folder"));
 	json_t *removed = json_object_get(line, "removed");
+	size_t len = folder ? strlen(folder) : 0;
+	long long files = json_integer_value(json_object_get(line, "files")), gone = json_integer_value(removed);
 	char size[COMMAND_SIZE_TEXT];
 
 	if (removed) {
-		printf("%lld objects have no name there any more\n", (long long)json_integer_value(removed));
+		printf("%lld object%s no name there any more\n", gone, gone == 1 ? " has" : "s have");
 		return;
 	}
-	printf("name/%s/%s  %lld files, %s%s%s\n", json_string_value(json_object_get(line, "name")),
-	       json_string_value(json_object_get(line, "folder")),
-	       (long long)json_integer_value(json_object_get(line, "files")),
+	/* The slash behind it tells a folder from a file, which is for programs. */
+	len -= len > 0 && folder[len - 1] == '/';
+	command_print_place(json_string_value(json_object_get(line, "mountpoint")),
+			    json_string_value(json_object_get(line, "name")));
+	printf("%s%.*s  %lld file%s, %s%s%s\n", len > 0 ? "/" : "", (int)len, folder, files, command_plural(files),
 	       command_size((uint64_t)json_integer_value(json_object_get(line, "size")), size),
 	       json_is_true(json_object_get(line, "gated")) ? ", gated" : "",
 	       json_is_true(json_object_get(line, "everybody")) ? ", for everybody" : "");
 }
 
-/* "hf", or "hf/Qwen/Qwen3-0.6B@<revision>"; "name/" may be in front of it, a "/" behind. */
+/* "hf", or "hf/Qwen/Qwen3-0.6B@<revision>"; "name/" may be in front of it, also that of a mount, a "/" behind. */
 static json_t *remove_request(const char *text, bool everybody)
 {
-	const char *folder;
+	_cleanup_free_ char *root = NULL;
+	const char *folder, *path = command_path_in_view(text, &root);
 	json_t *request;
 	size_t len;
 
+	text = path ? path : text;
 	if (!strncmp(text, "name/", strlen("name/")))
 		text += strlen("name/");
 	len = strcspn(text, "/");

@@ -45,11 +45,14 @@ int command_keep(const struct command *command, int argc, char **argv)
 
 static void print_sums(const json_t *json)
 {
-	printf("%" JSON_INTEGER_FORMAT " objects removed, %" JSON_INTEGER_FORMAT
-	       " bytes; %" JSON_INTEGER_FORMAT " objects stay, %" JSON_INTEGER_FORMAT " bytes\n",
-	       json_integer_value(json_object_get(json, "removed")),
+	json_int_t removed = json_integer_value(json_object_get(json, "removed")),
+		   stay = json_integer_value(json_object_get(json, "objects"));
+
+	printf("%" JSON_INTEGER_FORMAT " object%s removed, %" JSON_INTEGER_FORMAT
+	       " bytes; %" JSON_INTEGER_FORMAT " object%s, %" JSON_INTEGER_FORMAT " bytes\n",
+	       removed, command_plural(removed),
 	       json_integer_value(json_object_get(json, "freed")),
-	       json_integer_value(json_object_get(json, "objects")),
+	       stay, stay == 1 ? " stays" : "s stay",
 	       json_integer_value(json_object_get(json, "used")));
 }
 

@@ -142,10 +142,11 @@ static int serve(struct mount_options *options, struct config *config, struct po
 	if (r == 0)
 		r = session_mount(&fs, &session);
 	if (r == 0) {
-		log_info("%s is mounted on %s: store %s, policy %s, %zu sources", source,
+		log_info("%s is mounted on %s: store %s, policy %s, %zu source%s, %zu catalog%s", source,
 			 mountpoint, options->settings.store,
 			 options->settings.policy ? options->settings.policy : "built-in",
-			 fs.config.n_sources);
+			 fs.config.n_sources, fs.config.n_sources == 1 ? "" : "s", fs.config.n_catalogs,
+			 fs.config.n_catalogs == 1 ? "" : "s");
 		r = session_run(&fs);
 		log_info("%s is unmounted", mountpoint);
 	}

@@ -176,9 +176,8 @@ json_t *command_digests(int argc, char **argv)
 		struct digest_name name;
 
 		/* In name/ and hub/ it is no part of the path. */
-		if (slash && digest_name_parse(text, &name) < 0 &&
-		    command_file_digest(argv[i], digest) == 0)
-			text = digest;
+		if (slash && digest_name_parse(text, &name) < 0)
+			text = command_file_digest(argv[i], digest) == 0 ? digest : argv[i];
 		json_array_append_new(digests, json_string(text));
 	}
 	return digests;

@@ -178,7 +178,8 @@ static int parse_url(struct publish *publish, char **url)
 
 	if (!publish->url)
 		return 0;
-	refused = strpbrk(publish->url, "?#") ? "has a query or a fragment, which paths cannot follow" :
+	refused = !strstr(publish->url, "://")	? "is not absolute: https://HOST/PATH" :
+		  strpbrk(publish->url, "?#") ? "has a query or a fragment, which paths cannot follow" :
 						verify_url_refused(publish->url);
 	if (refused)
 		return refuse("--url", publish->url, refused);
@@ -235,12 +236,14 @@ static void print(const struct publish *publish)
 	if (verify_date_format(publish->expires, date) < 0)
 		return;
 	if (!publish->json) {
-		printf("%s: serial %llu, expires %s, %zu objects, %zu names%s\n",
+		printf("%s: serial %llu, expires %s, %zu object%s, %zu name%s%s\n",
 		       publish->catalog_path, (unsigned long long)publish->serial, date,
-		       publish->n_objects, publish->n_names,
+		       publish->n_objects, command_plural((json_int_t)publish->n_objects), publish->n_names,
+		       command_plural((json_int_t)publish->n_names),
 		       publish->signer.key_file ? "" : ", not signed");
-		printf("%zu files hashed, %zu known; %zu objects cloned, %zu copied\n",
-		       publish->n_hashed, publish->n_files - publish->n_hashed, n_cloned, n_copied);
+		printf("%zu file%s hashed, %zu known; %zu object%s cloned, %zu copied\n",
+		       publish->n_hashed, command_plural((json_int_t)publish->n_hashed), publish->n_files - publish->n_hashed, n_cloned,
+		       command_plural((json_int_t)n_cloned), n_copied);
 		return;
 	}
 	json = json_pack("{s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}",
@@ -282,6 +285,7 @@ int command_publish(const struct command *command, int argc, char **argv)
 	struct publish publish = { .name = "catalog", .lock = -1 };
 	struct wanted wanted = { .expires = DEFAULT_EXPIRES };
 	_cleanup_free_ char *prefix = NULL, *url = NULL;
+	const char *missing;
 	int code, r;
 
 	optind = 1;
@@ -289,9 +293,15 @@ int command_publish(const struct command *command, int argc, char **argv)
 		if (!take_option(code, &publish, &wanted))
 			return command_usage(command);
 	/* In place there is no telling where the models are from the catalog. */
-	if (optind + 1 != argc || !publish.out || (publish.in_place && !publish.url) ||
-	    wanted.unsigned_ == (wanted.key_file != NULL))
+	missing = optind + 1 != argc			       ? "one folder has to be named" :
+		  !publish.out				       ? "-o says where to" :
+		  publish.in_place && !publish.url	       ? "--in-place needs --url, which says where the folder is served" :
+		  wanted.unsigned_ == (wanted.key_file != NULL) ? "either --key or --unsigned" :
+								 NULL;
+	if (missing) {
+		log_error("publish: %s", missing);
 		return command_usage(command);
+	}
 	publish.dir = argv[optind];
 	if (parse_values(&publish, &wanted, &prefix, &url) < 0)
 		return EXIT_USAGE;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fts.h>
 #include <stdio.h>
 #include <string.h>
 #include "common/digest.h"
@@ -8,7 +9,7 @@
 #include "fs/importing.h"
 
 struct pulling {
-	const struct settings *settings;
+	struct settings *settings;
 	struct config *config;
 	bool json;
 	char *name; /* of whom progress is shown; NULL: nobody yet */
@@ -54,6 +55,15 @@ static void count(struct pulling *pulling, const json_t *json)
 	pulling->fetched += number(json, "fetched");
 }
 
+static void print(const json_t *json, const char *path)
+{
+	printf("%s%s", text(json, "name"), path ? "  " : "\n");
+	if (!path)
+		return;
+	command_print_place(text(json, "mountpoint"), path);
+	printf("\n");
+}
+
 static int line(void *arg, json_t *json)
 {
 	struct pulling *pulling = arg;
@@ -72,7 +82,7 @@ static int line(void *arg, json_t *json)
 		if (failed)
 			log_error("%s", failed);
 		else
-			printf("%s%s%s\n", text(json, "name"), path ? "  " : "", path ? path : "");
+			print(json, path);
 	}
 	return fflush(stdout) == EOF ? -EPIPE : 0;
 }
@@ -121,13 +131,67 @@ static int add_import(struct pulling *pulling, const char *spec, json_t *importe
 	return r;
 }
 
+/* All files below FOLDER by their digests; refs/ has none. */
+static int add_folder(const char *folder, json_t *digests)
+{
+	char *roots[] = { (char *)folder, NULL };
+	FTS *tree = fts_open(roots, FTS_LOGICAL | FTS_NOCHDIR, NULL);
+	size_t before = json_array_size(digests);
+	char digest[DIGEST_NAME_SIZE];
+	FTSENT *entry;
+
+	if (!tree)
+		return log_error_errno(-errno, "%s", folder);
+	while ((entry = fts_read(tree)))
+		if (entry->fts_info == FTS_F && command_file_digest(entry->fts_path, digest) == 0)
+			json_array_append_new(digests, json_string(digest));
+	fts_close(tree);
+	return json_array_size(digests) > before ? 0 : log_error_errno(-ENOENT, "%s", folder);
+}
+
+/* A path in name/ or hub/ of a mount. */
+static int add_path(struct pulling *pulling, const char *argument, const char *path, json_t *request)
+{
+	pulling->by_name = true;
+	if (strncmp(path, "name/", strlen("name/")) != 0)
+		return add_folder(argument, json_object_get(request, "digests"));
+	return json_array_append_new(json_object_get(request, "names"), json_string(path + strlen("name/")));
+}
+
+/* The daemon of the mount that ARGUMENT is in is asked, whatever the options say. */
+static int follow(struct pulling *pulling, const char *argument)
+{
+	const char *slash = strrchr(argument, '/');
+	_cleanup_free_ char *folder = strndup(argument, slash ? (size_t)(slash - argument) + 1 : 0),
+			    *before = strdup(pulling->settings->socket);
+	bool again = pulling->settings->daemon_only;
+	struct settings_view view;
+	int r;
+
+	if (!folder || !before)
+		return -ENOMEM;
+	if (!slash || !command_is_on_mount(folder))
+		return 0;
+	r = settings_follow(pulling->settings, folder, &view);
+	if (r < 0)
+		return r;
+	free(view.origin);
+	if (again && strcmp(before, pulling->settings->socket) != 0)
+		return log_error_errno(-EXDEV, "%s: this is another mount", argument);
+	return 0;
+}
+
 /* What ARGUMENT means goes into REQUEST. What cannot be had does not keep the others from coming. */
 static void add(struct pulling *pulling, const char *argument, json_t *request)
 {
-	const char *rest;
-	int r = 0;
+	_cleanup_free_ char *root = NULL;
+	const char *rest, *path = command_path_in_view(argument, &root);
+	int r;
 
-	if (is_digest(argument)) {
+	/* Names may be without their revision; "hub/…" in the top of a mount may be one, too. */
+	if (path && (!strncmp(path, "name/", strlen("name/")) || access(argument, F_OK) == 0)) {
+		r = add_path(pulling, argument, path, request);
+	} else if (is_digest(argument)) {
 		char *copy[] = { (char *)argument };
 		json_t *one = command_digests(1, copy);
 
@@ -140,7 +204,7 @@ static void add(struct pulling *pulling, const char *argument, json_t *request)
 		pulling->by_name = true;
 		r = json_array_append_new(json_object_get(request, "names"), json_string(argument));
 	} else {
-		log_error("not a digest: %s, nor a name (CATALOG/…) or something to import", argument);
+		log_error("not a digest: %s, nor a name (CATALOG/…), a path in a mount, or something to import (hf:ORG/REPO)", argument);
 		r = -EINVAL;
 	}
 	if (r < 0)
@@ -158,6 +222,12 @@ static void pull(struct pulling *pulling, bool pin, int argc, char **argv)
 				    "names", "imported");
 	bool imported;
 
+	for (int i = 0; i < argc; i++)
+		if (follow(pulling, argv[i]) < 0) {
+			pulling->failed = true;
+			json_decref(request);
+			return;
+		}
 	for (int i = 0; i < argc; i++)
 		add(pulling, argv[i], request);
 	imported = count_of(request, "imported") > 0;

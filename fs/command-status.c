@@ -72,8 +72,8 @@ static void print_store(const json_t *store)
 	print_size(number(store, "used"));
 	printf(" of ");
 	print_size(number(store, "limit"));
-	printf(" in %" JSON_INTEGER_FORMAT " objects, %" JSON_INTEGER_FORMAT " complete",
-	       number(store, "objects"), number(store, "complete"));
+	printf(" in %" JSON_INTEGER_FORMAT " object%s, %" JSON_INTEGER_FORMAT " complete",
+	       number(store, "objects"), command_plural(number(store, "objects")), number(store, "complete"));
 	if (number(store, "pinned") > 0) {
 		printf(", ");
 		print_size(number(store, "pinned"));
@@ -120,7 +120,7 @@ static void print_view(const json_t *view)
 		printf(" of ");
 		print_size(number(view, "quota"));
 	}
-	printf(" in %" JSON_INTEGER_FORMAT " objects\n", number(view, "objects"));
+	printf(" in %" JSON_INTEGER_FORMAT " object%s\n", number(view, "objects"), command_plural(number(view, "objects")));
 }
 
 static void print_policy(const json_t *policy)

@@ -106,9 +106,22 @@ int must_check command_put_for(json_t *request, const char *text);
 #define COMMAND_DATE_SIZE 32
 void command_date(json_int_t seconds, char out[COMMAND_DATE_SIZE]);
 
+/* What is behind a number of things. */
+static inline const char *command_plural(json_int_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
 /* "1.5 GiB"; returns OUT. */
 #define COMMAND_SIZE_TEXT 32
 const char *command_size(uint64_t bytes, char out[COMMAND_SIZE_TEXT]);
+
+/* Is FOLDER in a mount whose daemon may be asked? */
+bool command_is_on_mount(const char *folder);
+/* A path in name/ or hub/ of a mount: as seen from the view. ROOT, to be freed, is what it is below. NULL: it is none. */
+const char *command_path_in_view(const char *path, char **root);
+/* Print where NAME is, a reply's: "/models/name/NAME"; without a mount (MOUNTPOINT NULL), "name/NAME". */
+void command_print_place(const char *mountpoint, const char *name);
 
 /* The digest of the file PATH in a mount, by whatever name. -ENODATA. */
 int must_check command_file_digest(const char *path, char out[DIGEST_NAME_SIZE]);

@@ -125,8 +125,10 @@ static int run_here(const struct settings *settings, struct config *config, json
 	if (fd < 0 && need != NEEDS_SOURCES && access(settings->store, F_OK) < 0)
 		return log_error_errno(-errno, "%s: no store there (--store, --conf)",
 				       settings->store);
-	if (need == NEEDS_DAEMON)
-		return log_error_errno(-ENOTCONN, "no daemon has the store %s", settings->store);
+	if (need == NEEDS_DAEMON) {
+		log_error("no daemon has the store %s (--store, --conf)", settings->store);
+		return -ENOTCONN;
+	}
 	return need == NEEDS_SOURCES ? run_as_daemon(settings, config, &operation) :
 			 run_on_store(settings, config, need, &operation);
 }

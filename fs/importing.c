@@ -4,18 +4,23 @@
 #include <stdio.h>
 #include <string.h>
 #include "common/log.h"
+#include "fs/commands.h"
 #include "fs/control.h"
 
 void imported_clear(struct imported *imported)
 {
 	free(imported->name);
+	free(imported->mountpoint);
 	*imported = (struct imported){ 0 };
 }
 
 static int take_line(void *arg, json_t *line)
 {
+	const char *mountpoint = json_string_value(json_object_get(line, "mountpoint"));
 	struct imported *imported = arg;
 
+	if (mountpoint && !imported->mountpoint)
+		imported->mountpoint = strdup(mountpoint);
 	imported->n_new = (size_t)json_integer_value(json_object_get(line, "new"));
 	return 0;
 }
@@ -75,6 +80,12 @@ static int describe(const struct import_source *source, const struct import_foun
 /* Where a source says no more of it: which there are. */
 static int unknown(const char *spec)
 {
+	_cleanup_free_ char *root = NULL;
+
+	if (command_path_in_view(spec, &root)) {
+		log_error("%s: is in a mount already, and there by this name; weightfs pull fetches it", spec);
+		return -EEXIST;
+	}
 	log_error("%s: nothing that can be imported; it can be", spec);
 	for (size_t i = 0; import_source_at(i); i++)
 		log_error("  %s", import_source_at(i)->form);

@@ -8,6 +8,7 @@
 /* What a spec came to. */
 struct imported {
 	char *name; /* below name/, what was asked for: "hf/Qwen/Qwen3-0.6B@<revision>/onnx" */
+	char *mountpoint; /* of the daemon, or NULL */
 	size_t n_files, n_new, n_failed; /* files, those of them that were new, those that could not be had */
 	uint64_t size;			 /* of the files together */
 };

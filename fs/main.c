@@ -13,7 +13,7 @@ static const struct command commands[] = {
 	  command_add },
 	{ "ls", "[--json] [DIGEST...]", "list what the store knows", command_ls },
 	{ "status", "[--json] [MOUNTPOINT]", "how the daemon is", command_status },
-	{ "pull", "[--json] [--pin] DIGEST|NAME|SPEC...",
+	{ "pull", "[--json] [--pin] DIGEST|PATH|NAME|SPEC...",
 	  "fetch ahead of use; of a SPEC (hf:ORG/REPO) import it first", command_pull },
 	{ "import", "[--json] [--everybody] SPEC...", "have a model's files by their names", command_import },
 	{ "imports", "[--json] [--everybody] [--remove NAME[/FOLDER]]", "list what was imported, or forget it",
@@ -28,7 +28,7 @@ static const struct command commands[] = {
 	  "read the stored bytes again and check them",
 	  command_verify },
 	{ "tree", "FILE...", "write FILE.vtree, print both digests", command_tree },
-	{ "publish", "DIR -o OUT --key FILE [--url BASE] [OPTION...]",
+	{ "publish", "DIR -o OUT --key FILE [--name CATALOG] [--revision REVISION] [--keep] [--url BASE] [OPTION...]",
 	  "make objects, trees and a signed catalog of a folder of models", command_publish },
 	{ "catalog", "list | refresh [NAME] | verify FILE | show FILE | diff OLD NEW", "look at catalogs", command_catalog },
 	{ "policy", "check FILE | print FILE | test FILE ORIGIN DIGEST", "check a policy, ask it",
@@ -53,12 +53,18 @@ static const struct command mount_helper = {
 	"mount.weightfs", "SOURCE MOUNTPOINT [-fnsv] [-o OPTION,...]", "", command_mount
 };
 
+#define ARGUMENTS_WIDTH 42
+
 static void help(FILE *out)
 {
 	fprintf(out, "usage: weightfs COMMAND [OPTION...] [ARGUMENT...]\n\n");
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		fprintf(out, "  %-8s %-42s %s\n", commands[i].name, commands[i].arguments,
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		bool fits = strlen(commands[i].arguments) <= ARGUMENTS_WIDTH;
+
+		fprintf(out, "  %-8s %-*s%s%*s %s\n", commands[i].name, fits ? ARGUMENTS_WIDTH : 0,
+			commands[i].arguments, fits ? "" : "\n", fits ? 0 : ARGUMENTS_WIDTH + 11, "",
 			commands[i].summary);
+	}
 	fprintf(out, "\nCommands on a store take --conf FILE, --policy FILE and --store DIR. "
 		     "See weightfs(1).\n");
 }
@@ -83,7 +89,7 @@ static bool asks_for_help(const char *argument)
 
 static int run(const struct command *command, int argc, char **argv)
 {
-	if (argc == 2 && asks_for_help(argv[1])) {
+	if ((argc == 2 && asks_for_help(argv[1])) || (argc > 2 && !strcmp(argv[argc - 1], "--help"))) {
 		print_usage(stdout, command);
 		return EXIT_DONE;
 	}

@@ -4,11 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#define REFERENCE "main" /* which is meant if no revision is named */
+/* Which is meant if no revision is named: of Hugging Face, and of registries. */
+static const char *const defaults[] = { "main", "latest" };
 
 struct walk {
 	const struct catalog_set *set;
 	const struct catalog *catalog;
+	const struct catalog *before; /* what is there by this one is not looked for in CATALOG; NULL: none */
 	const char *folder; /* that is being looked through */
 	struct named_list *list;
 };
@@ -25,7 +27,10 @@ static int add(struct walk *walk, const char *path, const struct verify_object *
 {
 	struct named_list *list = walk->list;
 	struct named named = { .digest = digest_pair_name(&object->digests) };
+	struct verify_place place;
 
+	if (walk->before && verify_catalog_lookup(walk->before->entries, path, &place) == 0)
+		return 0;
 	if (catalog_set_contradicts(walk->set, walk->catalog, object))
 		return 0;
 	if (list->n == list->capacity) {
@@ -71,6 +76,18 @@ static int find_path(struct walk *walk, const char *path)
 	return verify_catalog_list(walk->catalog->entries, path, NULL, found, walk);
 }
 
+/* What REFERENCES say of REFERENCE; of none (""), of the first default that they know. */
+static const char *revision_of(const json_t *references, const char *reference)
+{
+	const char *revision = NULL;
+
+	if (*reference)
+		return json_string_value(json_object_get(references, reference));
+	for (size_t i = 0; i < ARRAY_SIZE(defaults) && !revision; i++)
+		revision = json_string_value(json_object_get(references, defaults[i]));
+	return revision;
+}
+
 /*
  * PATH is "MODEL[@REFERENCE][/REST]" for a model that REFS has: OUT is "MODEL@<revision>[/REST]", to be freed. -ENOENT.
  */
@@ -88,40 +105,65 @@ static int resolve_reference(const json_t *refs, const char *path, char **out)
 		if (strncmp(path, model, len) != 0 || (*rest && *rest != '@' && *rest != '/'))
 			continue;
 		n = *rest == '@' ? strcspn(rest + 1, "/") : 0;
-		reference = n ? strndup(rest + 1, n) : strdup(REFERENCE);
+		reference = strndup(*rest == '@' ? rest + 1 : "", n);
 		if (!reference)
 			return -ENOMEM;
 		rest += *rest == '@' ? n + 1 : 0;
-		revision = json_string_value(json_object_get(references, reference));
+		revision = revision_of(references, reference);
 		if (revision)
 			return asprintf(out, "%s@%s%s", model, revision, rest) < 0 ? -ENOMEM : 0;
 	}
 	return -ENOENT;
 }
 
+/* As name/ shows them: what is the user's own, and what is there for everybody by the same name. N: how many that are. */
+static size_t catalogs_called(const struct catalog_set *set, uid_t uid, const char *label,
+			      const struct catalog *out[2])
+{
+	out[0] = catalog_set_named(set, uid, label);
+	out[1] = catalog_set_named(set, CATALOG_NOBODY, label);
+	return !out[0] ? 0 : !out[1] || out[0] == out[1] ? 1 : 2;
+}
+
+static int find_in(struct walk *walk, const struct catalog *const *catalogs, size_t n, const char *path)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < n; i++) {
+		int r;
+
+		walk->catalog = catalogs[i];
+		walk->before = i > 0 ? catalogs[0] : NULL;
+		r = find_path(walk, path);
+		if (r < 0 && r != -ENOENT)
+			return r;
+		found |= r == 0;
+	}
+	return found && walk->list->n > 0 ? 0 : -ENOENT;
+}
+
 int naming_find(const struct catalog_set *set, uid_t uid, const char *name, struct named_list *out)
 {
 	_cleanup_free_ char *label = strndup(name, strcspn(name, "/")), *path = NULL, *resolved = NULL;
+	const struct catalog *catalogs[2];
 	const char *slash = strchr(name, '/');
 	struct named_list list = { 0 };
 	struct walk walk = { .set = set, .list = &list };
+	size_t n;
 	int r;
 
 	path = label ? strdup(slash ? slash + 1 : "") : NULL;
 	if (!path)
 		return -ENOMEM;
-	walk.catalog = catalog_set_named(set, uid, label);
-	if (!walk.catalog)
-		return -ENOENT;
 	while (*path && path[strlen(path) - 1] == '/')
 		path[strlen(path) - 1] = '\0';
-	r = find_path(&walk, path);
-	if (r == -ENOENT && walk.catalog->refs)
-		r = resolve_reference(walk.catalog->refs, path, &resolved);
-	if (r == 0 && resolved)
-		r = find_path(&walk, resolved);
-	if (r == 0 && list.n == 0)
-		r = -ENOENT;
+	n = catalogs_called(set, uid, label, catalogs);
+	r = find_in(&walk, catalogs, n, path);
+	for (size_t i = 0; i < n && r == -ENOENT && !resolved; i++)
+		if (catalogs[i]->refs && resolve_reference(catalogs[i]->refs, path, &resolved) == -ENOMEM)
+			r = -ENOMEM;
+	if (r == -ENOENT && resolved)
+		r = find_in(&walk, catalogs, n, resolved);
 	if (r < 0)
 		named_list_clear(&list);
 	else

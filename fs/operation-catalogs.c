@@ -46,7 +46,7 @@ int operation_refresh_catalogs(struct operation *operation)
 	const struct config *config = &operation->fs->config;
 	const char *name = json_string_value(json_object_get(operation->request, "name"));
 	char message[CATALOG_MESSAGE_SIZE] = "";
-	bool found = false;
+	size_t n = 0, n_failed = 0;
 	int r = 0;
 
 	for (size_t i = 0; i < config->n_catalogs; i++) {
@@ -55,14 +55,18 @@ int operation_refresh_catalogs(struct operation *operation)
 
 		if (name && strcmp(name, one) != 0)
 			continue;
-		found = true;
+		n++;
 		failed = refresh_one(operation, one, message);
 		if (failed > 0)
 			return failed; /* nobody listens any more */
-		if (failed < 0)
+		if (failed < 0) {
 			r = failed;
+			n_failed++;
+		}
 	}
-	if (name && !found)
+	if (name && n == 0)
 		return operation_fail(operation, -ENOENT, "no catalog is called %.64s", name);
-	return r < 0 ? operation_fail(operation, r, "%s", message) : 0;
+	if (n == 1 && r < 0)
+		return operation_fail(operation, r, "%s", message);
+	return r < 0 ? operation_fail(operation, r, "%zu of %zu catalogs could not be refreshed", n_failed, n) : 0;
 }

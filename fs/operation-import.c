@@ -10,6 +10,7 @@
 #include "common/io.h"
 #include "fs/answers.h"
 #include "fs/imports.h"
+#include "fs/session.h"
 
 /* Whose it is about. */
 static int take_owner(struct operation *operation, uid_t *owner)
@@ -29,7 +30,7 @@ static int take_name(struct operation *operation, const char **name)
 {
 	*name = json_string_value(json_object_get(operation->request, "name"));
 	if (!import_is_known(*name))
-		return operation_fail(operation, -EINVAL, "\"%.64s\" is not what imports are called", *name ? *name : "");
+		return operation_fail(operation, -EINVAL, "\"%.64s\" is not what imports are called (hf, ollama, oci, ipfs, metalink, local)", *name ? *name : "");
 	return 0;
 }
 
@@ -122,7 +123,7 @@ int operation_import(struct operation *operation)
 	if (r < 0)
 		return fail(operation, r, &problem);
 	r = make_known(operation, import.owner);
-	return r < 0 ? r : operation->emit(operation, json_pack("{s:I}", "new", (json_int_t)n));
+	return r < 0 ? r : operation->emit(operation, json_pack("{s:I, s:s*}", "new", (json_int_t)n, "mountpoint", session_mountpoint()));
 }
 
 int operation_import_remove(struct operation *operation)
@@ -164,10 +165,10 @@ static int put_folder(struct listing *listing)
 
 	if (listing->files == 0)
 		return 0;
-	line = json_pack("{s:s, s:s, s:I, s:I, s:b, s:b}", "name", listing->import->name, "folder", listing->folder,
+	line = json_pack("{s:s, s:s, s:I, s:I, s:b, s:b, s:s*}", "name", listing->import->name, "folder", listing->folder,
 			 "files", listing->files, "size", (json_int_t)listing->size, "gated",
 			 import_is_gated(listing->import, listing->folder), "everybody",
-			 listing->import->owner == CATALOG_EVERYBODY);
+			 listing->import->owner == CATALOG_EVERYBODY, "mountpoint", session_mountpoint());
 	listing->files = 0;
 	listing->size = 0;
 	return listing->operation->emit(listing->operation, line);

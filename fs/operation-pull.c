@@ -13,6 +13,7 @@
 #include "fs/probe.h"
 #include "fs/pull.h"
 #include "fs/separate.h"
+#include "fs/session.h"
 #include "fs/view.h"
 
 #define WAIT_NS 50000000 /* between two looks for room */
@@ -148,10 +149,11 @@ static int say_done(struct pulling *pulling, const struct store_info *info, uint
 
 	operation_object_name(info, text);
 	return operation->emit(operation,
-			       json_pack("{s:s, s:I, s:I, s:b, s:s*}", "name", text, "size",
+			       json_pack("{s:s, s:I, s:I, s:b, s:s*, s:s*}", "name", text, "size",
 					 (json_int_t)info->size, "fetched",
 					 (json_int_t)(info->size - before), "pinned", pulling->pin,
-					 "path", pulling->is_name ? pulling->text : NULL));
+					 "path", pulling->is_name ? pulling->text : NULL, "mountpoint",
+					 pulling->is_name ? session_mountpoint() : NULL));
 }
 
 /*
@@ -300,6 +302,9 @@ static int pull_name(struct pulling *pulling, const char *name)
 	int r;
 
 	r = naming_find(set, operation->caller.uid, name, &list);
+	/* As `import` prints it. */
+	if (r == -ENOENT && !strncmp(name, "name/", strlen("name/")))
+		r = naming_find(set, operation->caller.uid, name + strlen("name/"), &list);
 	catalog_set_unref(set);
 	if (r == 0) {
 		r = pull_files(pulling, &list);

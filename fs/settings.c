@@ -226,9 +226,12 @@ int settings_follow(struct settings *settings, const char *path, struct settings
 		return -ENOMEM;
 	folder[strrchr(path, '/') - path + 1] = '\0';
 	r = get_attribute(folder, "user.weightfs.control", &socket);
+	if (r == -ENODATA || r == -EOPNOTSUPP) {
+		log_error("%s: is not on a weightfs mount, or not yours to ask about", path);
+		return r;
+	}
 	if (r < 0)
-		return log_error_errno(r, "%s: is not on a weightfs mount, or not yours to ask about",
-				       path);
+		return log_error_errno(r, "%s", path);
 	r = get_attribute(folder, "user.weightfs.origin", &origin);
 	if (r == 0)
 		r = get_attribute(folder, "user.weightfs.uid", &uid);

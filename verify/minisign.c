@@ -159,7 +159,8 @@ int verify_minisign_check(int fd, const char *signature, size_t len, const struc
 	if (result.key == n_keys) {
 		id_format(parsed.raw.id, id);
 		return verify_refuse(problem, -ENOKEY, 0,
-				     "signed with the key %s, which is not one of the %zu that may",
+				     n_keys == 1 ? "signed with the key %s, which is not the one that may" :
+						   "signed with the key %s, which is not one of the %zu that may",
 				     id, n_keys);
 	}
 	/* The comment first: it is short, and tells whether the key is the right one at all. */

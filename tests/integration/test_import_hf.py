@@ -99,6 +99,14 @@ def test_a_part_and_a_revision(hub, user, spec, files):
     assert files in result.stdout
 
 
+def test_what_is_there_for_everybody_is_pulled_with_ones_own(user):
+    for args in (["--everybody", "hf:Qwen/Tiny"], ["hf:Qwen/Tiny/config.json"]):
+        assert user("import", *args).returncode == 0
+    assert len(user.digests("hf/Qwen/Tiny")) == 4
+    listed = user("imports").stdout.splitlines()
+    assert "  1 file, " in listed[0] and "  4 files, " in listed[1] and "/  " not in listed[0]
+
+
 def test_a_list_in_pages(hub, user):
     hub.page = 2
     assert "4 files" in user("import", "hf:Qwen/Tiny").stdout

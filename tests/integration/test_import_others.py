@@ -295,6 +295,19 @@ def test_ollama(place, registry):
     for name, data in {"model.gguf": WEIGHTS, "template": b"{{ .Prompt }}", "license": b"MIT", "license-2": b"more",
                        "params.json": b'{"stop":[]}'}.items():
         assert here.read(f"{told['name']}/{name}") == data
+    # The paths of the mount are what commands print, and take.
+    place_of = here.mount.path("name", told["name"])
+    printed = here.run("import", "ollama:qwen3", WEIGHTFS_OLLAMA_REGISTRY=server.url).stdout
+    assert printed.split("  ")[0] == place_of
+    for path, n in {"ollama/library/qwen3": 5, "name/" + told["name"]: 5, place_of + "/": 5, place_of + "/license": 1,
+                    here.mount.path("name", "ollama", "library", "qwen3"): 5,
+                    here.mount.path("hub", "models--library--qwen3"): 5}.items():
+        pulled = process.run([cli.WEIGHTFS, "pull", path, *(() if path[0] == "/" else ("--store", here.mount.store))])
+        assert pulled.returncode == 0 and len(pulled.stdout.splitlines()) == n, (path, pulled)
+        assert "/hub/" in path or all(line.split("  ")[1].startswith(place_of + "/") for line in pulled.stdout.splitlines())
+    assert "is in a mount already" in here.run("import", place_of).stderr
+    assert here.run("imports").stdout.split("  ")[0] == place_of
+    assert here.run("imports", "--remove", place_of).stdout == "5 objects have no name there any more\n"
     # Another host, as Ollama's names have it.
     told = here.imported(f"ollama:{server.host}/library/qwen3")
     assert told["name"].startswith(f"ollama/{server.host}/library/qwen3@")

@@ -245,7 +245,7 @@ def test_statfs_at_the_top_is_the_callers(four, server, mount):
 def test_status_tells_the_owner_of_all_views(four, server, mount):
     mounted = mount(server, policy=rules(app="20M"))
     read_and_keep(mounted, APP, four[0])
-    assert f"view         {APP} (uid {ALICE}): 8.0 MiB of 20.0 MiB in 1 objects" in \
+    assert f"view         {APP} (uid {ALICE}): 8.0 MiB of 20.0 MiB in 1 object" in \
         cli.ok("status", "--store", mounted.store)
 
 

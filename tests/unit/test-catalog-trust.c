@@ -86,7 +86,7 @@ static void test_keys(void **state)
 					     &any_rules, &catalog, &problem),
 			 -ENOKEY);
 	assert_string_equal(problem.text, "signed with the key " KNOWN_KEY_ID
-					  ", which is not one of the 1 that may");
+					  ", which is not the one that may");
 	/* Another key with the same id. */
 	memcpy(forged.id, known.id, sizeof(forged.id));
 	assert_int_equal(verify_catalog_load(fd, signature, strlen(signature), &forged, 1,
