@@ -56,6 +56,7 @@ class Catalog:
         self.prefixes = [prefix] if isinstance(prefix, str) else prefix
         self.path = os.path.join(root, f"{name}.jsonl")
         self.signature = self.path + ".minisig"
+        self.published = 1_500_000_000
 
     @property
     def url(self):
@@ -81,6 +82,9 @@ class Catalog:
         with open(new, "w") as file:
             file.write(text)
         (key or self.key).sign(new, legacy=legacy, comment=comment)
+        # nginx makes an ETag of the length and the second.
+        self.published += 1
+        os.utime(new, (self.published, self.published))
         os.rename(new + ".minisig", self.signature)
         os.rename(new, self.path)
 
