@@ -69,6 +69,7 @@ struct weightfs {
 	atomic_uint finishing;    /* objects that are made complete, or audited: open meanwhile */
 	atomic_uint unrecorded;   /* opens whose time is on its way to the disk */
 	atomic_ullong changes; /* how often session_forget_names() was called: what was worked out from policy, answers and catalogs */
+	atomic_bool serving;  /* set in INIT: from then on other threads may look at SESSION */
 	atomic_bool epochs;   /* set in INIT: the kernel drops cached names when told (FUSE 7.44) */
 	atomic_bool stopping; /* long background work ends early */
 };

@@ -54,8 +54,8 @@ static void drop_pages(struct weightfs *fs, uint64_t node, uint64_t size)
 {
 	int r = 0;
 
-	if (!fs->session)
-		return; /* without a mount nobody reads */
+	if (!atomic_load(&fs->serving))
+		return; /* without a mount nobody reads; what the socket asks for may come before it */
 	for (uint64_t offset = 0; offset < size && r == 0; offset += PIECE) {
 		if (atomic_load(&fs->stopping) || !passthrough_claim_idle(fs->passthrough, node))
 			return;

@@ -66,6 +66,7 @@ void session_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_background = BACKGROUND_MAX;
 	conn->congestion_threshold = BACKGROUND_MAX * 3 / 4;
 	session.passthrough = wire_agree(conn, passthrough_wanted(fs->passthrough));
+	atomic_store(&fs->serving, true);
 	atomic_store(&fs->epochs, conn->proto_minor >= NOTIFY_INC_EPOCH_MINOR);
 }
 

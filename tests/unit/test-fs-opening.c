@@ -137,6 +137,7 @@ static int setup(void **state)
 		return -1;
 	passthrough_begin(scene->fs.passthrough, true, 1, 1);
 	scene->fs.session = (struct fuse_session *)scene; /* only passed on */
+	atomic_store(&scene->fs.serving, true);
 	scene->store.fd = 5;
 	scene->store.size = 3 * GIB + 5;
 	scene->object.fs = &scene->fs;
