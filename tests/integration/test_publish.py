@@ -121,10 +121,11 @@ class Publisher:
             assert line["urls"] == [f"{URL}/objects/{line['sha256'][:2]}/{line['sha256']}"]
             assert line["tree"] == line["urls"][0] + ".vtree"
             assert line["size"] == os.path.getsize(path)
-            assert process.run(["openssl", "dgst", "-sha256", "-r", path], check=True).stdout.split()[0] == \
-                line["sha256"]
-            assert process.run(["fsverity", "digest", "--compact", path], check=True).stdout.strip() == \
-                line["fsverity"]
+        paths = [os.path.join(self.out, "objects", line["sha256"][:2], line["sha256"]) for line in objects]
+        found = process.run(["openssl", "dgst", "-sha256", "-r", *paths], check=True).stdout.splitlines()
+        assert [text.split()[0] for text in found] == [line["sha256"] for line in objects]
+        assert process.run(["fsverity", "digest", "--compact", *paths], check=True).stdout.split() == \
+            [line["fsverity"] for line in objects]
         return there
 
     def objects(self):
