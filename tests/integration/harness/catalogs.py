@@ -37,7 +37,7 @@ class Key:
                        check=True, capture_output=True)
         with open(self.public) as file:
             comment, self.text = file.read().splitlines()
-        self.id = comment.split()[-1]
+        self.id = comment.split()[-1].zfill(16)  # minisign drops leading zeros
 
     def sign(self, path, signature=None, comment=None, legacy=False):
         command = ["minisign", "-S", "-W", "-s", self.secret, "-m", path, "-x", signature or path + ".minisig"]
@@ -55,6 +55,7 @@ class Catalog:
         self.prefixes = [prefix] if isinstance(prefix, str) else prefix
         self.path = os.path.join(root, f"{name}.jsonl")
         self.signature = self.path + ".minisig"
+        self.published = 1_700_000_000  # the last one, as its time
 
     @property
     def url(self):
@@ -80,6 +81,9 @@ class Catalog:
         with open(new, "w") as file:
             file.write(text)
         (key or self.key).sign(new, legacy=legacy, comment=comment)
+        # nginx makes its ETag of the size and the second: two catalogs of one second are two all the same.
+        self.published += 1
+        os.utime(new, (self.published, self.published))
         os.rename(new + ".minisig", self.signature)
         os.rename(new, self.path)
 
