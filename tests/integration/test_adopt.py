@@ -342,9 +342,9 @@ def test_users_see_their_own(mount):
     mounted = mount()
     os.chmod(mounted.store, 0o711)
     for uid in (ALICE, BOB):
-        assert give(mounted, uid) == {"new": 1}
-        assert give(mounted, uid) == {"new": 0}
-    assert give(mounted, 0, everybody=True) == {"new": 1}
+        assert give(mounted, uid) == {"new": 1, "mountpoint": mounted.point}
+        assert give(mounted, uid)["new"] == 0
+    assert give(mounted, 0, everybody=True)["new"] == 1
     for uid in (ALICE, BOB):
         seen = imports(mounted.store, uid=uid)
         assert set(seen) == {f"hf/org/of-{uid}@1/", "hf/org/of-0@1/"}
@@ -370,7 +370,7 @@ def test_what_is_refused(mount):
     assert "is not what imports are called" in give(mounted, ALICE, name="../0")["error"]
     assert "gated needs a credential" in give(mounted, ALICE, gated=True)["error"]
     assert "one line" in give(mounted, ALICE, gated=True, authorization="a\r\nHost: evil")["error"]
-    assert give(mounted, ALICE, gated=True, authorization="Bearer 1") == {"new": 1}
+    assert give(mounted, ALICE, gated=True, authorization="Bearer 1")["new"] == 1
     assert imports(mounted.store, uid=ALICE)[f"hf/org/of-{ALICE}@1/"]["gated"]
     folder = os.path.join(mounted.store, "imports", str(ALICE))
     assert os.stat(folder).st_mode & 0o777 == 0o700

@@ -5,7 +5,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import time
 
@@ -38,7 +37,7 @@ class Key:
                        check=True, capture_output=True)
         with open(self.public) as file:
             comment, self.text = file.read().splitlines()
-        self.id = comment.split()[-1]
+        self.id = comment.split()[-1].zfill(16)  # minisign drops leading zeros
 
     def sign(self, path, signature=None, comment=None, legacy=False):
         command = ["minisign", "-S", "-W", "-s", self.secret, "-m", path, "-x", signature or path + ".minisig"]
@@ -56,7 +55,7 @@ class Catalog:
         self.prefixes = [prefix] if isinstance(prefix, str) else prefix
         self.path = os.path.join(root, f"{name}.jsonl")
         self.signature = self.path + ".minisig"
-        self.published = 1_500_000_000
+        self.published = 1_700_000_000  # the last one, as its time
 
     @property
     def url(self):
@@ -82,7 +81,7 @@ class Catalog:
         with open(new, "w") as file:
             file.write(text)
         (key or self.key).sign(new, legacy=legacy, comment=comment)
-        # nginx makes an ETag of the length and the second.
+        # nginx makes its ETag of the size and the second: two catalogs of one second are two all the same.
         self.published += 1
         os.utime(new, (self.published, self.published))
         os.rename(new + ".minisig", self.signature)
@@ -90,21 +89,16 @@ class Catalog:
 
     def keep(self, store, entries, serial=1, expires=FAR_FUTURE):
         """As if it had been fetched: into a store that no daemon has."""
-        path = os.path.join(self.folder, f"{self.name}.kept")
-        with open(path, "w") as file:
-            file.write(self.text(entries, serial, expires))
-        self.keep_file(store, path, serial)
-
-    def keep_file(self, store, path, serial=1):
-        """The same, of a file that has SERIAL."""
         kept = os.path.join(store, "catalogs")
         os.makedirs(store, mode=0o700, exist_ok=True)
         os.makedirs(kept, mode=0o700, exist_ok=True)
         with open(os.path.join(store, "lock"), "a"):  # by which it is known for a store
             pass
-        copy = shutil.copy(path, os.path.join(kept, f"{self.name}@{serial}.jsonl"))
-        self.key.sign(copy, os.path.join(kept, f"{self.name}@{serial}.minisig"))
-        with open(copy, "rb") as file:
+        path = os.path.join(kept, f"{self.name}@{serial}.jsonl")
+        with open(path, "w") as file:
+            file.write(self.text(entries, serial, expires))
+        self.key.sign(path, os.path.join(kept, f"{self.name}@{serial}.minisig"))
+        with open(path, "rb") as file:
             digest = hashlib.blake2b(file.read()).hexdigest()
         with open(os.path.join(kept, f"{self.name}.state"), "w") as file:
             json.dump({"serial": str(serial), "hash": digest, "asked": int(time.time()), "changed": int(time.time())}, file)
