@@ -11,6 +11,7 @@ import pytest
 from conftest import ALICE, BOB
 from harness import cli, process, reader
 from harness.catalogs import Key, instant
+from harness.files import read, write
 from harness.library import wait_until_named
 from harness.models import front_size
 from harness.paths import BLOCK, CHUNK, MIB
@@ -20,17 +21,6 @@ from harness.views import view
 # Ten models' weights; the last has a tree of more than the root, and room between the chunks that are read.
 SIZES = [0, 1, BLOCK, BLOCK + 1, CHUNK, CHUNK + 1, 3 * CHUNK + 17, MIB, 2 * MIB + 5, 24 * MIB]
 LARGE = "org0/model9/model.safetensors"
-
-
-def write(path, data):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as file:
-        file.write(data)
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
 
 
 def fill(folder):

@@ -21,6 +21,7 @@ import pytest
 
 from harness import cli, process
 from harness.disk import Disk
+from harness.files import read, write
 from harness.paths import BLOCK, CHUNK, LONG, MIB
 from harness.poll import wait_until
 
@@ -35,17 +36,6 @@ def traced():
 
 # strace, of a run that cannot clone.
 COPYING = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=ioctl:error=EOPNOTSUPP"]
-
-
-def write(path, data):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as file:
-        file.write(data)
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
 
 
 class Key:
