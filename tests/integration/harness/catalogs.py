@@ -37,7 +37,7 @@ class Key:
                        check=True, capture_output=True)
         with open(self.public) as file:
             comment, self.text = file.read().splitlines()
-        self.id = comment.split()[-1]
+        self.id = comment.split()[-1].zfill(16)  # minisign leaves leading zeros out
 
     def sign(self, path, signature=None, comment=None, legacy=False):
         command = ["minisign", "-S", "-W", "-s", self.secret, "-m", path, "-x", signature or path + ".minisig"]
