@@ -31,7 +31,7 @@ static int say_place(struct operation *operation, const struct catalog *catalog,
 {
 	_cleanup_free_ char *resolved = NULL, *host = NULL;
 
-	if (fetch_url_resolve(catalog->base, url, &resolved) < 0)
+	if (fetch_url_resolve(catalog->base ? catalog->base : url, url, &resolved) < 0)
 		return 0;
 	host = host_of(resolved);
 	if (!host)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What catalogs know: look-ups without a request, fronts at open, and bytes from where they say that they are."""
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -14,6 +15,7 @@ from harness import cli, reader
 from harness.catalogs import FAR_FUTURE, Catalog, entry, instant
 from harness.config import Source
 from harness.models import unknown_digest
+from harness.nginx import free_ports
 from harness.paths import BLOCK, CHUNK, MIB
 from harness.poll import wait_until
 from harness.views import is_kept, view
@@ -184,6 +186,19 @@ def test_places_on_other_hosts_and_liars_among_them(model, nginx, hostile, known
     lies = [f"{liar.url}/flip/f/{model.fsverity}", f"{honest.url}/f/{model.fsverity}"]
     mounted = known(honest, entry(model, urls=lies), sources=[Source("lab", "http://127.0.0.1:9", "sha256")])
     assert reader.whole(mounted.object(model.sha256))["sha256"] == model.sha256
+
+
+def test_files_that_are_open_keep_no_numbers(models, nginx, known):
+    """More hosts than fetch/ has numbers, and of each a file that stays open."""
+    port, = free_ports(1)
+    server = nginx(extra=f"listen 0.0.0.0:{port};")
+    small = [models.blob(BLOCK, f"open{i}") for i in range(70)]
+    mounted = known(server, *(entry(one, urls=[f"http://127.0.1.{i + 1}:{port}/f/{one.fsverity}"], tree=False)
+                              for i, one in enumerate(small)))
+    with contextlib.ExitStack() as stack:
+        for one in small:
+            file = stack.enter_context(open(mounted.object(one.sha256), "rb", buffering=0))
+            assert hashlib.sha256(file.read()).hexdigest() == one.sha256
 
 
 def test_a_liar_has_the_only_tree(model, nginx, hostile, known):
