@@ -159,15 +159,14 @@ run_pytest() { # FOLDER SANITIZER MODEL-SIZE XML ARGUMENT…
 		"$python" -m pytest "${@:5}" -q --color=no --junitxml="$4" </dev/null
 }
 
-# Five files at a time (three under a sanitizer, which takes more of the machine): most of their time is spent waiting for somebody's deadline. Should a few fail, a machine that
+# Three files at a time: most of their time is spent waiting for somebody's deadline. Should a few fail, a machine that
 # was busy with the others may be why: they are run once more, by themselves. What passes then counts, and is named as
 # flaky all the same: it wants to be looked at. $SECOND_TRY=no: there is none.
 integration_tests() { # NAME FOLDER SANITIZER MODEL-SIZE MARKERS [TEST…]
 	local log=$logs/$1.log xml=$logs/$1.xml begin=$SECONDS counts="0 0 0" status=0 names=()
-	local tests=("${@:6}") workers=5
+	local tests=("${@:6}")
 	[ ${#tests[@]} -gt 0 ] || tests=("$top/tests/integration")
-	[ -z "$3" ] || workers=3
-	run_pytest "${@:2:3}" "$xml" "${tests[@]}" -m "$5" --durations=15 -n "$workers" --dist loadfile \
+	run_pytest "${@:2:3}" "$xml" "${tests[@]}" -m "$5" --durations=15 -n 3 --dist loadfile \
 		>"$log" 2>&1 || status=$?
 	[ ! -f "$xml" ] || counts=$(tally "$xml" 2>>"$log")
 	local p f s

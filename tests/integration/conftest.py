@@ -36,8 +36,8 @@ def pytest_configure(config):
 
 
 # Files that take long, mostly to wait: they begin first, so that none of them is left at the end.
-LONG_FILES = ("test_reload", "test_outage", "test_sharing", "test_timing", "test_hostile", "test_sources", "test_read",
-              "test_matrix", "test_consumers")
+LONG_FILES = ("test_reload", "test_outage", "test_sharing", "test_hostile", "test_matrix", "test_sources", "test_timing",
+              "test_read", "test_consumers")
 
 
 def pytest_collection_modifyitems(items):

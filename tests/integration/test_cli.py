@@ -12,6 +12,7 @@ from harness.config import Source
 from harness.models import unknown_digest
 from harness.mount import MountFailed
 from harness.paths import CHUNK, MIB, TOP, WEIGHTFS
+from harness.poll import wait_until
 
 
 @pytest.fixture
@@ -97,6 +98,7 @@ def test_ls(small, medium, server, mount, daemon):
     assert cli.ok("ls", "--json", "--store", mounted.store) == ""
     reader.whole(mounted.object(small.sha256))
     reader.part(mounted.object(medium.attested), 0, 10)
+    wait_until(lambda: cli.record_of(mounted.store, medium)["present"] >= CHUNK, "it is stored")
     if not daemon:
         mounted.stop()
     complete, partial = (cli.record_of(mounted.store, m) for m in (small, medium))

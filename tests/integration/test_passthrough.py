@@ -542,7 +542,8 @@ def test_status(mounted, medium, server):
     fetch(mounted, medium)
     told = cli.status(mounted.store)
     assert set(told) == {"version", "pid", "mountpoint", "passthrough", "uptime", "offline", "store", "policy", "views",
-                         "open", "sources", "hits", "in_flight", "memory"}
+                         "open", "sources", "hits", "in_flight", "memory", "catalogs", "catalogs_wrong",
+                         "disagreements"}
     assert told["pid"] == mounted.child.pid
     assert told["mountpoint"] == mounted.point
     assert told["store"]["path"] == mounted.store
