@@ -23,7 +23,7 @@ MAIN = os.path.join(os.path.dirname(os.path.realpath(reader.__file__)), "obeying
 
 # What the design promises; a sanitizer's build is slower by an order of magnitude.
 OBEYED = 1.0 if SANITIZER else 0.1
-RELOADS = 1000 if LONG or not SANITIZER else 100
+RELOADS = 1000 if LONG else 100 if SANITIZER else 300
 
 ALLOW_ALL = "caller any is local\nallow local to any with list\n"
 BROKEN = "caller any is local\nallow local unto any\n"
