@@ -34,9 +34,11 @@ void command_print_catalog(const json_t *catalog)
 
 	printf("catalog      %s: ", text(catalog, "name"));
 	if (json_is_true(json_object_get(catalog, "here"))) {
-		printf("serial %" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT " objects, %" JSON_INTEGER_FORMAT
-		       " names, key %s",
-		       number(catalog, "serial"), number(catalog, "objects"), number(catalog, "names"),
+		printf("serial %" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT " object%s, %" JSON_INTEGER_FORMAT
+		       " name%s, key %s",
+		       number(catalog, "serial"), number(catalog, "objects"),
+		       command_plural(number(catalog, "objects")), number(catalog, "names"),
+		       command_plural(number(catalog, "names")),
 		       text(catalog, "key"));
 		print_expiry(catalog);
 	} else {

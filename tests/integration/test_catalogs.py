@@ -84,7 +84,7 @@ def test_first_fetch_by_itself(small, publisher, mount):
     assert said["here"] and not said["expired"] and said["objects"] == 1 and said["names"] == 1
     assert said["key"] == hub.key.id and said["trusted_comment"] == "of today"
     assert abs(said["asked"] - time.time()) < 600 and said["changed"] == said["asked"]
-    assert f"catalog      hub: serial 7, 1 objects, 1 names, key {hub.key.id}, expires 2099-01-01T00:00:00Z" in \
+    assert f"catalog      hub: serial 7, 1 object, 1 name, key {hub.key.id}, expires 2099-01-01T00:00:00Z" in \
         cli.ok("status", "--store", mounted.store)
     counted = metrics(mounted)
     assert counted["weightfs_catalog_serial", "hub"] == 7
@@ -140,7 +140,7 @@ def test_without_a_daemon(small, publisher, mount):
     mounted = mount(hub.section, start=False)
     where = ["--conf", mounted.conf, "--store", mounted.store]
     assert cli.ok("catalog", "refresh", *where) == "hub: up to date\n"
-    assert "hub: serial 5, 1 objects" in cli.ok("catalog", "list", *where)
+    assert "hub: serial 5, 1 object," in cli.ok("catalog", "list", *where)
     assert cli.weightfs("catalog", "refresh", *where, "attic").returncode == 1
 
 

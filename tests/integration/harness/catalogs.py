@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import time
 
@@ -81,7 +82,7 @@ class Catalog:
         with open(new, "w") as file:
             file.write(text)
         (key or self.key).sign(new, legacy=legacy, comment=comment)
-        # nginx makes its ETag of the size and the second: two catalogs of one second are two all the same.
+        # nginx makes an ETag of the length and the second.
         self.published += 1
         os.utime(new, (self.published, self.published))
         os.rename(new + ".minisig", self.signature)
@@ -89,16 +90,21 @@ class Catalog:
 
     def keep(self, store, entries, serial=1, expires=FAR_FUTURE):
         """As if it had been fetched: into a store that no daemon has."""
+        path = os.path.join(self.folder, f"{self.name}.kept")
+        with open(path, "w") as file:
+            file.write(self.text(entries, serial, expires))
+        self.keep_file(store, path, serial)
+
+    def keep_file(self, store, path, serial=1):
+        """The same, of a file that has SERIAL."""
         kept = os.path.join(store, "catalogs")
         os.makedirs(store, mode=0o700, exist_ok=True)
         os.makedirs(kept, mode=0o700, exist_ok=True)
         with open(os.path.join(store, "lock"), "a"):  # by which it is known for a store
             pass
-        path = os.path.join(kept, f"{self.name}@{serial}.jsonl")
-        with open(path, "w") as file:
-            file.write(self.text(entries, serial, expires))
-        self.key.sign(path, os.path.join(kept, f"{self.name}@{serial}.minisig"))
-        with open(path, "rb") as file:
+        copy = shutil.copy(path, os.path.join(kept, f"{self.name}@{serial}.jsonl"))
+        self.key.sign(copy, os.path.join(kept, f"{self.name}@{serial}.minisig"))
+        with open(copy, "rb") as file:
             digest = hashlib.blake2b(file.read()).hexdigest()
         with open(os.path.join(kept, f"{self.name}.state"), "w") as file:
             json.dump({"serial": str(serial), "hash": digest, "asked": int(time.time()), "changed": int(time.time())}, file)
