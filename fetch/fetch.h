@@ -122,8 +122,6 @@ struct fetch_places;
 
 /* PLACES are copied, their groups referenced. -E2BIG: more than FETCH_PLACES_MAX. */
 int must_check fetch_places_new(const struct fetch_place *places, size_t n, struct fetch_places **out);
-/* The same places, of which none was asked: what is kept to be copied keeps no number. */
-int must_check fetch_places_copy(const struct fetch_places *places, struct fetch_places **out);
 struct fetch_places *fetch_places_ref(struct fetch_places *places); /* NULL is allowed, and returned */
 void fetch_places_unref(struct fetch_places *places);		    /* NULL is allowed */
 

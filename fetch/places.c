@@ -174,23 +174,6 @@ int fetch_places_new(const struct fetch_place *places, size_t n, struct fetch_pl
 	return 0;
 }
 
-int fetch_places_copy(const struct fetch_places *places, struct fetch_places **out)
-{
-	struct fetch_place list[FETCH_PLACES_MAX];
-
-	for (size_t i = 0; i < places->n; i++) {
-		const struct place *place = &places->list[i];
-
-		list[i] = (struct fetch_place){
-			.group = place->group,
-			.url = place->object.url,
-			.tree = place->tree.url,
-			.owner = place->owner,
-		};
-	}
-	return fetch_places_new(list, places->n, out);
-}
-
 struct fetch_places *fetch_places_ref(struct fetch_places *places)
 {
 	if (places)

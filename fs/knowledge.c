@@ -133,89 +133,14 @@ void knowledge_disprove(struct weightfs *fs, const struct digest_pair *digests)
 
 /* ---- places ---- */
 
-void whereabouts_init(struct whereabouts *places)
-{
-	*places = (struct whereabouts){ .next = 0 };
-	pthread_mutex_init(&places->lock, NULL);
-}
-
-void whereabouts_clear(struct whereabouts *places)
-{
-	for (size_t i = 0; i < WHEREABOUTS_USERS; i++)
-		fetch_places_unref(places->of[i].places);
-	pthread_mutex_destroy(&places->lock);
-}
-
-static struct fetch_places *work_out(const struct catalog_set *set, uid_t uid,
-				     const struct digest_pair *digests, bool gated)
-{
-	struct fetch_places *places = NULL;
-	int r;
-
-	r = gated ? catalog_set_places(set, uid, digests, &places) :
-		    catalog_set_open_places(set, uid, digests, &places);
-	return r < 0 ? NULL : places;
-}
-
-/* Without memory there are none. */
-static struct fetch_places *copy(const struct fetch_places *places)
-{
-	struct fetch_places *made;
-
-	return places && fetch_places_copy(places, &made) == 0 ? made : NULL;
-}
-
-/* True: OUT (perhaps NULL) was worked out for UID, from that set. */
-static bool recall(struct whereabouts *places, uid_t uid, uint64_t generation, struct fetch_places **out)
-{
-	bool found = false;
-
-	pthread_mutex_lock(&places->lock);
-	for (size_t i = 0; i < WHEREABOUTS_USERS && !found; i++) {
-		found = places->of[i].uid == uid && places->of[i].generation == generation;
-		if (found)
-			*out = copy(places->of[i].places);
-	}
-	pthread_mutex_unlock(&places->lock);
-	return found;
-}
-
-/* MADE is taken over. */
-static void remember(struct whereabouts *places, uid_t uid, uint64_t generation,
-		     struct fetch_places *made)
-{
-	struct fetch_places *old;
-	unsigned int at;
-
-	pthread_mutex_lock(&places->lock);
-	at = places->next;
-	for (unsigned int i = 0; i < WHEREABOUTS_USERS; i++) {
-		if (places->of[i].generation && places->of[i].uid == uid)
-			at = i;
-	}
-	if (at == places->next)
-		places->next = (at + 1) % WHEREABOUTS_USERS;
-	old = places->of[at].places;
-	places->of[at].uid = uid;
-	places->of[at].generation = generation;
-	places->of[at].places = made;
-	pthread_mutex_unlock(&places->lock);
-	fetch_places_unref(old);
-}
-
 struct fetch_places *object_places(struct object *object, uid_t uid)
 {
 	struct catalog_set *set = catalogs_get(object->fs->catalogs);
-	uint64_t generation = catalog_set_generation(set);
 	struct digest_pair digests = object_digests(object);
 	struct fetch_places *places = NULL;
+	int r = object->gated ? catalog_set_places(set, uid, &digests, &places) :
+				catalog_set_open_places(set, uid, &digests, &places);
 
-	if (!recall(&object->whereabouts, uid, generation, &places)) {
-		struct fetch_places *made = work_out(set, uid, &digests, object->gated);
-
-		places = copy(made);
-		remember(&object->whereabouts, uid, generation, made);
-	}
 	catalog_set_unref(set);
-	return places;
+	return r < 0 ? NULL : places;
 }

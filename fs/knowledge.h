@@ -45,24 +45,9 @@ void knowledge_disprove(struct weightfs *fs, const struct digest_pair *digests);
 
 /* ---- where an object is ---- */
 
-#define WHEREABOUTS_USERS 4 /* who reads one object at the same time, mostly: more are worked out each time */
-
-/* A part of struct object: what was worked out for its last readers, to be copied: what is kept here is never asked. */
-struct whereabouts {
-	pthread_mutex_t lock;
-	struct {
-		uid_t uid;
-		uint64_t generation; /* of the set that it is from; 0: unused */
-		struct fetch_places *places;
-	} of[WHEREABOUTS_USERS]; /* protected by lock */
-	unsigned int next;  /* protected by lock: whose is replaced */
-};
-void whereabouts_init(struct whereabouts *places);
-void whereabouts_clear(struct whereabouts *places);
-
 /*
- * For a fetch of OBJECT on behalf of UID, to be unref'd as soon as nobody is to be blamed any more (fetch.h); each call gives
- * others, which know of no source that was asked before. NULL: no catalog has any (or there is no memory).
+ * For a fetch of OBJECT on behalf of UID, to be unref'd as soon as nobody is to be blamed any more (fetch.h); worked out
+ * by each call, as what is kept with an object would keep numbers of sources from others. NULL: no catalog has any (or there is no memory).
  */
 struct fetch_places *object_places(struct object *object, uid_t uid);
 

@@ -36,7 +36,6 @@ static void destroy(struct object *object)
 	store_object_close(object->store);
 	verify_tree_free(atomic_load(&object->tree));
 	layout_clear(&object->layout);
-	whereabouts_clear(&object->whereabouts);
 	pthread_mutex_destroy(&object->lock);
 	free(object->last_error);
 	free(object);
@@ -114,7 +113,6 @@ static struct object *make(struct weightfs *fs, uint64_t id)
 	object->id = id;
 	atomic_init(&object->references, 1);
 	layout_init(&object->layout);
-	whereabouts_init(&object->whereabouts);
 	pthread_mutex_init(&object->lock, NULL);
 	return object;
 }

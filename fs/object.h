@@ -31,7 +31,6 @@ struct object {
 	uint64_t id;
 	uint32_t view; /* that fetches it for itself alone (fs/separate.h); 0: it is the store's, for all */
 	bool gated;    /* it may be fetched with credentials, and what comes of it is marked */
-	struct whereabouts whereabouts; /* where catalogs say that it is */
 	struct store_object *store;
 	atomic_uint references;  /* the last one goes under the table's lock */
 	atomic_uint handles;     /* open files: readahead is for them */
