@@ -157,12 +157,9 @@ static CURLcode set_up(struct session *session)
 {
 	struct exchange *exchange = &session->exchange;
 	CURL *easy = exchange->easy;
-	CURLcode code = exchange_set_up(exchange, session->request->connect_timeout_ms);
+	CURLcode code = exchange_set_up(exchange, session->request->connect_timeout_ms,
+					on_header, on_body, session);
 
-	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(easy, CURLOPT_HEADERDATA, session);
-	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(easy, CURLOPT_WRITEDATA, session);
 	curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
 	curl_easy_setopt(easy, CURLOPT_XFERINFODATA, session);
 	curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);

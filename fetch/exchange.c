@@ -72,7 +72,8 @@ static void set_tls(CURL *easy, const struct terms *terms)
 }
 
 /* Options that the environment and the user's files could otherwise set are set here. */
-CURLcode exchange_set_up(struct exchange *exchange, int64_t connect_timeout_ms)
+CURLcode exchange_set_up(struct exchange *exchange, int64_t connect_timeout_ms, exchange_taken line,
+			 exchange_taken body, void *arg)
 {
 	const struct terms *terms = exchange->terms;
 	CURL *easy = exchange->easy;
@@ -90,6 +91,10 @@ CURLcode exchange_set_up(struct exchange *exchange, int64_t connect_timeout_ms)
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, exchange);
 	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
 	curl_easy_setopt(easy, CURLOPT_PREREQDATA, exchange);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, line);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, arg);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, arg);
 	set_tls(easy, terms);
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, terms->allow_http ? "http,https" : "https");
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);

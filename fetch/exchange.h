@@ -164,8 +164,11 @@ struct exchange {
 	void (*ended)(struct exchange *exchange, CURLcode code);
 };
 
-/* Sets EASY up to ask exchange->url, all but what is to be done with headers and body. */
-CURLcode must_check exchange_set_up(struct exchange *exchange, int64_t connect_timeout_ms);
+/* CURLOPT_HEADERFUNCTION, CURLOPT_WRITEFUNCTION. */
+typedef size_t (*exchange_taken)(char *data, size_t one, size_t len, void *arg);
+/* Sets EASY up to ask exchange->url; each header line goes to LINE, the body to BODY, both with ARG. */
+CURLcode must_check exchange_set_up(struct exchange *exchange, int64_t connect_timeout_ms, exchange_taken line,
+				    exchange_taken body, void *arg);
 /* A line of headers, as curl brings it. False: that is too much of them. */
 bool must_check exchange_line(struct exchange *exchange, const char *line, size_t len);
 /* Where the redirect in the reply leads, to be freed; NULL with the reason in MESSAGE. */

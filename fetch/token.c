@@ -235,12 +235,9 @@ static int begin(struct inquiry *inquiry)
 {
 	struct exchange *exchange = &inquiry->exchange;
 	CURL *easy = exchange->easy;
-	CURLcode code = exchange_set_up(exchange, inquiry->fetch->connect_timeout);
+	CURLcode code = exchange_set_up(exchange, inquiry->fetch->connect_timeout,
+					on_header, on_body, inquiry);
 
-	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(easy, CURLOPT_HEADERDATA, inquiry);
-	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(easy, CURLOPT_WRITEDATA, inquiry);
 	return code || curl_multi_add_handle(inquiry->fetch->multi, easy) ? -ENOMEM : 0;
 }
 

@@ -71,13 +71,10 @@ static CURLcode set_token(struct transfer *transfer)
 static CURLcode set_up(struct transfer *transfer)
 {
 	CURL *easy = transfer->exchange.easy;
-	CURLcode code = exchange_set_up(&transfer->exchange, transfer->fetch->connect_timeout);
+	CURLcode code = exchange_set_up(&transfer->exchange, transfer->fetch->connect_timeout,
+					on_header, body_write, transfer);
 	char range[48];
 
-	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
-	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, body_write);
-	curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
 	if (code == CURLE_OK)
 		code = set_token(transfer);
