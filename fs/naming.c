@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include "fs/folders.h"
 
 /* Which is meant if no revision is named: of Hugging Face, and of registries. */
 static const char *const defaults[] = { "main", "latest" };
@@ -51,12 +52,10 @@ static int add(struct walk *walk, const char *path, const struct verify_object *
 static int found(void *arg, const struct verify_place *place)
 {
 	struct walk *walk = arg, below = *walk;
-	_cleanup_free_ char *path = NULL;
+	_cleanup_free_ char *path = folders_join(walk->folder, place->name);
 
-	if (asprintf(&path, "%s%s%s", walk->folder, *walk->folder ? "/" : "", place->name) < 0) {
-		path = NULL;
+	if (!path)
 		return -ENOMEM;
-	}
 	below.folder = path;
 	return place->folder ? verify_catalog_list(walk->catalog->entries, path, NULL, found, &below) :
 			       add(walk, path, &place->object);
