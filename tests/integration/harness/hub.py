@@ -218,22 +218,14 @@ class Cdn(Handler):
         self.reply_bytes(file.data if file.lie is None else file.lie, ETag=f'"{sha256}"')
 
 
-class Hub:
-    """REPOS by name. Any of `page`, `busy`, `missing`, `next_base` may be changed while it runs."""
+class Conversation:
+    """What all servers note: who was asked for what, with which credential; and who is refused with 429."""
 
-    def __init__(self, certificate, repos, tokens=(TOKEN,)):
-        self.repos, self.tokens = repos, set(tokens)
-        self.page = 1000      # entries of a tree
-        self.busy = {}        # how often a path that matches is refused with 429: {pattern: times}
-        self.retry_after = "0"
-        self.missing = set()  # listed, and not there
-        self.next_base = None # where trees go on, if not here
+    def __init__(self):
         self.lock = threading.Lock()
-        self.seen = []        # protected by lock: (server, path, Authorization)
-        self.api = Server(type("TheApi", (Api,), {"hub": self}), certificate)
-        self.cdn = Server(type("TheCdn", (Cdn,), {"hub": self}), certificate)
-        self.url = f"https://127.0.0.1:{self.api.server_port}"
-        self.cdn_url = f"https://localhost:{self.cdn.server_port}"
+        self.seen = []  # protected by lock, as busy: (server, path, Authorization)
+        self.busy = {}  # how often a path that matches is refused with 429: {pattern: times}
+        self.retry_after = "0"
 
     def note(self, server, path, authorization):
         with self.lock:
@@ -250,6 +242,21 @@ class Hub:
                     self.busy[pattern] -= 1
                     return True
         return False
+
+
+class Hub(Conversation):
+    """REPOS by name. Any of `page`, `busy`, `missing`, `next_base` may be changed while it runs."""
+
+    def __init__(self, certificate, repos, tokens=(TOKEN,)):
+        super().__init__()
+        self.repos, self.tokens = repos, set(tokens)
+        self.page = 1000      # entries of a tree
+        self.missing = set()  # listed, and not there
+        self.next_base = None # where trees go on, if not here
+        self.api = Server(type("TheApi", (Api,), {"hub": self}), certificate)
+        self.cdn = Server(type("TheCdn", (Cdn,), {"hub": self}), certificate)
+        self.url = f"https://127.0.0.1:{self.api.server_port}"
+        self.cdn_url = f"https://localhost:{self.cdn.server_port}"
 
     @staticmethod
     def signature(sha256):

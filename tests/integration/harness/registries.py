@@ -7,9 +7,8 @@ import base64
 import hashlib
 import json
 import re
-import threading
 
-from .hub import Handler, Refusal, Server
+from .hub import Conversation, Handler, Refusal, Server
 
 OCI = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -32,32 +31,6 @@ def base32(data):
 def cid(data, codec=0x55):
     """CID version 1 of one raw block; with another codec of something that only looks like it."""
     return base32(bytes([1, codec, 0x12, 0x20]) + hashlib.sha256(data).digest())
-
-
-class Conversation:
-    """What all servers note: who was asked for what, with which credential; and who is refused with 429."""
-
-    def __init__(self):
-        self.lock = threading.Lock()
-        self.seen = []  # protected by lock, as busy: (server, path, Authorization)
-        self.busy = {}  # {pattern: times}
-        self.retry_after = "0"
-
-    def note(self, server, path, authorization):
-        with self.lock:
-            self.seen.append((server, path, authorization))
-
-    def requests(self, server, pattern=""):
-        with self.lock:
-            return [entry for entry in self.seen if entry[0] == server and re.search(pattern, entry[1])]
-
-    def is_busy(self, path):
-        with self.lock:
-            for pattern, times in self.busy.items():
-                if times > 0 and re.search(pattern, path):
-                    self.busy[pattern] -= 1
-                    return True
-        return False
 
 
 class ApiHandler(Handler):
