@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include "tests/unit/catalog-testing.h"
+#include "tests/fuzz/target.h"
 #include "verify/json.h"
 
 enum {
@@ -15,14 +16,6 @@ enum {
 	LINE = 4,
 	SIGN = 0x72, /* costs more than all the rest: rare */
 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len);
-
-static void require(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 /* ---- the reader of JSON, against jansson ---- */
 

@@ -2,14 +2,7 @@
 /* Content identifiers. One that is taken has a spelling, which means the same. */
 #include <string.h>
 #include "registry/cid.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len);
-
-static void require(bool holds)
-{
-	if (!holds)
-		abort();
-}
+#include "tests/fuzz/target.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len)
 {

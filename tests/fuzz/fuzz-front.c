@@ -8,20 +8,13 @@
  * length allows; FLIP then damages one bit of it, which must be noticed.
  */
 #include "tests/unit/verify-reference.h"
+#include "tests/fuzz/target.h"
 
 enum {
 	REPAIR_TOP = 1,
 	REPAIR_ALL = 2,
 	FLIP = 4,
 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len);
-
-static void require(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 /*
  * What a check of noise has to say. The fuzzer sees what hashes are compared with, and can have put

@@ -4,14 +4,7 @@
 #include <strings.h>
 #include "common/name.h"
 #include "registry/metalink.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len);
-
-static void require(bool holds)
-{
-	if (!holds)
-		abort();
-}
+#include "tests/fuzz/target.h"
 
 static void require_file(const struct registry_file *file)
 {

@@ -7,8 +7,7 @@
  */
 #include <stdio.h>
 #include "tests/unit/signing-testing.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len);
+#include "tests/fuzz/target.h"
 
 enum {
 	PUBLIC_KEY,
@@ -17,12 +16,6 @@ enum {
 	COMMENT, /* sign with it; the two bytes before it say which bit to flip */
 	KINDS,
 };
-
-static void require(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 static struct verify_key key;
 static struct verify_secret secret;

@@ -9,8 +9,7 @@
 #include "common/bearer.h"
 #include "common/name.h"
 #include "registry/oci.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len);
+#include "tests/fuzz/target.h"
 
 enum {
 	REFERENCE,
@@ -21,12 +20,6 @@ enum {
 	TOKEN,
 	KINDS,
 };
-
-static void require(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 /* One line, for people. */
 static void require_reason(int r, const char *problem)

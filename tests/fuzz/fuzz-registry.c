@@ -8,8 +8,7 @@
 #include "common/name.h"
 #include "common/utf8.h"
 #include "registry/hf.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len);
+#include "tests/fuzz/target.h"
 
 enum {
 	SPEC,
@@ -19,12 +18,6 @@ enum {
 	REFUSAL,
 	KINDS,
 };
-
-static void require(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 /* One line, for people. */
 static void require_reason(int r, const char *problem)
