@@ -20,9 +20,21 @@ static void sort(void *items, size_t n, size_t size, int (*compare)(const void *
 
 /* ---- what must be there ---- */
 
-/* A deny line whose set could not be had, or has nothing in it, would deny nothing. */
-static int check_targets(const struct policy *policy, struct policy_error *error)
+/* That a deny line with TARGET denies everything, unless it is said already why. */
+static int warn_of_open(struct draft *draft, const struct target *target)
 {
+	struct policy_error warning;
+
+	if (target->missing)
+		return 0;
+	(void)policy_fail(&warning, &target->denied, "set '%s' is empty: 'deny' matches every object", target->name);
+	return policy_draft_warning(draft, &warning);
+}
+
+/* A deny line whose set could not be had, or has nothing in it, would deny nothing. */
+static int check_targets(struct draft *draft, struct policy_error *error)
+{
+	const struct policy *policy = draft->policy;
 	char why[sizeof(error->message) + sizeof(error->file) + 64] = "it is empty";
 
 	for (size_t i = 0; i < policy->n_targets; i++) {
@@ -31,8 +43,13 @@ static int check_targets(const struct policy *policy, struct policy_error *error
 		if (!target->defined)
 			return policy_fail(error, &target->place, "no set is called '%s'",
 					   target->name);
-		if (target->filled || target->unknown || !target->denied.line)
+		if (target->filled || !target->denied.line)
 			continue;
+		if (policy_target_is_open(target)) {
+			if (warn_of_open(draft, target) < 0)
+				return -ENOMEM;
+			continue;
+		}
 		if (target->missing)
 			policy_error_format(&policy->warnings[target->missing - 1], why, sizeof(why));
 		return policy_fail(error, &target->denied, "'deny' cannot do without set '%s': %s",
@@ -204,7 +221,7 @@ static void sort_pairs(struct policy *policy)
 			continue;
 		if (target->has_sha256 && pairs[i].rule < pattern->sha_deny)
 			pattern->sha_deny = pairs[i].rule;
-		if (target->unknown && pairs[i].rule < pattern->any_rule)
+		if (policy_target_is_open(target) && pairs[i].rule < pattern->any_rule)
 			pattern->any_rule = pairs[i].rule;
 	}
 	sort(pairs, policy->n_pairs, sizeof(*pairs), compare_pairs);
@@ -254,7 +271,7 @@ int policy_draft_finish(struct draft *draft, struct policy **out, struct policy_
 	struct policy *policy = draft->policy;
 	int r;
 
-	r = check_targets(policy, error);
+	r = check_targets(draft, error);
 	if (r == 0)
 		r = sort_targets(policy);
 	if (r < 0)

@@ -163,11 +163,20 @@ struct target {
 	bool has_sha256;
 	/* While loading: */
 	bool defined, filled; /* it holds a digest */
-	bool unknown; /* what it holds is not known yet: a deny line with it matches every object */
+	bool named; /* what it holds a catalog says, in its own time: see policy_target_is_open() */
 	uint32_t missing;    /* what it was to be made of is not to be had: 1 + the number of the warning */
 	struct place place;  /* where it was defined; before that, where it was first used */
 	struct place denied; /* where a deny line first named it; line 0: nowhere */
 };
+
+/*
+ * Is it for a catalog to say what TARGET holds, and has it said nothing (yet, or any more)? A deny line with such a set
+ * matches every object: who names things may neither open them by that, nor keep a policy from being loaded.
+ */
+static inline bool policy_target_is_open(const struct target *target)
+{
+	return target->named && !target->filled;
+}
 
 struct rule {
 	struct policy_decision decision;

@@ -138,11 +138,13 @@ static int set_of_names(struct parser *parser, uint32_t set, const struct word *
 	}
 	if (r == -EAGAIN) {
 		(void)policy_fail(&why, &word->place, "what catalog '%s' says is not known yet", catalog);
-		parser->draft->policy->targets[set].unknown = true;
+		parser->draft->policy->targets[set].named = true;
 		return leave_empty(parser, set, before, &why);
 	}
-	if (r >= 0)
+	if (r >= 0) {
+		parser->draft->policy->targets[set].named = true;
 		return 0;
+	}
 	/* No file: nothing to be waited for. */
 	errno = -r;
 	(void)policy_fail(parser->error, &word->place, "catalog '%s': %m", catalog);

@@ -84,9 +84,9 @@ struct policy *policy_ref(struct policy *policy);
 void policy_unref(struct policy *policy); /* NULL is allowed */
 
 /*
- * What was taken as empty: public lists that are missing or bad, catalogs that nobody knows, or not yet. The I-th, from
- * 0; NULL after the last. No deny line names such a set, as the policy would have been refused, or it matches every object
- * (-EAGAIN of struct policy_names).
+ * What was taken as empty: public lists that are missing or bad, catalogs that nobody knows, or not yet; and deny lines
+ * that match every object, because a catalog says nothing (-EAGAIN of struct policy_names) or no name of what they are
+ * about. The I-th, from 0; NULL after the last.
  */
 const struct policy_error *policy_warning(const struct policy *policy, size_t i);
 

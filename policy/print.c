@@ -71,11 +71,11 @@ static void print_options(FILE *out, const struct rule *rule)
 	}
 }
 
-/* A deny line that has to match every object until it is known what it names. */
+/* A deny line that has to match every object, as nobody has said what it names. */
 static bool denies_all(const struct policy *policy, const struct rule *rule)
 {
 	for (size_t i = 0; i < rule->n && rule->decision.verdict == POLICY_DENY; i++) {
-		if (policy->targets[policy->rule_targets[rule->first + i]].unknown)
+		if (policy_target_is_open(&policy->targets[policy->rule_targets[rule->first + i]]))
 			return true;
 	}
 	return false;

@@ -248,8 +248,8 @@ static void test_names(void **state)
 	assert_string_equal(error.message, "catalog 'broken': Input/output error");
 	assert_string_equal(error.unread, "");
 	assert_null(policy);
-	/* But what a deny line names must be something. */
-	assert_int_equal(policy_parse("p", "set x name hub:y\ndeny any to x", 30, &names, &policy, &error), -EINVAL);
+	/* But what a deny line names must be something, unless a catalog has to say what. */
+	assert_int_equal(policy_parse("p", "set x\ndeny any to x", 19, &names, &policy, &error), -EINVAL);
 	assert_string_equal(error.message, "'deny' cannot do without set 'x': it is empty");
 	assert_int_equal(error.line, 2);
 	assert_int_equal(error.column, 13);
@@ -261,6 +261,27 @@ static enum policy_verdict verdict_of(const struct policy *policy, const char *o
 	struct digest_pair pair = pair_of(name);
 
 	return policy_decide(policy, origin, &pair).verdict;
+}
+
+/* A publisher has left out what the policy denies: nothing becomes open by that, and the policy stands. */
+static void test_names_left_out(void **state)
+{
+	static const struct policy_names names = {each, NULL};
+	static const char text[] = "set secret name hub:secret/*\n"
+				   "set known  name hub:Qwen/*\n"
+				   "deny  x to known,secret\n"
+				   "deny  y to known\n"
+				   "allow any to any\n";
+	struct policy_error error;
+	struct policy *policy;
+
+	assert_int_equal(policy_parse("p", text, strlen(text), &names, &policy, &error), 0);
+	check_warning(policy, 0, "p:3:18: set 'secret' is empty: 'deny' matches every object");
+	assert_null(policy_warning(policy, 1));
+	assert_int_equal(verdict_of(policy, "x", C64), POLICY_DENY);
+	assert_int_equal(verdict_of(policy, "y", C64), POLICY_ALLOW);
+	assert_int_equal(verdict_of(policy, "y", A64), POLICY_DENY);
+	policy_unref(policy);
 }
 
 /* A catalog that was never fetched: who must not have what it names may have nothing that a later line would give. */
@@ -333,7 +354,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_public_list),  cmocka_unit_test(test_bad_list),
 		cmocka_unit_test(test_missing_list), cmocka_unit_test(test_denied_list),
-		cmocka_unit_test(test_names), cmocka_unit_test(test_names_unknown),	     cmocka_unit_test(test_globs),
+		cmocka_unit_test(test_names),	     cmocka_unit_test(test_names_left_out),
+		cmocka_unit_test(test_names_unknown), cmocka_unit_test(test_globs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
