@@ -129,4 +129,5 @@ def test_the_size_is_one_of_the_disk(disk, sixteen, server, mount):
         most = max(most, before - free(disk))
     for one, model in zip(readers, sixteen):
         assert one.outcome()["sha256"] == model.sha256
-    assert 120 * MIB <= most <= 144 * MIB, "RocksDB takes a little, too"
+    assert most <= 144 * MIB, "RocksDB takes a little, too"
+    assert most >= 80 * MIB, "more than one is kept; how full the second is when it has to go is a matter of luck"

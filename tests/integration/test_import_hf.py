@@ -2,13 +2,17 @@
 """hf:ORG/REPO: models of Hugging Face by name, against an imitation of the hub and its CDN."""
 
 import hashlib
+import json
 import os
 import random
+import signal
+import subprocess
 
 import pytest
 
 from conftest import ALICE
-from harness import cli, hub as hubs
+from harness import cli, hub as hubs, process
+from harness.paths import MIB, SOON, WEIGHTFS
 
 OTHER_TOKEN = "hf_ofSomebodyElse"
 
@@ -50,6 +54,11 @@ class User:
     def __call__(self, command, *args, **env):
         return cli.weightfs(command, "--store", self.store, "--conf", self.conf, *args,
                             env={**self.env, **env})
+
+    def start(self, command, *args):
+        """In the background; what it prints comes through its stdout."""
+        return process.spawn([WEIGHTFS, command, "--store", self.store, "--conf", self.conf, *args], env=self.env,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def digests(self, *args, **env):
         """What `pull` printed, by the end of the path."""
@@ -119,6 +128,31 @@ def test_who_is_busy_is_asked_again(hub, user):
     assert result.returncode == 0 and "is busy (HTTP 429); asking again in 1 s" in result.stderr
     hub.busy, hub.retry_after = {"/tree/": 1}, "3600"
     refused(user("import", "hf:Qwen/Tiny"), "try again in 60 seconds or later")
+
+
+def test_interrupted_and_repeated(hub, user):
+    """Ctrl-C, while the second host takes its time: what came is not fetched again."""
+    big = hubs.File(blob(12 * MIB + 5, 4), lfs=True)
+    hub.repos["Qwen/Tiny"] = repo = hubs.Repo({**files(), "model.safetensors": big})
+    hub.held_from = 8 * MIB
+    client, came = user.start("pull", "--json", "hf:Qwen/Tiny"), 0
+    for line in client.stdout:
+        told = json.loads(line)
+        if told["name"].endswith("/model.safetensors"):
+            came = told["progress"]
+            if came >= 4 * MIB:
+                break
+    os.killpg(client.pid, signal.SIGINT)
+    client.communicate(timeout=SOON)
+    assert came >= 4 * MIB and client.returncode == -signal.SIGINT
+    hub.go.set()
+    again = user("pull", "--json", "hf:Qwen/Tiny")
+    assert again.returncode == 0, again.stderr
+    done = {told["path"].split("/")[-1]: told for told in map(json.loads, again.stdout.splitlines()) if "path" in told}
+    assert {path.split("/")[-1] for path in repo.files} == set(done)
+    assert done["model.safetensors"]["fetched"] <= len(big.data) - came
+    assert done["model 1.onnx"]["fetched"] == done["config.json"]["fetched"] == 0
+    assert user.digests("hf:Qwen/Tiny")["model.safetensors"] == big.sha256
 
 
 # ---- tokens ----------------------------------------------------------------------------------------

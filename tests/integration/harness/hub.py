@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import http.server
 import json
+import math
 import re
 import ssl
 import threading
@@ -108,6 +109,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         last = min(int(found[2] or len(data) - 1), len(data) - 1)
         if first > last:
             return self.reply(416, Content_Range=f"bytes */{len(data)}", **headers)
+        if last >= self.hub.held_from:
+            self.hub.go.wait()
         self.reply(206, data[first:last + 1], Content_Range=f"bytes {first}-{last}/{len(data)}", **headers)
 
     def do_HEAD(self):
@@ -253,6 +256,8 @@ class Hub(Conversation):
         self.page = 1000      # entries of a tree
         self.missing = set()  # listed, and not there
         self.next_base = None # where trees go on, if not here
+        self.held_from = math.inf  # ranges that reach this byte of a file wait until
+        self.go = threading.Event()  # this is set
         self.api = Server(type("TheApi", (Api,), {"hub": self}), certificate)
         self.cdn = Server(type("TheCdn", (Cdn,), {"hub": self}), certificate)
         self.url = f"https://127.0.0.1:{self.api.server_port}"
@@ -267,5 +272,6 @@ class Hub(Conversation):
                 f"&Expires=4102444800&Signature={self.signature(file.sha256)}&Key-Pair-Id=K2FPYV99P2N66Q")
 
     def stop(self):
+        self.go.set()
         self.api.stop()
         self.cdn.stop()
