@@ -232,6 +232,30 @@ lint_sources() {
 	return "$bad"
 }
 
+# What each folder may include, see HACKING.md.
+lint_layers() {
+	cd "$top"
+	local folder others bad=0
+	local base='verify policy registry fetch store common'
+	while read -r folder others; do
+		if grep -rnE '^#include "[a-z]+/' --include='*.[ch]' "$folder" | grep -vE "\"(${others// /|}|$folder)/"; then
+			bad=1
+		fi
+	done <<-END
+		common
+		verify common
+		policy common
+		registry common
+		fetch common
+		store common
+		config $base
+		catalogs config $base
+		fs catalogs config $base
+		commands fs catalogs config $base
+	END
+	return "$bad"
+}
+
 # ---- nothing may be left ---------------------------------------------------------------------------
 
 # All that the tests mount and start names a folder below this one.
@@ -267,6 +291,7 @@ stage_lint() {
 	check lint-python lint_python || :
 	check lint-man lint_man || :
 	check lint-sources lint_sources || :
+	check lint-layers lint_layers || :
 }
 
 stage_quickstart() { check quickstart "$top/quickstart.sh" || :; }

@@ -3,8 +3,8 @@
 #ifndef FS_DAEMON_H
 #define FS_DAEMON_H
 
+#include "config/settings.h"
 #include "fs/fs.h"
-#include "fs/settings.h"
 
 /*
  * Everything but the mount, from SETTINGS: the store, fetch, the workers. Takes over CONFIG and POLICY in any

@@ -17,8 +17,8 @@
 #include "common/digest.h"
 #include "common/pool.h"
 #include "common/workqueue.h"
+#include "config/config.h"
 #include "fetch/fetch.h"
-#include "fs/config.h"
 #include "policy/policy.h"
 #include "store/store.h"
 

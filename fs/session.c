@@ -11,12 +11,12 @@
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include "common/log.h"
-#include "fs/access.h"
-#include "fs/asking.h"
-#include "fs/audit.h"
-#include "fs/ops.h"
-#include "fs/passthrough.h"
-#include "fs/wire.h"
+#include "fs/origins/access.h"
+#include "fs/origins/asking.h"
+#include "fs/origins/audit.h"
+#include "fs/requests/ops.h"
+#include "fs/requests/passthrough.h"
+#include "fs/requests/wire.h"
 
 /* FUSE_NOTIFY_INC_EPOCH (7.44) is younger than the headers of some distributions. */
 #define NOTIFY_INC_EPOCH       8

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
-#include "fs/config.h"
+#include "config/config.h"
 
 #define require(condition)                                                                         \
 	do {                                                                                       \

@@ -12,11 +12,11 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include "common/log.h"
-#include "fs/access.h"
-#include "fs/control-protocol.h"
+#include "fs/control/protocol.h"
 #include "fs/daemon.h"
-#include "fs/pending.h"
-#include "fs/view.h"
+#include "fs/origins/access.h"
+#include "fs/origins/pending.h"
+#include "fs/origins/view.h"
 
 #define INPUT_MAX  ((size_t)100 << 10) /* fits into the socket's buffer */
 #define REPLY_MAX  ((size_t)1 << 20)

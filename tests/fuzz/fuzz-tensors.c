@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#include "fs/tensors.h"
+#include "fs/objects/tensors.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t len);
 

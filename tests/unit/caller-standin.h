@@ -5,7 +5,7 @@
 
 #include <stdatomic.h>
 #include <time.h>
-#include "fs/caller.h"
+#include "fs/origins/caller.h"
 
 static bool needs_cgroup, needs_groups;
 static __thread struct fuse_ctx ctx;

@@ -4,7 +4,7 @@
 #define TESTS_UNIT_CATALOG_SET_STANDIN_H
 
 #include <stdio.h>
-#include "fs/folders.h"
+#include "fs/names/folders.h"
 #include "tests/unit/catalog-testing.h"
 
 struct catalog_set {

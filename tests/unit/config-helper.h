@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include "fs/config.h"
+#include "config/config.h"
 
 #define FILE_NAME "/etc/weightfs/weightfs.conf"
 #define LAB	  "[source lab]\nurl = https://models.example/{sha256}\n"

@@ -4,7 +4,7 @@
 #define TESTS_UNIT_OBJECT_STANDIN_H
 
 #include <string.h>
-#include "fs/object.h"
+#include "fs/objects/object.h"
 
 struct object *object_ref(struct object *object)
 {

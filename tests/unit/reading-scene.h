@@ -17,7 +17,7 @@
 #include "common/chunk.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "fs/flight.h"
+#include "fs/objects/flight.h"
 #include "tests/unit/fuse-standin.h"
 #include "tests/unit/object-standin.h"
 

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "common/chunk.h"
-#include "fs/tensors.h"
+#include "fs/objects/tensors.h"
 
 /* ---- a file that is being written ---- */
 

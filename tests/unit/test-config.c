@@ -4,7 +4,7 @@
 
 #include <sys/stat.h>
 #include "common/number.h"
-#include "fs/config-value.h"
+#include "config/value.h"
 
 /* ---- what is taken ---- */
 

@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <string.h>
-#include "fs/access.h"
-#include "fs/caller.h"
+#include "fs/origins/access.h"
+#include "fs/origins/caller.h"
 
 static struct weightfs fs;
 static struct policy_caller who;

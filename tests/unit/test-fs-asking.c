@@ -10,10 +10,10 @@
 #include <sched.h>
 #include <string.h>
 #include "common/clock.h"
-#include "fs/asking.h"
-#include "fs/ops.h"
-#include "fs/parking.h"
-#include "fs/pending.h"
+#include "fs/objects/parking.h"
+#include "fs/origins/asking.h"
+#include "fs/origins/pending.h"
+#include "fs/requests/ops.h"
 #include "fuse-standin.h"
 
 #define HOUR 3600000

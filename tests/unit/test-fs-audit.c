@@ -13,7 +13,7 @@
 #include "common/clock.h"
 #include "common/io.h"
 #include "common/stats.h"
-#include "fs/audit.h"
+#include "fs/origins/audit.h"
 
 #define MANY 1000
 

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <string.h>
 #include <time.h>
-#include "fs/budget.h"
+#include "fs/origins/budget.h"
 
 static int64_t now_ms = 1000000;
 static struct policy_probes allowed;

@@ -3,7 +3,7 @@
 #include "tests/unit/caller-trees.h"
 
 #include <errno.h>
-#include "fs/cgroup.h"
+#include "fs/origins/cgroup.h"
 
 static int begin(void **state)
 {

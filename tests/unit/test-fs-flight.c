@@ -13,8 +13,8 @@
 #include <string.h>
 #include "common/clock.h"
 #include "common/log.h"
-#include "fs/flight.h"
-#include "fs/kept.h"
+#include "fs/objects/flight.h"
+#include "fs/objects/kept.h"
 #include "tests/unit/object-standin.h"
 
 #define BUFFERS 16

@@ -5,9 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include "fs/entries.h"
-#include "fs/interned.h"
-#include "fs/positions.h"
+#include "fs/names/entries.h"
+#include "fs/names/interned.h"
+#include "fs/names/positions.h"
 #include "tests/unit/catalog-set-standin.h"
 
 #define COMMIT "0123456789abcdef0123456789abcdef01234567"

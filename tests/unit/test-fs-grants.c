@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include "fs/grants.h"
+#include "fs/origins/grants.h"
 
 #define WEB "https://a.example"
 #define DAY 86400

@@ -7,13 +7,13 @@
 #include <cmocka.h>
 #include <pthread.h>
 #include <string.h>
-#include "fs/handle.h"
-#include "fs/kept.h"
-#include "fs/quota.h"
+#include "fs/objects/kept.h"
+#include "fs/origins/quota.h"
+#include "fs/requests/handle.h"
 
 static struct weightfs fs;
 
-/* Stand-ins: for fs/kept.c, and for fs/object.c: the reference that a handle takes over. */
+/* Stand-ins: for fs/objects/kept.c, and for fs/objects/object.c: the reference that a handle takes over. */
 void quota_close(struct handle *handle)
 {
 }

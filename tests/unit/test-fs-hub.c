@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <stdio.h>
-#include "fs/folders.h"
+#include "fs/names/folders.h"
 #include "tests/unit/catalog-set-standin.h"
 
 #define COMMIT "0123456789abcdef0123456789abcdef01234567"

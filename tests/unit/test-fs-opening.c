@@ -11,13 +11,13 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
-#include "fs/kept.h"
-#include "fs/quota.h"
-#include "fs/handle.h"
-#include "fs/node.h"
-#include "fs/opening.h"
-#include "fs/passthrough.h"
-#include "fs/wire.h"
+#include "fs/objects/kept.h"
+#include "fs/origins/quota.h"
+#include "fs/requests/handle.h"
+#include "fs/requests/node.h"
+#include "fs/requests/opening.h"
+#include "fs/requests/passthrough.h"
+#include "fs/requests/wire.h"
 #include "tests/unit/fuse-standin.h"
 
 #define OBJECT 42

@@ -12,7 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include "common/clock.h"
-#include "fs/parking.h"
+#include "fs/objects/parking.h"
 #include "tests/unit/fuse-standin.h"
 
 #define HOUR 3600000

@@ -12,15 +12,15 @@
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
-#include "fs/passthrough.h"
-#include "fs/wire.h"
+#include "fs/requests/passthrough.h"
+#include "fs/requests/wire.h"
 
 #define DEVICE 70
 #define PROBE  80
 #define FD     90
 #define IDS    4096
 
-/* ---- stands in for fs/wire.c: the kernel's table of backing files ---- */
+/* ---- stands in for fs/requests/wire.c: the kernel's table of backing files ---- */
 
 static struct {
 	pthread_mutex_t lock;

@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <string.h>
 #include "common/clock.h"
-#include "fs/pending.h"
+#include "fs/origins/pending.h"
 
 #define SOON  20000
 #define VIEWS 64 /* of each user */

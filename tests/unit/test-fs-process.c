@@ -3,7 +3,7 @@
 #include "tests/unit/caller-trees.h"
 
 #include <errno.h>
-#include "fs/process.h"
+#include "fs/origins/process.h"
 
 static int proc;
 static struct process process;

@@ -7,8 +7,8 @@
 #include <cmocka.h>
 #include "common/cleanup.h"
 #include "fs/fs.h"
-#include "fs/node-cipher.h"
-#include "fs/node.h"
+#include "fs/requests/node-cipher.h"
+#include "fs/requests/node.h"
 
 /* ---- node ids ---- */
 

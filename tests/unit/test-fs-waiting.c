@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include "common/clock.h"
-#include "fs/waiting.h"
+#include "fs/objects/waiting.h"
 
 #define HOUR 3600000
 #define SOON 20000

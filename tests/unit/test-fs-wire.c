@@ -16,7 +16,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
-#include "fs/wire.h"
+#include "fs/requests/wire.h"
 
 #define OUT_HEADER	 16
 #define INIT_EXT	 (1U << 30)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A folder with files in it, and a watch of them, for the tests of fs/watch.c. */
+/* A folder with files in it, and a watch of them, for the tests of fs/origins/watch.c. */
 #ifndef TESTS_WATCH_TESTING_H
 #define TESTS_WATCH_TESTING_H
 
@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 #include "common/clock.h"
-#include "fs/watch.h"
+#include "fs/origins/watch.h"
 
 #define LONG_MS	 10000 /* for what has to come */
 #define SHORT_MS 150   /* for what must not */

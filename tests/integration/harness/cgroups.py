@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cgroups that a test makes, in a hierarchy that names processes to the daemon (fs/cgroup.h), and removes."""
+"""Cgroups that a test makes, in a hierarchy that names processes to the daemon (fs/origins/cgroup.h), and removes."""
 
 import os
 
