@@ -87,14 +87,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
-    def reply(self, status, body=b"", **headers):
+    def reply(self, status, body=b"", held=math.inf, **headers):
+        """What is behind the first HELD bytes of BODY waits."""
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        if self.command == "HEAD":
+            return
+        if held < len(body):
+            self.wfile.write(body[:max(held, 0)])
+            self.wfile.flush()
+            self.hub.go.wait()
+            body = body[max(held, 0):]
+        self.wfile.write(body)
 
     def reply_json(self, value, **headers):
         self.reply(200, json.dumps(value).encode(), Content_Type="application/json; charset=utf-8",
@@ -109,9 +116,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         last = min(int(found[2] or len(data) - 1), len(data) - 1)
         if first > last:
             return self.reply(416, Content_Range=f"bytes */{len(data)}", **headers)
-        if last >= self.hub.held_from:
-            self.hub.go.wait()
-        self.reply(206, data[first:last + 1], Content_Range=f"bytes {first}-{last}/{len(data)}", **headers)
+        self.reply(206, data[first:last + 1], held=self.hub.held_from - first,
+                   Content_Range=f"bytes {first}-{last}/{len(data)}", **headers)
 
     def do_HEAD(self):
         self.do_GET()
@@ -229,6 +235,8 @@ class Conversation:
         self.seen = []  # protected by lock, as busy: (server, path, Authorization)
         self.busy = {}  # how often a path that matches is refused with 429: {pattern: times}
         self.retry_after = "0"
+        self.held_from = math.inf    # where ranges of files stop until
+        self.go = threading.Event()  # this is set
 
     def note(self, server, path, authorization):
         with self.lock:
@@ -256,8 +264,6 @@ class Hub(Conversation):
         self.page = 1000      # entries of a tree
         self.missing = set()  # listed, and not there
         self.next_base = None # where trees go on, if not here
-        self.held_from = math.inf  # ranges that reach this byte of a file wait until
-        self.go = threading.Event()  # this is set
         self.api = Server(type("TheApi", (Api,), {"hub": self}), certificate)
         self.cdn = Server(type("TheCdn", (Cdn,), {"hub": self}), certificate)
         self.url = f"https://127.0.0.1:{self.api.server_port}"
