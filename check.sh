@@ -15,7 +15,7 @@
 # anything failed. With --strict, or CI=true, a skipped test counts as failed unless
 # tests/skip-allowed.txt knows it.
 #
-# WEIGHTFS_LONG=1   the long forms of the outage and crash tests
+# WEIGHTFS_LONG=1   the long forms of the outage and crash tests; each integration test in all builds that it can run in
 # WEIGHTFS_BENCH_SIZE, WEIGHTFS_BENCH_ROUNDS   of the bench stage (64M, 1)
 # FUZZ_RUNS=N       executions of each fuzz target (see tests/fuzz/run.sh)
 # SECOND_TRY=no     a test that failed once has failed
@@ -138,7 +138,8 @@ unit_environment=(
 unit_tests() { # NAME FOLDER [VARIABLE=VALUE of make…]
 	local log=$logs/$1.log begin=$SECONDS counts status=0
 	rm -f "$2"/tests/unit/*.log
-	env "${unit_environment[@]}" make -C "$2" -j"$jobs" check VERBOSE=1 "${@:3}" >"$log" 2>&1 || status=$?
+	# Many of them wait.
+	env "${unit_environment[@]}" make -C "$2" -j"$((2 * jobs))" check VERBOSE=1 "${@:3}" >"$log" 2>&1 || status=$?
 	shopt -s nullglob
 	counts=$(tally "$2"/tests/unit/*.log 2>>"$log")
 	shopt -u nullglob
@@ -157,6 +158,32 @@ run_pytest() { # FOLDER SANITIZER MODEL-SIZE XML ARGUMENT…
 	rm -f "$4"
 	WEIGHTFS=$1/weightfs WEIGHTFS_SANITIZER=$2 WEIGHTFS_MODEL_SIZE=${WEIGHTFS_MODEL_SIZE:-$3} \
 		"$python" -m pytest "${@:5}" -q --color=no --junitxml="$4" </dev/null
+}
+
+# Where each file of integration tests runs, so that all of it takes no longer than it has to. What takes apart what others
+# made (files, replies, requests, policies, the disk) runs under AddressSanitizer, where threads meet under
+# ThreadSanitizer, what is about time, the machine and the shipped build in that one; what matters most in several. A stage
+# that is asked for by itself runs all that it can, and so do all of them in the long form.
+others_words=(abuse adopt asking audit catalogs cli explain faults hostile import_hf import_others known library names
+	nodes policy publish read rebuild repair tls tree user)
+threads=(callers leaks matrix mmap passthrough pull quota read reload room sharing)
+in_each=(hostile matrix passthrough read)
+
+integration_files() { # NAME…
+	printf "$top/tests/integration/test_%s.py\n" "$@"
+}
+
+is_among() { # WORD WORD…
+	[[ " ${*:2} " == *" $1 "* ]]
+}
+
+# What the build without sanitizers need not run, but for tests that need it: the other two do.
+elsewhere() {
+	local name
+	is_among asan "${stages[@]}" && is_among tsan "${stages[@]}" && [ -z "${WEIGHTFS_LONG:-}" ] || return 0
+	for name in "${others_words[@]}" "${threads[@]}"; do
+		is_among "$name" "${in_each[@]}" || printf 'test_%s ' "$name"
+	done
 }
 
 # Three files at a time: most of their time is spent waiting for somebody's deadline. Should a few fail, a machine that
@@ -279,11 +306,15 @@ leftovers() {
 
 stage_build() { check build build_in "$build" --enable-werror; }
 stage_unit() { unit_tests unit "$build"; }
-stage_integration() { integration_tests integration "$build" "" 1G ""; }
+stage_integration() {
+	local size=512M
+	[ -z "${WEIGHTFS_LONG:-}" ] || size=1G
+	WEIGHTFS_ELSEWHERE=$(elsewhere) integration_tests integration "$build" "" "$size" ""
+}
 # Once more where complete objects take the other way to their readers.
 stage_nopassthrough() {
 	WEIGHTFS_MOUNT_OPTIONS=nopassthrough integration_tests nopassthrough "$build" "" 96M "not heavy" \
-		"$top"/tests/integration/test_{abuse,crash,nodes,read}.py
+		$(integration_files crash nodes read)
 }
 
 stage_lint() {
@@ -296,21 +327,23 @@ stage_lint() {
 
 stage_quickstart() { check quickstart "$top/quickstart.sh" || :; }
 
+sanitized() { # NAME FOLDER SANITIZER FILE…
+	local files=("${@:4}")
+	[ -z "${WEIGHTFS_LONG:-}" ] || mapfile -t files < <(printf '%s\n' "${others_words[@]}" "${threads[@]}" | sort -u)
+	integration_tests "${@:1:3}" 96M "not native and not heavy" $(integration_files "${files[@]}")
+}
+
 stage_asan() {
 	check asan-build build_in "$build/asan" --enable-werror \
 		--enable-sanitizers=address,undefined CFLAGS='-g -O1' || return 0
 	unit_tests asan-unit "$build/asan"
-	# What reads what others made: files, replies, requests, the disk.
-	integration_tests asan-integration "$build/asan" address 96M "not native and not heavy" \
-		"$top"/tests/integration/test_{abuse,adopt,asking,audit,catalogs,cli,explain,faults,hostile}.py \
-		"$top"/tests/integration/test_{import_hf,import_others,known,library,names,nodes,policy,publish}.py \
-		"$top"/tests/integration/test_{pull,read,rebuild,repair,sharing,sources,tls,tree,user}.py
+	sanitized asan-integration "$build/asan" address "${others_words[@]}"
 }
 
 # Those in which there is more than one thread, by their own doing or that of what they test.
 threaded_tests() {
 	cd "$top"
-	grep -lE 'pthread_create|workqueue_new|fetch_new|fetch-harness|fetch_document_get|catalogs_follow|store_open' \
+	grep -lE 'pthread_create|workqueue_new|fetch_new|fetch-harness|fetch_document_get|catalogs_follow' \
 		tests/unit/test-*.c | sed 's/\.c$//' | tr '\n' ' '
 }
 
@@ -318,10 +351,7 @@ stage_tsan() {
 	check tsan-build build_in "$build/tsan" --enable-werror \
 		--enable-sanitizers=thread CFLAGS='-g -O1' || return 0
 	unit_tests tsan-unit "$build/tsan" TESTS="$(threaded_tests)"
-	# Where threads meet; what else there is the other builds run.
-	integration_tests tsan-integration "$build/tsan" thread 96M "not native and not heavy" \
-		"$top"/tests/integration/test_{abuse,asking,callers,catalogs,hostile,known,leaks,matrix,mmap}.py \
-		"$top"/tests/integration/test_{names,passthrough,pull,quota,read,reload,room,sharing,stall}.py
+	sanitized tsan-integration "$build/tsan" thread "${threads[@]}"
 }
 
 stage_fuzz() {
@@ -338,7 +368,7 @@ stage_distcheck() {
 	check distcheck-configure build_in "$build" --enable-werror || return 0
 	# All of it builds from the tarball, and installs; the tests were run before.
 	check distcheck env "${unit_environment[@]}" make -C "$build" -j"$jobs" distcheck \
-		TESTS=tests/unit/test-common || :
+		TESTS=tests/unit/test-common check_PROGRAMS=tests/unit/test-common || :
 }
 
 stage_bench() {

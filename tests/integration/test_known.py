@@ -188,6 +188,7 @@ def test_places_on_other_hosts_and_liars_among_them(model, nginx, hostile, known
     assert reader.whole(mounted.object(model.sha256))["sha256"] == model.sha256
 
 
+@pytest.mark.heavy
 def test_files_that_are_open_keep_no_numbers(models, nginx, known):
     """More hosts than fetch/ has numbers, and of each a file that stays open."""
     port, = free_ports(1)

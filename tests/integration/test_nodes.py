@@ -67,6 +67,7 @@ def test_readdir_lists_what_is_stored_by_canonical_name(mounted, stored, medium)
     assert unknown_digest() not in os.listdir(mounted.path("hash"))
 
 
+@pytest.mark.heavy
 def test_readdir_of_many(models, mounted):
     expected = set()
     for number in range(150):
