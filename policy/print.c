@@ -164,7 +164,7 @@ int policy_print(const struct policy *policy, char **text)
 	for (size_t i = 0; r == 0 && i < policy->n_rules; i++) {
 		bool all = denies_all(policy, &policy->rules[i]);
 
-		fputs(all ? "# not all that this line names is known yet:\n" : "", out);
+		fputs(all ? "# a catalog has yet to say what this line names:\n" : "", out);
 		print_rule(out, policy, &policy->rules[i], all);
 		fputc('\n', out);
 	}
