@@ -106,7 +106,5 @@ int command_add(const struct command *command, int argc, char **argv)
 		if (add(&settings, &config, argv[i], json) < 0)
 			status = EXIT_FAILED;
 	}
-	config_free(&config);
-	settings_free(&settings);
-	return status;
+	return command_end(&settings, &config, status);
 }

@@ -327,7 +327,5 @@ int command_adopt(const struct command *command, int argc, char **argv)
 			status = EXIT_FAILED;
 		print_sums(&adopting.sums, json);
 	}
-	config_free(&config);
-	settings_free(&settings);
-	return status;
+	return command_end(&settings, &config, status);
 }

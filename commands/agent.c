@@ -252,7 +252,5 @@ int command_agent(const struct command *command, int argc, char **argv)
 		status = EXIT_FAILED;
 	json_decref(trial);
 	json_decref(agent.told);
-	config_free(&agent.config);
-	settings_free(&agent.settings);
-	return status;
+	return command_end(&agent.settings, &agent.config, status);
 }

@@ -36,7 +36,5 @@ int command_ask(const struct command *command, int argc, char **argv,
 		status = command_usage(command);
 	else if (ask(&settings, &config, command->name, argv[optind], &printing) < 0)
 		status = EXIT_FAILED;
-	config_free(&config);
-	settings_free(&settings);
-	return fflush(stdout) == EOF ? EXIT_FAILED : status;
+	return command_end(&settings, &config, status);
 }

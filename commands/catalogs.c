@@ -104,9 +104,7 @@ static int call(const struct command *command, int argc, char **argv, const char
 			      json_pack("{s:s, s:s*}", "op", operation, "name", optind < argc ? argv[optind] : NULL), -1,
 			      command_print_line, &printing) < 0)
 		status = EXIT_FAILED;
-	config_free(&config);
-	settings_free(&settings);
-	return fflush(stdout) == EOF ? EXIT_FAILED : status;
+	return command_end(&settings, &config, status);
 }
 
 int command_catalog_list(const struct command *command, int argc, char **argv)

@@ -77,6 +77,8 @@ int command_begin(const struct command *command, int argc, char **argv, struct s
 int command_begin_with(const struct command *command, int argc, char **argv,
 		       struct settings *settings, struct config *config, bool *json,
 		       const struct command_option *options);
+/* What it ends with: both are freed. STATUS, or EXIT_FAILED when what was printed could not be written. */
+int command_end(struct settings *settings, struct config *config, int status);
 
 /*
  * All of a command [--json] [MOUNTPOINT] that asks the operation of its name; PRINT prints each line of the reply, unless

@@ -190,7 +190,5 @@ int command_explain(const struct command *command, int argc, char **argv)
 	if (status == EXIT_DONE && (explain(&settings, &config, argv[optind], as ? origin : NULL, uid,
 					    &explained) < 0 || !explained.opens))
 		status = EXIT_FAILED;
-	config_free(&config);
-	settings_free(&settings);
-	return fflush(stdout) == EOF ? EXIT_FAILED : status;
+	return command_end(&settings, &config, status);
 }

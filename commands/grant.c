@@ -108,9 +108,7 @@ static int run(const struct command *command, int argc, char **argv, int min, in
 	    control_call(&settings, &config, json_incref(request), -1, line, &as_json) < 0)
 		status = EXIT_FAILED;
 	json_decref(request);
-	config_free(&config);
-	settings_free(&settings);
-	return fflush(stdout) == EOF ? EXIT_FAILED : status;
+	return command_end(&settings, &config, status);
 }
 
 int command_answer(const struct command *command, int argc, char **argv)

@@ -61,7 +61,5 @@ int command_import(const struct command *command, int argc, char **argv)
 		if (import(&settings, &config, argv[i], everybody, json) < 0)
 			status = EXIT_FAILED;
 	}
-	config_free(&config);
-	settings_free(&settings);
-	return status;
+	return command_end(&settings, &config, status);
 }

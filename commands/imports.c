@@ -67,7 +67,5 @@ int command_imports(const struct command *command, int argc, char **argv)
 	else if (control_call(&settings, &config, json_incref(request), -1, command_print_line, &printing) < 0)
 		status = EXIT_FAILED;
 	json_decref(request);
-	config_free(&config);
-	settings_free(&settings);
-	return status;
+	return command_end(&settings, &config, status);
 }

@@ -13,7 +13,7 @@ static int call(const struct settings *settings, struct config *config, json_t *
 {
 	int r = control_call(settings, config, request, -1, command_print_line, printing);
 
-	return fflush(stdout) == EOF || r < 0 ? EXIT_FAILED : EXIT_DONE;
+	return r < 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
 static void print_name(const json_t *json)
@@ -38,9 +38,7 @@ int command_keep(const struct command *command, int argc, char **argv)
 			      json_pack("{s:s, s:o}", "op", command->name, "digests",
 					command_digests(argc - optind, argv + optind)),
 			      &printing);
-	config_free(&config);
-	settings_free(&settings);
-	return status;
+	return command_end(&settings, &config, status);
 }
 
 static void print_sums(const json_t *json)
@@ -77,7 +75,5 @@ int command_gc(const struct command *command, int argc, char **argv)
 	if (status == EXIT_DONE)
 		status = call(&settings, &config, json_incref(request), &printing);
 	json_decref(request);
-	config_free(&config);
-	settings_free(&settings);
-	return status;
+	return command_end(&settings, &config, status);
 }

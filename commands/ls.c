@@ -57,7 +57,5 @@ int command_ls(const struct command *command, int argc, char **argv)
 			    command_digests(argc - optind, argv + optind));
 	if (control_call(&settings, &config, request, -1, line, &listing) < 0)
 		status = EXIT_FAILED;
-	config_free(&config);
-	settings_free(&settings);
-	return fflush(stdout) == EOF ? EXIT_FAILED : status;
+	return command_end(&settings, &config, status);
 }

@@ -117,6 +117,13 @@ int command_begin(const struct command *command, int argc, char **argv, struct s
 	return command_begin_with(command, argc, argv, settings, config, json, NULL);
 }
 
+int command_end(struct settings *settings, struct config *config, int status)
+{
+	config_free(config);
+	settings_free(settings);
+	return fflush(stdout) == EOF || ferror(stdout) ? EXIT_FAILED : status;
+}
+
 void command_print_json(const json_t *json)
 {
 	json_dumpf(json, stdout, JSON_COMPACT);

@@ -69,7 +69,5 @@ int command_pending(const struct command *command, int argc, char **argv)
 		r = control_call(&settings, &config, json_incref(request), -1, line, &showing);
 	}
 	json_decref(request);
-	config_free(&config);
-	settings_free(&settings);
-	return r < 0 ? EXIT_FAILED : status;
+	return command_end(&settings, &config, r < 0 ? EXIT_FAILED : status);
 }

@@ -149,7 +149,5 @@ int command_policy(const struct command *command, int argc, char **argv)
 	catalogs_later_init(&catalogs, &config, settings.store);
 	status = run(command, argc - optind, argv + optind, &catalogs.names);
 	catalogs_later_release(&catalogs);
-	config_free(&config);
-	settings_free(&settings);
-	return status;
+	return command_end(&settings, &config, status);
 }

@@ -260,7 +260,5 @@ int command_pull(const struct command *command, int argc, char **argv)
 		status = pulling.failed ? EXIT_FAILED : EXIT_DONE;
 	}
 	free(pulling.name);
-	config_free(&config);
-	settings_free(&settings);
-	return status;
+	return command_end(&settings, &config, status);
 }

@@ -79,7 +79,5 @@ int command_verify(const struct command *command, int argc, char **argv)
 					command_digests(argc - optind, argv + optind), "rate",
 					(json_int_t)limit),
 			      &verifying);
-	config_free(&config);
-	settings_free(&settings);
-	return status;
+	return command_end(&settings, &config, status);
 }

@@ -239,6 +239,20 @@ def test_a_mount_point_that_is_not_there(folder):
     assert result.returncode == 1 and f"{folder}/missing" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["add", "explain", "gc", "imports", "ls", "pin", "policy", "pull", "status", "verify"])
+def test_output_that_cannot_be_written(small, server, mount, command):
+    mounted = mount(server, start=command in ("pull", "status"))
+    cli.ok("add", "--store", mounted.store, small.path)
+    args = {"add": [small.path], "policy": ["print", mounted.policy], "gc": [], "imports": ["--json"], "ls": [],
+            "status": []}.get(command, [small.sha256])
+    options = ["--store", mounted.store] if command != "policy" else []
+    if command == "imports":
+        cli.ok("adopt", *options, small.path)
+    with open("/dev/full", "w") as full:
+        result = process.run([WEIGHTFS, command, *options, *args], stdout=full, stderr=-1, capture_output=False)
+    assert result.returncode == 1, result.stderr
+
+
 def test_the_configuration_as_source(small, server, mount):
     mounted = mount(server, conf_as_source=True)
     assert reader.whole(mounted.object(small.sha256))["sha256"] == small.sha256
