@@ -353,9 +353,11 @@ def test_ipfs_in_a_catalog(place, site, base, certificate):
     here = place(catalog.section, gateway=site.url)
     wait_until(lambda: os.path.exists(here.mount.path("name/hub/w")), "the catalog is there")
     assert here.read("hub/w") == WEIGHTS
-    assert here.imported(f"ipfs:{node}")["name"] == f"ipfs/{node}"
-    assert here.imported(f"ipfs://{folder}/a/b")["name"] == f"ipfs/{folder}/a/b"
-    assert here.read(f"ipfs/{folder}/a/b") == CONFIG
+    for uid in (ALICE, None):
+        assert here.imported(f"ipfs:{node}", uid=uid)["name"] == f"ipfs/{node}"
+        assert here.imported(f"ipfs://{folder}/a/b", uid=uid)["name"] == f"ipfs/{folder}/a/b"
+        assert here.read(f"ipfs/{folder}/a/b", uid=uid) == CONFIG
+        assert here.read(f"ipfs/{node}", uid=uid) == WEIGHTS
 
 
 # ---- Metalink --------------------------------------------------------------------------------------
