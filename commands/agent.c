@@ -90,12 +90,14 @@ static enum verdict ask_program(const char *prompt, const json_t *pending)
 
 static enum verdict ask_terminal(const json_t *pending, const char *span)
 {
+	const char *name = json_string_value(json_array_get(json_object_get(pending, "names"), 0));
 	json_t *size = json_object_get(pending, "size");
 	_cleanup_free_ char *answer = NULL;
 	size_t capacity = 0;
 
 	for (;;) {
-		printf("%s wants to open %s", text(pending, "origin"), text(pending, "digest"));
+		printf("%s wants to open %s%s%s", text(pending, "origin"), name ? name : "", name ? ", " : "",
+		       text(pending, "digest"));
 		if (json_is_integer(size))
 			printf(" (%" JSON_INTEGER_FORMAT " bytes)", json_integer_value(size));
 		printf(". Let it, %s%s? [y/n/later] ", span ? "for " : "until you revoke it", span ? span : "");

@@ -15,8 +15,9 @@ static json_int_t number(const json_t *json, const char *key)
 
 static void print(const json_t *json)
 {
-	json_t *size = json_object_get(json, "size");
+	json_t *size = json_object_get(json, "size"), *name;
 	char date[COMMAND_DATE_SIZE];
+	size_t index;
 
 	command_date(number(json, "last"), date);
 	printf("%s %" JSON_INTEGER_FORMAT " %s %s", date, number(json, "uid"),
@@ -24,7 +25,10 @@ static void print(const json_t *json)
 	       json_string_value(json_object_get(json, "digest")));
 	if (json_is_integer(size))
 		printf(" %" JSON_INTEGER_FORMAT " bytes", json_integer_value(size));
-	printf(" asked for %" JSON_INTEGER_FORMAT " times\n", number(json, "count"));
+	printf(" asked for %" JSON_INTEGER_FORMAT " time%s", number(json, "count"), command_plural(number(json, "count")));
+	json_array_foreach(json_object_get(json, "names"), index, name)
+		printf("%s %s", index ? "," : ":", json_string_value(name));
+	printf("\n");
 }
 
 static int line(void *arg, json_t *json)

@@ -6,11 +6,13 @@
  */
 #include <pthread.h>
 #include <time.h>
+#include "catalogs/catalogs.h"
 #include "common/clock.h"
 #include "fs/origins/answers.h"
 #include "fs/origins/asking.h"
 #include "fs/origins/pending.h"
 
+#define NAMES_MAX	8
 #define WAIT_MS		20000
 #define LOOK_MS		100 /* between two looks at whether somebody listens */
 #define LULL_NS		20000000 /* after what was noted for others */
@@ -72,29 +74,55 @@ static bool is_used_by(struct operation *operation, uint64_t id, uid_t uid)
 	return false;
 }
 
-static json_t *size_of(struct operation *operation, const struct view *view,
+/* That of the store, if it may be told, else what the user's catalogs say; null. */
+static json_t *size_of(struct operation *operation, const struct catalog_set *set, const struct view *view,
 		       const struct digest_name *name)
 {
 	struct store_info info;
+	struct known known;
 
-	if (store_lookup(operation->store, name, &info) < 0 ||
-	    (!operation->privileged && !is_used_by(operation, info.id, view->uid)))
-		return json_null();
-	return json_integer((json_int_t)info.size);
+	if (store_lookup(operation->store, name, &info) == 0 &&
+	    (operation->privileged || is_used_by(operation, info.id, view->uid)))
+		return json_integer((json_int_t)info.size);
+	return catalog_set_find(set, view->uid, name, &known) == 0 ? json_integer((json_int_t)known.size) :
+								     json_null();
+}
+
+/* What the user of VIEW finds it under in name/: "CATALOG/PATH", NAMES_MAX of them at most. */
+static json_t *names_of(const struct catalog_set *set, const struct view *view, const struct digest_name *name)
+{
+	json_t *names = json_array();
+
+	for (size_t i = 0; i < catalog_set_count(set); i++) {
+		const struct catalog *catalog = catalog_set_get(set, i);
+		struct verify_object object;
+
+		if (!catalog_is_for(catalog, view->uid) ||
+		    verify_catalog_find(catalog->entries, name, &object) < 0 ||
+		    catalog_set_contradicts(set, catalog, &object))
+			continue;
+		for (unsigned int j = 0; j < object.n_names && json_array_size(names) < NAMES_MAX; j++)
+			json_array_append_new(names,
+					      json_sprintf("%s/%s", catalog->name,
+							   verify_object_name(catalog->entries, &object, j)));
+	}
+	return names;
 }
 
 static int tell(struct operation *operation, const struct view *view, const struct pending *pending)
 {
+	struct catalog_set *set = catalogs_get(operation->fs->catalogs);
 	char text[DIGEST_NAME_SIZE];
+	json_t *line;
 
 	digest_name_format(&pending->name, text);
-	return operation->emit(
-		operation,
-		json_pack("{s:I, s:I, s:s, s:s, s:[], s:o, s:I, s:I, s:I}", "serial",
-			  (json_int_t)pending->serial, "uid", (json_int_t)view->uid, "origin", view->origin,
-			  "digest", text, "names", "size", size_of(operation, view, &pending->name), "first",
-			  (json_int_t)pending->first, "last", (json_int_t)pending->last, "count",
-			  (json_int_t)pending->count));
+	line = json_pack("{s:I, s:I, s:s, s:s, s:o, s:o, s:I, s:I, s:I}", "serial", (json_int_t)pending->serial,
+			 "uid", (json_int_t)view->uid, "origin", view->origin, "digest", text, "names",
+			 names_of(set, view, &pending->name), "size", size_of(operation, set, view, &pending->name),
+			 "first", (json_int_t)pending->first, "last", (json_int_t)pending->last, "count",
+			 (json_int_t)pending->count);
+	catalog_set_unref(set);
+	return operation->emit(operation, line);
 }
 
 /* What is pending for UID and came after AFTER; TOLD: something was. */

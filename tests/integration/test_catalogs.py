@@ -367,3 +367,17 @@ def test_sets_of_the_policy(small, medium, server, publisher, mount):
     assert opens(mounted, medium) and not opens(mounted, small)
     said = cli.weightfs("explain", "--store", mounted.store, small.unattested).stdout
     assert "deny local to secret" in said
+
+
+def test_what_is_asked_for_has_names(small, publisher, mount):
+    """Nobody can answer a question about 64 hex digits."""
+    hub = publisher()
+    hub.publish([entry(small, "org/m/w", "org/n/w")])
+    mounted = mount(hub.section, policy="caller any is local\nask https://app.example.com to any with list\n"
+                                        "allow local to any\n")
+    taken(mounted, 1)
+    view = mounted.path("origin", "0", "https_app.example.com_0")
+    assert reader.whole(os.path.join(view, "name/hub/org/m/w"))["errno"] == "EACCES"
+    told = json.loads(cli.ok("pending", "--json", "--store", mounted.store))
+    assert (told["names"], told["size"]) == (["hub/org/m/w", "hub/org/n/w"], small.size)
+    assert ": hub/org/m/w, hub/org/n/w\n" in cli.ok("pending", "--store", mounted.store)
