@@ -327,14 +327,16 @@ int adopt_scan(const char *path, int (*found_model)(void *arg, struct adopt_mode
 {
 	struct adopt_scan scan = { found_model, arg };
 	/* A file that was moved is a link: its folder is what is resolved. */
-	_cleanup_free_ char *folder = realpath(path, NULL);
+	_cleanup_free_ char *folder = realpath(path, NULL), *parent = NULL, *base = NULL;
 	const char *slash = strrchr(path, '/');
-	_cleanup_free_ char *parent = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-	_cleanup_free_ char *base = parent ? realpath(parent, NULL) : NULL;
 	struct stat st;
 	char *name;
 
-	if (!folder || !base || stat(folder, &st) < 0)
+	if (!folder || stat(folder, &st) < 0)
+		return log_error_errno(-errno, "%s", path);
+	parent = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+	base = parent ? realpath(parent, NULL) : NULL;
+	if (!base)
 		return log_error_errno(-errno, "%s", path);
 	if (!S_ISDIR(st.st_mode))
 		return scan_file(&scan, base, slash ? slash + 1 : path);

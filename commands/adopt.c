@@ -240,6 +240,12 @@ static int name_model(struct adopting *adopting, const char *catalog, const stru
 				      "everybody", adopting->everybody), fd, ignore_line, NULL);
 }
 
+/* So it will be with the next one. */
+static bool is_hopeless(int error)
+{
+	return error == -EPERM || error == -EPIPE || error == -ENOSPC;
+}
+
 static int take_model(void *arg, struct adopt_model *model)
 {
 	struct import_found found = { .folder = model->folder, .refs = model->refs };
@@ -250,8 +256,8 @@ static int take_model(void *arg, struct adopt_model *model)
 		struct registry_file file = { .has_size = true, .has_sha256 = true };
 		int failed = take_file(adopting, &model->files[i], &file);
 
-		if (failed == -EPERM || failed == -EPIPE || failed == -ENOSPC)
-			r = failed; /* so it will be with the next one */
+		if (is_hopeless(failed))
+			r = failed;
 		adopting->sums.failed += failed < 0;
 		adopting->error = failed < 0 ? failed : adopting->error;
 		if (failed < 0)
@@ -297,8 +303,14 @@ static int adopt(struct adopting *adopting, bool move, int argc, char **argv)
 	if (move && r == 0 && !adopting->mountpoint)
 		r = log_error_errno(-ENOTCONN, "--move: nothing is mounted that links could lead to");
 	adopting->seen = json_object();
-	for (int i = optind; i < argc && r == 0; i++)
+	for (int i = optind; i < argc && r == 0; i++) {
 		r = adopt_scan(argv[i], take_model, adopting);
+		if (r < 0 && !is_hopeless(r)) {
+			adopting->sums.failed++;
+			adopting->error = r;
+			r = 0;
+		}
+	}
 	if (r == -EPERM)
 		log_error("only root and the owner of the store bring files into it");
 	json_decref(adopting->seen);

@@ -139,6 +139,14 @@ def test_a_blob_that_is_not_what_it_is_called(hub, store, name):
     assert before not in {record["digest"] for record in cli.listed(store)}
 
 
+def test_what_is_not_there_keeps_nobody_from_the_rest(folder, hub, store):
+    caches.write(os.path.join(folder, "zoo", "a.bin"), b"a")
+    missing = os.path.join(folder, ".ollama", "models")
+    sums, result = adopt(store, missing, hub, os.path.join(folder, "zoo"))
+    assert result.returncode == 1 and (sums["files"], sums["failed"]) == (len(FILES) + 1, 1)
+    assert result.stderr.splitlines() == [f"weightfs: {missing}: No such file or directory"]
+
+
 def test_links_lead_nowhere(folder, hub, store):
     """Whoever may write to a cache cannot have root read another file by it."""
     base = os.path.join(hub, "models--org--tiny")
