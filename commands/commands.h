@@ -118,8 +118,6 @@ static inline const char *command_plural(json_int_t n)
 #define COMMAND_SIZE_TEXT 32
 const char *command_size(uint64_t bytes, char out[COMMAND_SIZE_TEXT]);
 
-/* Is FOLDER in a mount whose daemon may be asked? */
-bool command_is_on_mount(const char *folder);
 /* A path in name/ or hub/ of a mount: as seen from the view. ROOT, to be freed, is what it is below. NULL: it is none. */
 const char *command_path_in_view(const char *path, char **root);
 /* Print where NAME is, a reply's: "/models/name/NAME"; without a mount (MOUNTPOINT NULL), "name/NAME". */

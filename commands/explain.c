@@ -67,7 +67,7 @@ static int follow_path(struct settings *settings, const char *path, char out[DIG
 	out[0] = '\0';
 	if (!folder)
 		return -ENOMEM;
-	if (!is_digest(last_part(path)) || !command_is_on_mount(folder)) {
+	if (!is_digest(last_part(path)) || !settings_is_on_mount(folder)) {
 		if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 			return asprintf(&inside, "%s/", path) < 0 ?
 				       -ENOMEM :
@@ -92,7 +92,7 @@ static int find_object(struct settings *settings, const char *argument, char out
 
 	if (strchr(argument, '/'))
 		return follow_path(settings, argument, out, view);
-	if (is_digest(argument) && !command_is_on_mount(".")) {
+	if (is_digest(argument) && !settings_is_on_mount(".")) {
 		snprintf(out, DIGEST_NAME_SIZE, "%s", argument);
 		return 0;
 	}

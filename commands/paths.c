@@ -2,13 +2,7 @@
 /* Paths in mounts, as users type them and read them. */
 #include <stdio.h>
 #include <string.h>
-#include <sys/xattr.h>
 #include "commands/commands.h"
-
-bool command_is_on_mount(const char *folder)
-{
-	return getxattr(folder, "user.weightfs.control", NULL, 0) >= 0;
-}
 
 const char *command_path_in_view(const char *path, char **root)
 {
@@ -23,7 +17,7 @@ const char *command_path_in_view(const char *path, char **root)
 			if (strncmp(at, roots[i], len) != 0 || at[len] != '/')
 				continue;
 			folder = strndup(path, (size_t)(at - path) + len + 1);
-			if (folder && command_is_on_mount(folder)) {
+			if (folder && settings_is_on_mount(folder)) {
 				*root = folder;
 				return at;
 			}

@@ -170,7 +170,7 @@ static int follow(struct pulling *pulling, const char *argument)
 
 	if (!folder || !before)
 		return -ENOMEM;
-	if (!slash || !command_is_on_mount(folder))
+	if (!slash || !settings_is_on_mount(folder))
 		return 0;
 	r = settings_follow(pulling->settings, folder, &view);
 	if (r < 0)

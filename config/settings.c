@@ -2,10 +2,12 @@
 #include "config/settings.h"
 
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include "common/log.h"
 #include "policy/policy.h"
@@ -216,34 +218,103 @@ static int get_attribute(const char *path, const char *name, char **out)
 	return *out ? 0 : -ENOMEM;
 }
 
+/*
+ * SOCKET is to be freed, and set only on success.
+ *
+ * A web origin's view tells nobody but root whose it is, as its user's brokers cannot be told from the origin's own
+ * processes: but where it is found from the mount's top, its path does. FOLDER is in …/origin/UID/ORIGIN. -ENODATA: it is not.
+ */
+static int follow_from_above(const char *folder, char **socket, struct settings_view *view)
+{
+	_cleanup_free_ char *path = realpath(folder, NULL), *found = NULL;
+	const char *name = "", *uid;
+	char origin[POLICY_ORIGIN_SIZE];
+	struct statfs st;
+	char *slash, *end;
+	unsigned long number;
+	int r = -ENODATA;
+
+	if (!path || statfs(path, &st) < 0)
+		return -errno;
+	if (st.f_type != FUSE_SUPER_MAGIC)
+		return -ENODATA;
+	/* NAME is the component below PATH. */
+	while (r == -ENODATA && (slash = strrchr(path, '/')) && slash != path) {
+		*slash = '\0';
+		name = slash + 1;
+		r = get_attribute(path, "user.weightfs.control", &found);
+	}
+	if (r < 0)
+		return r;
+	uid = strrchr(path, '/') + 1;
+	number = strtoul(uid, &end, 10);
+	if (*end || end == uid || policy_origin_from_dir(name, origin) < 0)
+		return -ENODATA;
+	view->origin = strdup(origin);
+	view->uid = (int64_t)number;
+	if (!view->origin)
+		return -ENOMEM;
+	*socket = steal_pointer(found);
+	return 0;
+}
+
+/* What FOLDER itself says. */
+static int follow_folder(const char *folder, char **socket, struct settings_view *view)
+{
+	_cleanup_free_ char *uid = NULL, *origin = NULL, *found = NULL;
+	int r;
+
+	r = get_attribute(folder, "user.weightfs.control", &found);
+	if (r < 0)
+		return r;
+	r = get_attribute(folder, "user.weightfs.origin", &origin);
+	if (r == 0)
+		r = get_attribute(folder, "user.weightfs.uid", &uid);
+	if (r == -ENOMEM)
+		return r;
+	view->origin = steal_pointer(origin);
+	view->uid = uid ? strtoll(uid, NULL, 10) : -1;
+	*socket = steal_pointer(found);
+	return 0;
+}
+
+static int find_daemon(const char *folder, char **socket, struct settings_view *view)
+{
+	int r = follow_folder(folder, socket, view);
+
+	return r == -ENODATA ? follow_from_above(folder, socket, view) : r;
+}
+
+bool settings_is_on_mount(const char *folder)
+{
+	struct settings_view view = { 0 };
+	_cleanup_free_ char *socket = NULL;
+
+	if (find_daemon(folder, &socket, &view) < 0)
+		return false;
+	free(view.origin);
+	return true;
+}
+
 int settings_follow(struct settings *settings, const char *path, struct settings_view *view)
 {
-	_cleanup_free_ char *folder = strdup(path), *uid = NULL;
-	char *socket, *origin = NULL;
+	_cleanup_free_ char *folder = strdup(path);
+	char *socket;
 	int r;
 
 	if (!folder)
 		return -ENOMEM;
 	folder[strrchr(path, '/') - path + 1] = '\0';
-	r = get_attribute(folder, "user.weightfs.control", &socket);
+	r = find_daemon(folder, &socket, view);
 	if (r == -ENODATA || r == -EOPNOTSUPP) {
 		log_error("%s: is not on a weightfs mount, or not yours to ask about", path);
 		return r;
 	}
 	if (r < 0)
 		return log_error_errno(r, "%s", path);
-	r = get_attribute(folder, "user.weightfs.origin", &origin);
-	if (r == 0)
-		r = get_attribute(folder, "user.weightfs.uid", &uid);
-	if (r == -ENOMEM) {
-		free(origin);
-		free(socket);
-		return r;
-	}
 	free(settings->socket);
 	settings->socket = socket;
 	settings->daemon_only = true;
-	*view = (struct settings_view){ .origin = origin, .uid = uid ? strtoll(uid, NULL, 10) : -1 };
 	return 0;
 }
 

@@ -41,6 +41,8 @@ struct settings_view {
 	char *origin; /* to be freed; NULL: nobody's in particular */
 	int64_t uid;  /* -1 then */
 };
+/* Does FOLDER, or where it is in a mount, tell its daemon? Only where settings_follow() can lead. */
+bool settings_is_on_mount(const char *folder);
 /* Mean the daemon whose mount PATH is on; VIEW is set. 0 or -errno, logged. */
 int must_check settings_follow(struct settings *settings, const char *path, struct settings_view *view);
 /* The configuration that commands use when none is named: the system's, for root, if it is there. */

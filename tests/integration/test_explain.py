@@ -165,6 +165,11 @@ def test_brokers_ask_for_their_own_user(small, mount, server):
     assert told["decision"].items() >= where(mounted, 3).items() and told["quota"]["quota"] == 20 << 30
     assert not {"object", "source", "last error", "also"} & set(told)
     assert "object" in explain(mounted, "--as", "other", small.sha256, uid=BOB)[1]
+    # By where the view lies, too, which the view itself tells root alone.
+    folder = mounted.path("origin", str(BOB), "https_app.example.com_0")
+    for path, base in (("hash/" + small.sha256, True), ("hash", True), ("name/none/x", False)):
+        status, by_path = explain(mounted, os.path.join(folder, path), uid=BOB)
+        assert by_path["origin"]["origin"] == WEB and status == (0 if base else 1)
     for args in (["--as", "other"], ["--as", WEB]):
         assert cli.weightfs("explain", "--store", mounted.store, *args, small.sha256, uid=ALICE).returncode == 1
     result = cli.weightfs("explain", "--store", mounted.store, "--uid", str(ALICE), small.sha256, uid=BOB)
