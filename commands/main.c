@@ -117,10 +117,15 @@ int main(int argc, char **argv)
 		return EXIT_DONE;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-		if (!strcmp(argv[1], commands[i].name))
-			return run(&commands[i], argc - 1, argv + 1);
+		char called[64];
+
+		if (strcmp(argv[1], commands[i].name) != 0)
+			continue;
+		/* What getopt_long(3) puts in front of its messages. */
+		snprintf(called, sizeof(called), "weightfs %s", argv[1]);
+		argv[1] = called;
+		return run(&commands[i], argc - 1, argv + 1);
 	}
-	fprintf(stderr, "weightfs: unknown command: %s\n", argv[1]);
-	help(stderr);
+	fprintf(stderr, "weightfs: unknown command: %s (weightfs --help lists them)\n", argv[1]);
 	return EXIT_USAGE;
 }

@@ -194,6 +194,7 @@ int settings_resolve(struct settings *settings, struct config *config)
 	r = resolve_conf(settings, config);
 	if (r < 0)
 		return r;
+	settings->default_store = !own_store && !settings->conf;
 	r = resolve_policy(settings);
 	if (r == 0)
 		r = resolve_store(settings, config);

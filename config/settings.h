@@ -20,6 +20,7 @@ struct settings {
 	bool offline, nopassthrough;
 	/* Set by settings_resolve(): the control socket, and the one to try next (NULL: none). */
 	char *socket, *system_socket;
+	bool default_store; /* nobody named one, nor a configuration */
 	bool daemon_only; /* there is a daemon to be asked, and nothing else will do */
 };
 

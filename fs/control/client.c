@@ -125,6 +125,8 @@ static int run_here(const struct settings *settings, struct config *config, json
 	if (fd < 0 && need != NEEDS_SOURCES && access(settings->store, F_OK) < 0)
 		return log_error_errno(-errno, "%s: no store there (--store, --conf)",
 				       settings->store);
+	if (settings->default_store && access(settings->store, F_OK) < 0)
+		log_info("%s: a new store, as none is named (--store, --conf)", settings->store);
 	if (need == NEEDS_DAEMON) {
 		log_error("no daemon has the store %s (--store, --conf)", settings->store);
 		return -ENOTCONN;

@@ -293,6 +293,34 @@ static int pull_files(struct pulling *pulling, const struct named_list *list)
 	return r;
 }
 
+/* Why NAME stands for nothing: its catalog may be what is missing. */
+static int say_no_name(struct operation *operation, const struct catalog_set *set, const char *name)
+{
+	_cleanup_free_ char *label = strndup(name, strcspn(name, "/"));
+	json_t *list = catalogs_status(operation->fs->catalogs), *catalog;
+	const char *problem = NULL;
+	bool here, configured = false;
+	size_t index;
+
+	here = label && catalog_set_named(set, operation->caller.uid, label);
+	json_array_foreach(list, index, catalog) {
+		if (!label || strcmp(json_string_value(json_object_get(catalog, "name")), label) != 0)
+			continue;
+		configured = true;
+		problem = json_string_value(json_object_get(catalog, "problem"));
+	}
+	if (here || !label)
+		operation_fail(operation, -ENOENT, "%s: no catalog has such a name", name);
+	else if (configured)
+		operation_fail(operation, -ENOENT, "%s: catalog %s is not here%s%s (weightfs catalog list)", name, label,
+			       problem ? ": " : " yet", problem ? problem : "");
+	else
+		operation_fail(operation, -ENOENT, "%s: no catalog is called %s, nor was anything imported as that", name,
+			       label);
+	json_decref(list);
+	return -ENOENT;
+}
+
 /* A file, or all in a folder, as the caller's catalogs name them. */
 static int pull_name(struct pulling *pulling, const char *name)
 {
@@ -305,15 +333,14 @@ static int pull_name(struct pulling *pulling, const char *name)
 	/* As `import` prints it. */
 	if (r == -ENOENT && !strncmp(name, "name/", strlen("name/")))
 		r = naming_find(set, operation->caller.uid, name + strlen("name/"), &list);
-	catalog_set_unref(set);
 	if (r == 0) {
 		r = pull_files(pulling, &list);
 	} else {
 		pulling->text = name;
-		r = go_on(pulling, operation_fail(operation, r, "%s: %s", name,
-						  r == -ENOENT ? "no catalog has such a name" :
-								 strerror(-r)));
+		r = go_on(pulling, r == -ENOENT ? say_no_name(operation, set, name) :
+						  operation_fail(operation, r, "%s: %s", name, strerror(-r)));
 	}
+	catalog_set_unref(set);
 	named_list_clear(&list);
 	return r;
 }

@@ -239,6 +239,8 @@ def test_prefixes_and_rotated_keys(small, folder, publisher, mount):
     mounted.stop()
     retired = mount(hub.section, store=mounted.store)
     assert listed(retired)["here"] is False and new.id in listed(retired)["problem"]
+    result = cli.weightfs("pull", "--store", mounted.store, "hub/Qwen/a")
+    assert "catalog hub is not here: " in result.stderr and new.id in result.stderr
 
 
 def test_a_name_stands_for_one_object(small, medium, publisher, mount):

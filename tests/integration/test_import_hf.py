@@ -250,3 +250,4 @@ def test_the_daemon_shows_names(hub, user, mount, certificate):
     # It is Alice's alone.
     assert "gated" not in user("imports").stdout
     refused(user("pull", "hf/meta/Gated"), "no catalog has such a name")
+    refused(user("pull", "hub/meta/Gated"), "no catalog is called hub")
