@@ -128,8 +128,9 @@ static int add_new_names(struct line *line, const struct verify_object *object,
 			continue;
 		}
 		if (place.folder || !digest_equal(&place.object.digests.sha256, &object->digests.sha256))
-			return import_refuse(problem, -EINVAL, "\"%.160s\" was imported before, and is %s", name,
-					     place.folder ? "a folder" : "another object");
+			return import_refuse(problem, -EINVAL,
+					     "\"%.160s\" was imported before, and is %s (weightfs imports --remove "
+					     "forgets that)", name, place.folder ? "a folder" : "another object");
 	}
 	return 0;
 }

@@ -25,8 +25,7 @@ struct sums {
 struct adopting {
 	const struct settings *settings;
 	struct config *config;
-	bool everybody;
-	bool move;
+	bool everybody, move, json;
 	char *mountpoint; /* where links lead; NULL: not known yet, or nothing is mounted */
 	json_t *seen;	  /* "device:inode" of those that came in: [SHA-256, size] */
 	struct sums sums;
@@ -222,7 +221,15 @@ static int take_file(struct adopting *adopting, struct adopt_file *file, struct 
 	return bring_in(adopting, file, fd, &st, out);
 }
 
-static int ignore_line(void *arg, json_t *line)
+/* Where a model is found now. */
+static int print_place(void *arg, json_t *line)
+{
+	command_print_place(json_string_value(json_object_get(line, "mountpoint")), arg);
+	printf("\n");
+	return 0;
+}
+
+static int drop_line(void *arg, json_t *line)
 {
 	return 0;
 }
@@ -230,14 +237,17 @@ static int ignore_line(void *arg, json_t *line)
 static int name_model(struct adopting *adopting, const char *catalog, const struct import_found *found)
 {
 	char problem[REGISTRY_PROBLEM_SIZE];
+	_cleanup_free_ char *place = NULL;
 	_cleanup_close_ int fd = -1;
 	int r = import_write(found, catalog, &fd, problem);
 
 	if (r < 0)
 		return log_error_errno(r, "%s/%s: %s", catalog, found->folder, problem);
+	if (asprintf(&place, "%s/%s", catalog, found->folder) < 0)
+		return -ENOMEM;
 	return control_call(adopting->settings, adopting->config,
 			    json_pack("{s:s, s:s, s:O?, s:b}", "op", "import", "name", catalog, "refs", found->refs,
-				      "everybody", adopting->everybody), fd, ignore_line, NULL);
+				      "everybody", adopting->everybody), fd, adopting->json ? drop_line : print_place, place);
 }
 
 /* So it will be with the next one. */
@@ -323,10 +333,10 @@ int command_adopt(const struct command *command, int argc, char **argv)
 	struct settings settings = { 0 };
 	struct config config;
 	struct adopting adopting = { .settings = &settings, .config = &config };
-	bool json = false, move = false;
+	bool move = false;
 	int status;
 
-	status = command_begin_with(command, argc, argv, &settings, &config, &json,
+	status = command_begin_with(command, argc, argv, &settings, &config, &adopting.json,
 				    (const struct command_option[]){ { "move", &move, NULL },
 								     { "everybody", &adopting.everybody, NULL },
 								     { 0 } });
@@ -337,7 +347,7 @@ int command_adopt(const struct command *command, int argc, char **argv)
 	} else {
 		if (adopt(&adopting, move, argc, argv) < 0)
 			status = EXIT_FAILED;
-		print_sums(&adopting.sums, json);
+		print_sums(&adopting.sums, adopting.json);
 	}
 	return command_end(&settings, &config, status);
 }

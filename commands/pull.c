@@ -13,6 +13,7 @@ struct pulling {
 	struct config *config;
 	bool json;
 	char *name; /* of whom progress is shown; NULL: nobody yet */
+	char *waiting; /* for what, as was said last */
 	struct progress progress;
 	bool by_name; /* something is: then there is a summary */
 	size_t n, n_here, n_pinned;
@@ -35,6 +36,8 @@ static uint64_t number(const json_t *json, const char *key)
 /* PROGRESS begins anew with each object. */
 static void show_progress(struct pulling *pulling, const json_t *json)
 {
+	const char *waiting = text(json, "waiting");
+
 	if (!pulling->name || strcmp(pulling->name, text(json, "name")) != 0) {
 		progress_end(&pulling->progress);
 		free(pulling->name);
@@ -42,6 +45,12 @@ static void show_progress(struct pulling *pulling, const json_t *json)
 	}
 	pulling->progress.what = pulling->name;
 	pulling->progress.total = number(json, "of");
+	if (waiting && (!pulling->waiting || strcmp(pulling->waiting, waiting) != 0)) {
+		progress_end(&pulling->progress);
+		log_warning("waiting for %s", waiting);
+		free(pulling->waiting);
+		pulling->waiting = strdup(waiting);
+	}
 	if (pulling->name)
 		progress_show(&pulling->progress, number(json, "progress"));
 }
@@ -260,5 +269,6 @@ int command_pull(const struct command *command, int argc, char **argv)
 		status = pulling.failed ? EXIT_FAILED : EXIT_DONE;
 	}
 	free(pulling.name);
+	free(pulling.waiting);
 	return command_end(&settings, &config, status);
 }

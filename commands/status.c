@@ -33,6 +33,8 @@ static void print_source(const json_t *source)
 	}
 	printf(", %" JSON_INTEGER_FORMAT " errors, %" JSON_INTEGER_FORMAT " lies",
 	       number(source, "errors"), number(source, "lies"));
+	if (number(source, "alone") > 0)
+		printf(", and left alone for %" JSON_INTEGER_FORMAT " s more", number(source, "alone"));
 	printf("%s%s\n", last_error ? "; last: " : "", last_error ? last_error : "");
 }
 

@@ -237,6 +237,7 @@ struct fetch_source_state {
 	bool configured;           /* else that it is there tells what somebody asked for */
 	uint64_t requests, bytes;  /* sent; body bytes received */
 	uint64_t errors, lies;
+	int64_t alone_ms;          /* for how long it is left alone because of these; 0: it is not */
 	unsigned int limit;        /* how many transfers at once it is thought to be worth now */
 	uint64_t rate;             /* bytes a second, when it was last in use; 0: never was */
 	int64_t rtt_us;            /* from a request to its answer, about the shortest; 0: none yet */

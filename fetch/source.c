@@ -192,6 +192,7 @@ size_t fetch_source_count(const struct fetch *fetch)
 void fetch_source_state(struct fetch *fetch, unsigned int number, struct fetch_source_state *out)
 {
 	const struct source *source = &fetch->sources[number];
+	int64_t now = clock_ms();
 
 	pthread_mutex_lock(&fetch->lock);
 	*out = (struct fetch_source_state){
@@ -200,6 +201,7 @@ void fetch_source_state(struct fetch *fetch, unsigned int number, struct fetch_s
 		.bytes = source->bytes,
 		.errors = source->errors,
 		.lies = source->lies,
+		.alone_ms = source->alone_until > now ? source->alone_until - now : 0,
 		.limit = source->limit,
 		.rate = source->rate,
 		.rtt_us = source->rtt,

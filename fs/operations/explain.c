@@ -80,12 +80,15 @@ static int say_sources(struct operation *operation, const char *last_error)
 		r = explain_say(operation, "last error", NULL, "%s", last_error);
 	for (unsigned int i = 0; r == 0 && i < fetch_source_count(fetch); i++) {
 		struct fetch_source_state state;
+		char alone[64] = "";
 
 		fetch_source_state(fetch, i, &state);
+		if (state.alone_ms)
+			snprintf(alone, sizeof(alone), ", and left alone for %" PRId64 " s more", state.alone_ms / 1000);
 		r = explain_say(operation, "source", json_pack("{s:s}", "name", state.name),
 				"%s: %" PRIu64 " requests, %" PRIu64 " bytes, %" PRIu64
-				" errors, %" PRIu64 " lies%s%s",
-				state.name, state.requests, state.bytes, state.errors, state.lies,
+				" errors, %" PRIu64 " lies%s%s%s",
+				state.name, state.requests, state.bytes, state.errors, state.lies, alone,
 				state.last_error[0] ? "; last: " : "", state.last_error);
 	}
 	return r;

@@ -4,8 +4,10 @@
  * their own origin fetch, and of what it does not they learn nothing: denied and unknown give the same answer.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include "common/clock.h"
 #include "fs/names/naming.h"
 #include "fs/objects/knowledge.h"
 #include "fs/objects/probe.h"
@@ -16,7 +18,8 @@
 #include "fs/requests/ops.h"
 #include "fs/session.h"
 
-#define WAIT_NS 50000000 /* between two looks for room */
+#define WAIT_NS	   50000000 /* between two looks for room */
+#define SILENCE_MS 3000	    /* nothing comes for that long: why? */
 
 struct pulling {
 	struct operation *operation;
@@ -29,16 +32,45 @@ struct pulling {
 	bool trusted; /* may pull any */
 	const char *origin; /* of who may not; NULL: none, so nothing is allowed */
 	const struct view *view; /* the caller's */
+	uint64_t present;	 /* as it was told last, */
+	int64_t since_ms;	 /* and since when it is that */
 };
 
+#define PROBLEM_SIZE (FETCH_NAME_SIZE + FETCH_MESSAGE_SIZE + 2)
+
+/* What the first source that did not answer as it should said last; for root and the owner. False: nothing. */
+static bool source_problem(const struct pulling *pulling, char out[PROBLEM_SIZE])
+{
+	struct fetch *fetch = pulling->operation->fs->fetch;
+
+	for (unsigned int i = 0; pulling->trusted && i < fetch_source_count(fetch); i++) {
+		struct fetch_source_state state;
+
+		fetch_source_state(fetch, i, &state);
+		if (!state.last_error[0])
+			continue;
+		snprintf(out, PROBLEM_SIZE, "%s: %s", state.name, state.last_error);
+		return true;
+	}
+	return false;
+}
+
+/* Who waits for long hears of what. */
 static int tell_progress(void *arg, uint64_t present, uint64_t size)
 {
 	struct pulling *pulling = arg;
+	char problem[PROBLEM_SIZE];
+	int64_t now = clock_ms();
+	bool stuck;
 
+	if (present != pulling->present || !pulling->since_ms)
+		pulling->since_ms = now;
+	pulling->present = present;
+	stuck = now - pulling->since_ms >= SILENCE_MS && source_problem(pulling, problem);
 	return pulling->operation->emit(pulling->operation,
-					json_pack("{s:s, s:I, s:I}", "name", pulling->text,
-						  "progress", (json_int_t)present, "of",
-						  (json_int_t)size));
+					json_pack("{s:s, s:I, s:I, s:s*}", "name", pulling->text, "progress",
+						  (json_int_t)present, "of", (json_int_t)size, "waiting",
+						  stuck ? problem : NULL));
 }
 
 /* May it be fetched for the caller, as far as DIGESTS tell? COMPLETE: it is here. */
@@ -131,6 +163,7 @@ static int fail(struct pulling *pulling, const struct digest_name *name, uint64_
 {
 	struct weightfs *fs = pulling->operation->fs;
 	_cleanup_free_ char *more = NULL;
+	char problem[PROBLEM_SIZE];
 
 	if (error == -EPIPE || error == -ECANCELED)
 		return error; /* nobody listens */
@@ -139,6 +172,8 @@ static int fail(struct pulling *pulling, const struct digest_name *name, uint64_
 	/* What is unknown must look like what is denied. */
 	if (!more && (error != -ENOENT || pulling->trusted))
 		more = probe_last_error(fs, name);
+	if (error == -ETIMEDOUT && (!more || !*more) && source_problem(pulling, problem))
+		return say_why(pulling, error, problem);
 	return say_why(pulling, error, more);
 }
 

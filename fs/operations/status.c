@@ -83,12 +83,13 @@ static json_t *sources_value(struct weightfs *fs)
 
 		fetch_source_state(fs->fetch, i, &state);
 		json_array_append_new(sources,
-				      json_pack("{s:s, s:I, s:I, s:I, s:I, s:i, s:I, s:I, s:s?}",
+				      json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:I, s:I, s:s?}",
 						"name", state.name, "requests",
 						(json_int_t)state.requests, "bytes",
 						(json_int_t)state.bytes, "errors",
 						(json_int_t)state.errors, "lies",
-						(json_int_t)state.lies, "connections",
+						(json_int_t)state.lies, "alone",
+						(json_int_t)state.alone_ms / 1000, "connections",
 						(int)state.limit, "rate", (json_int_t)state.rate,
 						"round_trip_us", (json_int_t)state.rtt_us,
 						"last_error",

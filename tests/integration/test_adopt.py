@@ -145,6 +145,9 @@ def test_what_is_not_there_keeps_nobody_from_the_rest(folder, hub, store):
     sums, result = adopt(store, missing, hub, os.path.join(folder, "zoo"))
     assert result.returncode == 1 and (sums["files"], sums["failed"]) == (len(FILES) + 1, 1)
     assert result.stderr.splitlines() == [f"weightfs: {missing}: No such file or directory"]
+    # Whoever reads it is told where it is.
+    said = cli.ok("adopt", "--store", store, os.path.join(folder, "zoo")).splitlines()
+    assert said[0] == "name/local/zoo" and said[1].startswith("1 file, 1 B; ")
 
 
 def test_links_lead_nowhere(folder, hub, store):

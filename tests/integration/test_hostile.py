@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 
-from harness import config, mount as mount_module, reader
+from harness import cli, config, mount as mount_module, reader
 from harness.config import Source
 from harness.hostile import Hostile
 from harness.nginx import free_ports
@@ -157,7 +157,7 @@ def test_lies_are_logged_with_digest_and_source(model, villain, mount):
 
 
 def test_a_liar_is_left_alone_after_some_lies(models, villain, nginx, mount):
-    """Three lies, and it is not asked again for a while."""
+    """One lie, and whoever else has it is asked first."""
     mounted = mount(section("villain", villain, "flip", "attested", "body", priority=10),
                     Source("honest", nginx().url, priority=1), fetch=FETCH)
     for number in range(6):
@@ -167,6 +167,17 @@ def test_a_liar_is_left_alone_after_some_lies(models, villain, nginx, mount):
     model = models.blob(2 * CHUNK + 77, "liar")
     assert reader.whole(mounted.object(model.attested))["sha256"] == model.sha256
     assert not [line for line in villain.log() if "/flip/" in str(line)]
+
+
+def test_how_long_a_liar_is_left_alone_is_told(models, villain, mount):
+    mounted = mount(section("villain", villain, "flip", "attested", "body"), fetch=FETCH)
+    for number in range(3):
+        model = models.blob(2 * CHUNK + number, "liar")
+        assert "errno" in reader.whole(mounted.object(model.attested))
+    source, = cli.status(mounted.store)["sources"]
+    assert source["lies"] >= 3 and source["alone"] > 500
+    assert ", and left alone for " in cli.ok("explain", "--store", mounted.store, model.attested)
+    assert ", and left alone for " in cli.ok("status", "--store", mounted.store)
 
 
 def test_nobody_listens(model, mount):

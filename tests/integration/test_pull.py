@@ -273,6 +273,18 @@ def test_a_stall_ends(medium, hostile, mount, kind):
     wait_until(lambda: nothing_under_way(mounted), "nothing is asked for")
 
 
+def test_a_server_that_is_down_is_named(medium, nginx, mount):
+    """While it is waited for, not only at the end."""
+    server = nginx()
+    mounted = mount(server, fetch={"read-deadline": "6s"})
+    assert not reader.part(mounted.object(medium.attested), 0, 1).get("errno")
+    server.stop()
+    result = pull(mounted, medium.attested)
+    waiting, failed = result.stderr.splitlines()[:2]
+    assert result.returncode == 1 and waiting.startswith("weightfs: waiting for "), result.stderr
+    assert "onnect" in waiting and "onnect" in failed, result.stderr
+
+
 def test_offline(small, medium, server, mount):
     mounted = mount(server)
     assert pull(mounted, small.attested).returncode == 0
