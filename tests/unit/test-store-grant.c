@@ -5,8 +5,6 @@
  */
 #include "grants-testing.h"
 
-#include <inttypes.h>
-#include <limits.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -142,51 +140,6 @@ static void test_users(void **state)
 	assert_int_equal(n, 101);
 	free(uids);
 	store_close(store);
-}
-
-static void write_file(const char *path, const char *text, size_t len)
-{
-	FILE *file = fopen(path, "w");
-
-	assert_non_null(file);
-	assert_int_equal(fwrite(text, 1, len, file), len);
-	fclose(file);
-}
-
-/* A file's, as zip has it: bit by bit. */
-static uint32_t crc32_of(const char *data, size_t len)
-{
-	uint32_t crc = UINT32_MAX;
-
-	for (size_t i = 0; i < len; i++) {
-		crc ^= (uint8_t)data[i];
-		for (int bit = 0; bit < 8; bit++)
-			crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
-	}
-	return ~crc;
-}
-
-/* What N calls of put() would have left, of which each would have written all before it. */
-static void write_answers(const char *folder, size_t n)
-{
-	char path[PATH_MAX], name[DIGEST_NAME_SIZE], *text;
-	size_t len;
-	FILE *file = open_memstream(&text, &len);
-
-	assert_non_null(file);
-	fprintf(file, "weightfs grants 1\n");
-	for (unsigned int seed = 0; seed < n; seed++) {
-		struct store_grant grant = grant_of(7, WEB, seed);
-
-		digest_name_format(&grant.about.digest, name);
-		fprintf(file, "grant 1000 0 %s digest %s\n", WEB, name);
-	}
-	fflush(file);
-	fprintf(file, "crc32 %08" PRIx32 "\n", crc32_of(text, len));
-	fclose(file);
-	snprintf(path, sizeof(path), "%s/grants/7", folder);
-	write_file(path, text, len);
-	free(text);
 }
 
 static void test_as_many_as_there_may_be(void **state)
