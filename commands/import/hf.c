@@ -125,11 +125,20 @@ static size_t origin_length(const char *url)
 	return begin ? (size_t)(begin + 3 - url) + strcspn(begin + 3, "/?#") : 0;
 }
 
-/* What follows DOCUMENT; OUT is NULL at the end, else to be freed. A token would go there: never to another host. */
+static bool same_origin(const char *a, const char *b)
+{
+	size_t len = origin_length(a);
+
+	return len > 0 && origin_length(b) == len && strncmp(a, b, len) == 0;
+}
+
+/*
+ * What follows DOCUMENT; OUT is NULL at the end, else to be freed. A token would go there: never to another host than the
+ * hub, wherever that led to.
+ */
 static int next_page(struct lookup *lookup, const struct fetch_document *document, char **out)
 {
 	_cleanup_free_ char *reference = NULL, *url = NULL;
-	size_t len = origin_length(document->url);
 	int r;
 
 	*out = NULL;
@@ -142,7 +151,7 @@ static int next_page(struct lookup *lookup, const struct fetch_document *documen
 		r = fetch_url_resolve(document->url, reference, &url);
 	if (r < 0)
 		return import_fail(lookup->talk, -EPROTO, "the list of files goes on at no URL");
-	if (len == 0 || origin_length(url) != len || strncmp(url, document->url, len) != 0)
+	if (!same_origin(url, document->url) || (lookup->with_token && !same_origin(url, lookup->user.endpoint)))
 		return import_fail(lookup->talk, -EPROTO,
 				   "the list of files goes on at another host: %s", url);
 	*out = steal_pointer(url);

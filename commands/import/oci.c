@@ -141,6 +141,9 @@ static int answer_challenge(struct lookup *lookup, const struct import_get *get,
 	struct bearer_challenge challenge;
 	char *header;
 
+	/* Whom the registry led to has no say in where its credential goes. */
+	if (lookup->with_credential && !is_own(lookup, document->url))
+		return say ? refuse(lookup, get, document) : 1;
 	if (bearer_challenge_parse(value, &challenge) == 0) {
 		lookup->challenged = true;
 		return get_token(lookup, &challenge, say);

@@ -211,6 +211,20 @@ def test_the_list_goes_on_nowhere_else(hub, user):
     assert not hub.requests("cdn")
 
 
+def test_the_token_goes_on_nowhere_else(hub, user):
+    """The hub leads to another host, which has a next page of its own."""
+    def elsewhere(self, name, repo, commit, query):
+        self.reply(307, Location=f"{self.hub.cdn_url}/api/models/{name}/tree/{commit}")
+
+    def pages(self, path, quoted, query):
+        files = [entry for entry in self.hub.repos["me/Private"].entries() if entry["type"] == "file"]
+        self.reply_json(files[:1], Link=f'<{self.hub.cdn_url}/more>; rel="next"')
+
+    hub.api.RequestHandlerClass.tree, hub.cdn.RequestHandlerClass.answer = elsewhere, pages
+    refused(user("import", "hf:me/Private", HF_TOKEN=hubs.TOKEN), "goes on at another host")
+    assert hub.requests("cdn") and all(token is None for _, _, token in hub.requests("cdn"))
+
+
 def test_other_bytes_than_the_git_blob(hub, user):
     hub.repos["Qwen/Tiny"].files["config.json"].lie = b'{"model_type": "evil"}\n'
     hub.missing.add("README.md")

@@ -158,6 +158,18 @@ def test_oci_private_of_a_user(place, registry):
     assert process.run(["cat", here.mount.path("name", name, "onnx/config.json")], uid=BOB).returncode != 0
 
 
+def test_oci_redirected_challenge(place, registry):
+    """Who is redirected to asks for a credential, and says where it may be brought."""
+    server, other = registry({"org/model": model(private=True)}), registry({}, deny_tokens=True)
+    server.servers[0].RequestHandlerClass.answer = lambda self, path, quoted, query: self.reply(
+        307, Location=other.url.replace("127.0.0.1", "localhost") + path)
+    here = place()
+    here.log_in(server.host)
+    here.refused(f"oci:{server.host}/org/model", "HTTP 401")
+    assert other.requests("registry")
+    assert all(credential is None for name in ("registry", "tokens") for _, _, credential in other.requests(name))
+
+
 def test_oci_index(place, registry):
     repo, two = Repo(), Repo()
     one = repo.add_model([repo.add_blob(WEIGHTS, title="w")])
