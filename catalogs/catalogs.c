@@ -2,9 +2,13 @@
 /*
  * The registry: which catalogs there are now. A set is made anew whenever a part of it is another one; whoever holds the one
  * before goes on with that.
+ *
+ * A configured one that comes is first offered: the policy is made with it, and only when that policy is in force it is
+ * accepted into the set. So a name is never there before the line that denies it.
  */
 #include "catalogs/internal.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include "catalogs/imports.h"
@@ -63,32 +67,98 @@ int catalogs_part(struct configured *configured, struct verify_catalog *entries,
 	return r;
 }
 
-int catalogs_put(struct catalogs *catalogs, struct configured *configured, struct catalog_part *part)
+void catalogs_offer(struct catalogs *catalogs, struct configured *configured, struct catalog_part *part)
 {
 	struct catalog_part *before;
-	struct catalog_set *set;
-	int r;
 
 	pthread_mutex_lock(&catalogs->lock);
-	set = catalog_set_ref(catalogs->set);
-	before = configured->part;
-	configured->part = part;
-	configured->warned = false;
-	r = catalogs_renew(catalogs);
-	if (r < 0)
-		configured->part = before;
-	else
-		catalogs->changes++;
+	before = configured->coming;
+	configured->coming = part;
+	configured->offer = ++catalogs->offers;
 	pthread_mutex_unlock(&catalogs->lock);
-	catalog_set_unref(set); /* not with the lock held: a large one takes a while */
-	catalog_part_unref(r < 0 ? part : before);
-	return r;
+	catalog_part_unref(before); /* not with the lock held: a large one takes a while */
+}
+
+struct catalog_part *catalogs_newest(const struct configured *configured)
+{
+	struct catalog_part *part = configured->offer ? configured->coming : configured->part;
+
+	return part ? catalog_part_ref(part) : NULL;
+}
+
+uint64_t catalogs_offered(struct catalogs *catalogs)
+{
+	uint64_t offered;
+
+	pthread_mutex_lock(&catalogs->lock);
+	offered = catalogs->offers;
+	pthread_mutex_unlock(&catalogs->lock);
+	return offered;
+}
+
+/* Each that was offered by then changes places with what is in use; how many. With the lock held. */
+static size_t swap_offered(struct catalogs *catalogs, uint64_t offered)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < catalogs->config->n_catalogs; i++) {
+		struct configured *configured = &catalogs->configured[i];
+		struct catalog_part *before = configured->part;
+
+		if (!configured->offer || configured->offer > offered)
+			continue;
+		configured->part = configured->coming;
+		configured->coming = before;
+		n++;
+	}
+	return n;
+}
+
+/* They are in the set now. With the lock held, and the set before referenced, so that nothing large is freed. */
+static void settle(struct catalogs *catalogs, uint64_t offered)
+{
+	for (size_t i = 0; i < catalogs->config->n_catalogs; i++) {
+		struct configured *configured = &catalogs->configured[i];
+
+		if (!configured->offer || configured->offer > offered)
+			continue;
+		catalog_part_unref(configured->coming);
+		configured->coming = NULL;
+		configured->offer = 0;
+		configured->warned = false;
+		log_info("catalog %s: serial %" PRIu64 " is in use", configured->config->name,
+			 verify_catalog_info(configured->part->catalog.entries)->serial);
+	}
+	catalogs->changes++;
+	pthread_cond_broadcast(&catalogs->woken);
+}
+
+void catalogs_accept(struct catalogs *catalogs, uint64_t offered)
+{
+	struct catalog_set *before;
+	int r = 0;
+
+	pthread_mutex_lock(&catalogs->lock);
+	before = catalog_set_ref(catalogs->set);
+	if (swap_offered(catalogs, offered) > 0) {
+		r = catalogs_renew(catalogs);
+		if (r < 0)
+			(void)swap_offered(catalogs, offered);
+		else
+			settle(catalogs, offered);
+	}
+	pthread_mutex_unlock(&catalogs->lock);
+	catalog_set_unref(before); /* not with the lock held: a large one takes a while */
+	if (r < 0)
+		log_error_errno(r, "catalogs that came are not in use yet");
 }
 
 void catalogs_changed(struct catalogs *catalogs, bool configured)
 {
 	if (catalogs->changed)
 		catalogs->changed(catalogs->arg, configured);
+	else if (configured)
+		catalogs_accept(catalogs, UINT64_MAX);
 }
 
 struct catalog_set *catalogs_get(struct catalogs *catalogs)
@@ -236,6 +306,7 @@ void catalogs_free(struct catalogs *catalogs)
 		return;
 	for (size_t i = 0; catalogs->configured && i < catalogs->config->n_catalogs; i++) {
 		catalog_part_unref(catalogs->configured[i].part);
+		catalog_part_unref(catalogs->configured[i].coming);
 		fetch_group_unref(catalogs->configured[i].group);
 		catalog_state_release(&catalogs->configured[i].state);
 	}

@@ -115,8 +115,9 @@ int must_check catalog_set_open_places(const struct catalog_set *set, uid_t uid,
 int must_check catalogs_new(const struct config *config, const char *path, struct catalogs **out);
 void catalogs_free(struct catalogs *catalogs); /* NULL is allowed */
 /*
- * From now on a thread refreshes them (unless [fetch] offline); CHANGED is called after each new set, also by
- * catalogs_import_changed(), on the thread that made it. CONFIGURED: it is a configured catalog that is another one.
+ * From now on a thread refreshes them (unless [fetch] offline). CHANGED is called after each new set of imports, on the
+ * thread that made it; and with CONFIGURED when a configured catalog came, and at each refresh as long as one is kept back:
+ * that shall end in catalogs_accept().
  */
 int must_check catalogs_follow(struct catalogs *catalogs, void (*changed)(void *arg, bool configured),
 			       void *arg);
@@ -124,10 +125,20 @@ int must_check catalogs_follow(struct catalogs *catalogs, void (*changed)(void *
 void catalogs_unfollow(struct catalogs *catalogs);
 /*
  * Ask for NAME (NULL: all) now, wait for it. 0, or -errno with one line in MESSAGE. -ENOENT: no such catalog;
- * -ENETDOWN: offline; else what the last that failed says.
+ * -ENETDOWN: offline; -EAGAIN: it is kept back, as no policy could be made with it; else what the last that failed says.
  */
 int must_check catalogs_refresh(struct catalogs *catalogs, const char *name,
 				char message[CATALOG_MESSAGE_SIZE]);
+/*
+ * What comes of a configured catalog is *offered*: catalogs_policy_names() speaks of it, and no set has it. So a policy is
+ * made first that knows its names. The number of the last offer, to be asked for before that policy is loaded.
+ */
+uint64_t catalogs_offered(struct catalogs *catalogs);
+/*
+ * A policy is in force that was made of all that was offered up to OFFERED: it is in the set from now on. What fails is
+ * logged, and kept back.
+ */
+void catalogs_accept(struct catalogs *catalogs, uint64_t offered);
 /* The imports of UID in the store changed: load them again. 0 or -errno, logged. */
 int must_check catalogs_import_changed(struct catalogs *catalogs, uid_t uid);
 

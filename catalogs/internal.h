@@ -112,6 +112,8 @@ struct configured {
 	const struct config_catalog *config;
 	struct fetch_group *group; /* NULL: not yet. Whoever refreshes changes it */
 	struct catalog_part *part; /* NULL: it is not here. Protected by lock, like all that follows. */
+	struct catalog_part *coming; /* newer, and not in a set yet; NULL: none */
+	uint64_t offer;		     /* COMING's number; 0: there is none */
 	struct catalog_state state;
 	char error[CATALOG_REASON_SIZE]; /* why the last refresh, or what is kept, was refused; "" */
 	bool refreshing;		  /* by somebody, who alone changes state */
@@ -130,6 +132,7 @@ struct catalogs {
 	pthread_cond_t woken; /* by CLOCK_MONOTONIC */
 	struct catalog_set *set;
 	uint64_t generation;
+	uint64_t offers; /* ever, of what came */
 	uint64_t changes, compared; /* of configured ones, and when it was last looked how they disagree */
 	struct configured *configured; /* one for each of the configuration's */
 	struct import_owner *owners;
@@ -146,15 +149,16 @@ struct catalogs {
 	atomic_bool stop;
 };
 
-/* PART (taken over) is what is there of CONFIGURED from now on. 0 or -ENOMEM. */
-int must_check catalogs_put(struct catalogs *catalogs, struct configured *configured,
-			    struct catalog_part *part);
+/* PART (taken over) came of CONFIGURED: the policy learns of it, and it is kept back until catalogs_accept(). */
+void catalogs_offer(struct catalogs *catalogs, struct configured *configured, struct catalog_part *part);
+/* The newest of CONFIGURED that was taken, to be unref'd; NULL: none. With the lock held. */
+struct catalog_part *catalogs_newest(const struct configured *configured);
 /* ENTRIES (taken over in any case) of CONFIGURED. -errno, logged. */
 int must_check catalogs_part(struct configured *configured, struct verify_catalog *entries,
 			     struct catalog_part **out);
 /* Makes the set anew. With the lock held. */
 int must_check catalogs_renew(struct catalogs *catalogs);
-/* The set is another one: tell whoever follows. */
+/* The set is another one or, if CONFIGURED, shall be: tell whoever follows. */
 void catalogs_changed(struct catalogs *catalogs, bool configured);
 
 /* ---- refresh.c ---- */

@@ -43,18 +43,19 @@ int catalog_names_each(void *arg, const char *catalog, const char *pattern,
 {
 	struct catalogs *catalogs = arg;
 	struct finding finding = {found, found_arg};
-	const struct catalog *known;
-	struct catalog_set *set;
+	struct catalog_part *part;
 	int r;
 
 	r = find_configured(catalogs->config, catalog);
 	if (r < 0)
 		return r;
-	set = catalogs_get(catalogs);
-	known = catalog_set_named(set, CATALOG_NOBODY, catalog);
+	/* What is offered: it comes into use when the policy that is made of it is in force. */
+	pthread_mutex_lock(&catalogs->lock);
+	part = catalogs_newest(&catalogs->configured[r]);
+	pthread_mutex_unlock(&catalogs->lock);
 	/* Configured, and not here: nobody knows what it will say. */
-	r = known ? verify_catalog_match(known->entries, pattern, find_both, &finding) : -EAGAIN;
-	catalog_set_unref(set);
+	r = part ? verify_catalog_match(part->catalog.entries, pattern, find_both, &finding) : -EAGAIN;
+	catalog_part_unref(part);
 	return r;
 }
 

@@ -4,7 +4,7 @@
  *
  * One that comes has to be signed, to be of this name, not to have expired, and to have a serial that is higher than all
  * that were taken, or the same bytes. None of its names may be that of another object than in the one that is loaded: names
- * are fixed to a revision. Only then it is kept, durably, and only when it is kept it is used.
+ * are fixed to a revision. Only then it is kept, durably, and only when it is kept it is offered to the policy, and used.
  */
 #include "catalogs/internal.h"
 
@@ -27,7 +27,7 @@ struct refresh {
 	struct catalogs *catalogs;
 	struct configured *configured;
 	const struct config_catalog *config;
-	struct catalog_part *part; /* what is here; NULL. Ours alone changes it meanwhile */
+	struct catalog_part *part; /* what was taken last; NULL. Ours alone takes another meanwhile */
 	int dir;
 	int64_t deadline_ms;
 	char *headers_text;
@@ -198,7 +198,7 @@ static void set_state(struct refresh *refresh, struct catalog_state *state)
 	free(before);
 }
 
-/* ENTRIES is taken over in any case. 1: the set is another one. */
+/* ENTRIES is taken over in any case. 1: another one was taken. */
 static int take(struct refresh *refresh, struct verify_catalog *entries, const char *etag)
 {
 	const struct verify_catalog_info *info = verify_catalog_info(entries);
@@ -227,8 +227,8 @@ static int take(struct refresh *refresh, struct verify_catalog *entries, const c
 	set_state(refresh, &state);
 	if (!part)
 		return 0;
-	r = catalogs_put(refresh->catalogs, refresh->configured, part);
-	return r < 0 ? refuse(refresh, r, "%s", strerror(-r)) : 1;
+	catalogs_offer(refresh->catalogs, refresh->configured, part);
+	return 1;
 }
 
 /* It is what is here: only that it was asked for is new. */
@@ -287,7 +287,7 @@ static int receive(struct refresh *refresh, int fd, const char *etag)
 	return take(refresh, entries, etag);
 }
 
-/* 1: what is here is another one now; 0: it is as before. */
+/* 1: what was taken last is another one now; 0: it is as before. */
 static int attempt(struct refresh *refresh)
 {
 	const struct config_catalog *config = refresh->config;
@@ -362,6 +362,35 @@ static void finish(struct catalogs *catalogs, struct configured *configured, int
 		log_warning("catalog %s: %s", configured->config->name, reason);
 }
 
+static uint64_t kept_back(struct catalogs *catalogs, const struct configured *configured)
+{
+	uint64_t serial = 0;
+
+	pthread_mutex_lock(&catalogs->lock);
+	if (configured->offer)
+		serial = verify_catalog_info(configured->coming->catalog.entries)->serial;
+	pthread_mutex_unlock(&catalogs->lock);
+	return serial;
+}
+
+/* What was taken, now or before, into use. NEWS: now. */
+static int bring_into_use(struct catalogs *catalogs, struct configured *configured, bool news,
+			  char reason[CATALOG_REASON_SIZE])
+{
+	uint64_t serial = kept_back(catalogs, configured);
+
+	if (!serial)
+		return 0;
+	catalogs_changed(catalogs, true);
+	serial = kept_back(catalogs, configured);
+	if (!serial)
+		return 0;
+	snprintf(reason, CATALOG_REASON_SIZE, "serial %" PRIu64 " is kept back until the policy can be loaded", serial);
+	if (news)
+		log_warning("catalog %s: %s", configured->config->name, reason);
+	return -EAGAIN;
+}
+
 int catalog_refresh(struct catalogs *catalogs, struct configured *configured, char reason[CATALOG_REASON_SIZE])
 {
 	struct refresh refresh = {
@@ -370,20 +399,14 @@ int catalog_refresh(struct catalogs *catalogs, struct configured *configured, ch
 		.config = configured->config,
 		.reason = reason,
 	};
-	uint64_t serial;
 	int r;
 
 	claim(catalogs, configured);
 	pthread_mutex_lock(&catalogs->lock);
-	refresh.part = configured->part ? catalog_part_ref(configured->part) : NULL;
+	refresh.part = catalogs_newest(configured);
 	pthread_mutex_unlock(&catalogs->lock);
 	r = run(&refresh);
-	serial = configured->state.serial; /* before it is another's to change */
 	catalog_part_unref(refresh.part);
 	finish(catalogs, configured, r, reason);
-	if (r <= 0)
-		return r;
-	log_info("catalog %s: serial %" PRIu64 " is in use", configured->config->name, serial);
-	catalogs_changed(catalogs, true);
-	return 0;
+	return r < 0 ? r : bring_into_use(catalogs, configured, r > 0, reason);
 }

@@ -90,6 +90,9 @@ static json_t *status_of(const struct configured *configured)
 				  configured->error[0] ? configured->error : NULL, "failures",
 				  (json_int_t)configured->failed);
 
+	if (value && configured->offer)
+		json_object_set_new(value, "kept_back",
+				    json_integer((json_int_t)verify_catalog_info(configured->coming->catalog.entries)->serial));
 	if (value && configured->part)
 		add_loaded(value, &configured->part->catalog);
 	return value;

@@ -51,6 +51,9 @@ void command_print_catalog(const json_t *catalog)
 	printf("\n");
 	if (problem)
 		printf("  refused    %s\n", problem);
+	if (number(catalog, "kept_back") > 0)
+		printf("  kept back  serial %" JSON_INTEGER_FORMAT ", until the policy can be loaded\n",
+		       number(catalog, "kept_back"));
 }
 
 void command_print_disagreements(const json_t *disagreements)

@@ -126,20 +126,31 @@ static int start_audit(struct weightfs *fs)
 	return fs->config.audit.none ? 0 : audit_new(&options, &fs->audit);
 }
 
-/* Names are others, and perhaps what the policy's sets hold. */
+/* Users' names are others, or a configured catalog has come: a policy with what it says, then itself. */
 static void catalogs_renewed(void *arg, bool configured)
 {
 	struct weightfs *fs = arg;
 
-	/* What fails is logged, and the old policy stays. */
-	if (!configured || policy_slot_reload(fs->policy, NULL) < 0)
+	if (!configured)
 		session_forget_names(fs);
+	else if (policy_slot_reload(fs->policy, NULL) < 0) /* logs */
+		log_debug("the catalogs stay as they are, too");
 }
 
-/* A policy came into force: the kernel shall ask again for what it knows. */
-static void policy_loaded(void *arg)
+static uint64_t policy_begins(void *arg)
 {
-	session_forget_names(arg);
+	struct weightfs *fs = arg;
+
+	return catalogs_offered(fs->catalogs);
+}
+
+/* A policy came into force, made of what was offered by then: now that may be used, and the kernel shall ask again. */
+static void policy_loaded(void *arg, uint64_t offered)
+{
+	struct weightfs *fs = arg;
+
+	catalogs_accept(fs->catalogs, offered);
+	session_forget_names(fs);
 }
 
 int daemon_start(struct weightfs *fs, const struct settings *settings, struct config *config,
@@ -195,7 +206,7 @@ int daemon_start(struct weightfs *fs, const struct settings *settings, struct co
 		if (r < 0)
 			return log_error_errno(r, "origin %s", settings->origin);
 	}
-	r = policy_slot_follow(fs->policy, policy_loaded, fs);
+	r = policy_slot_follow(fs->policy, policy_begins, policy_loaded, fs);
 	if (r < 0)
 		return log_error_errno(r, "the policy cannot be followed");
 	r = catalogs_follow(fs->catalogs, catalogs_renewed, fs);

@@ -33,7 +33,8 @@ struct policy_slot {
 	struct policy_error error; /* protected by lock: of the last load; "" if it did not fail */
 	struct watch *watch; /* NULL: there is no inotify */
 	int wake; /* an eventfd */
-	void (*notify)(void *arg); /* constant while it is followed, like arg and thread */
+	uint64_t (*begins)(void *arg); /* constant while it is followed, like the next three */
+	void (*notify)(void *arg, uint64_t begun);
 	void *arg;
 	pthread_t thread;
 	bool followed;
@@ -165,11 +166,13 @@ static int reload(struct policy_slot *slot, char reason[POLICY_REASON_SIZE])
 {
 	struct policy_error error = { 0 };
 	struct policy *loaded;
-	uint64_t number;
+	uint64_t number, begun = 0;
 	int r;
 
 	pthread_mutex_lock(&slot->lock);
 	number = ++slot->begun;
+	if (slot->begins)
+		begun = slot->begins(slot->arg); /* with the lock: a later load has seen no less */
 	pthread_mutex_unlock(&slot->lock);
 	r = load(slot->file, slot->names, &loaded, &error);
 	stats_add(r < 0 ? STAT_RELOADS_FAILED : STAT_RELOADS, 1);
@@ -181,7 +184,7 @@ static int reload(struct policy_slot *slot, char reason[POLICY_REASON_SIZE])
 	put_in_force(slot, loaded, number);
 	log_info("policy %s loaded", slot->file ? slot->file : "(built-in)");
 	if (slot->notify)
-		slot->notify(slot->arg);
+		slot->notify(slot->arg, begun);
 	return 0;
 }
 
@@ -263,12 +266,14 @@ static void *follow(void *arg)
 	}
 }
 
-int policy_slot_follow(struct policy_slot *slot, void (*loaded)(void *arg), void *arg)
+int policy_slot_follow(struct policy_slot *slot, uint64_t (*begins)(void *arg),
+		       void (*loaded)(void *arg, uint64_t begun), void *arg)
 {
 	int r;
 
-	slot->notify = loaded;
 	slot->arg = arg;
+	slot->begins = begins;
+	slot->notify = loaded;
 	if (!slot->watch)
 		return 0;
 	r = -pthread_create(&slot->thread, NULL, follow, slot);

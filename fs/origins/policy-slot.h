@@ -28,10 +28,12 @@ void policy_slot_free(struct policy_slot *slot);
  */
 int must_check policy_slot_begin(struct policy_slot *slot, const struct policy_names *names);
 /*
- * From now on a thread loads it again when its files change. Whoever loads it calls LOADED after a new policy came into
- * force. Where changes cannot be noticed, that is logged, and it is loaded when somebody asks. 0 or -errno.
+ * From now on a thread loads it again when its files change. Whoever loads it calls BEGINS before anything is read, and
+ * LOADED, with the number that this returned, after a policy came into force that was begun no earlier. BEGINS must not call
+ * anything of this file: the numbers of loads that begin one after the other are in that order. Where changes cannot be noticed, that is logged, and it is loaded when somebody asks. 0 or -errno.
  */
-int must_check policy_slot_follow(struct policy_slot *slot, void (*loaded)(void *arg), void *arg);
+int must_check policy_slot_follow(struct policy_slot *slot, uint64_t (*begins)(void *arg),
+				  void (*loaded)(void *arg, uint64_t begun), void *arg);
 /* Ends that thread; LOADED will not be called by it any more. Also of a slot that is not followed. */
 void policy_slot_unfollow(struct policy_slot *slot);
 

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import subprocess
+import sys
 import time
 
 import pytest
@@ -369,6 +370,69 @@ def test_sets_of_the_policy(small, medium, server, publisher, mount):
     assert opens(mounted, medium) and not opens(mounted, small)
     said = cli.weightfs("explain", "--store", mounted.store, small.unattested).stdout
     assert "deny local to secret" in said
+
+
+def is_named(mounted, *names):
+    return [os.path.exists(mounted.path("name", "hub", name)) for name in names]
+
+
+def test_kept_back_until_the_policy_has_it(small, medium, publisher, mount):
+    """The policy that would deny a new name cannot be loaded: the name does not come without it."""
+    hub = publisher()
+    first = [entry(small, "public/a"), {"sha256": "cd" * 32, "size": 5, "names": ["secret/a"]}]
+    hub.publish(first)
+    mounted = mount(hub.section, policy=POLICY)
+    taken(mounted, 1)
+    assert is_named(mounted, "public/a", "secret/a") == [True, False]
+    mounted.set_policy(POLICY + "allow half")
+    wait_until(lambda: cli.status(mounted.store)["policy"].get("failed"), "the policy is refused")
+    hub.publish(first + [entry(medium, "secret/m", "public/m")], serial=2)
+    for _ in range(2):  # the second time it has not changed, and is no more in use
+        status, said = refresh(mounted)
+        assert status == 1 and "catalog hub: serial 2 is kept back until the policy can be loaded" in said
+        assert is_named(mounted, "public/a", "public/m", "secret/a", "secret/m") == [True, False, False, False]
+    mounted.wait_for_log("catalog hub: serial 2 is kept back until the policy can be loaded")
+    after = listed(mounted)
+    assert (after["serial"], after["kept_back"], after["problem"]) == (1, 2, None)
+    assert "  kept back  serial 2, until the policy can be loaded\n" in cli.ok("status", "--store", mounted.store)
+    # A newer one takes its place, and is no more in use.
+    hub.publish(first + [entry(medium, "secret/m", "secret/n")], serial=3)
+    assert refresh(mounted)[0] == 1
+    assert (listed(mounted)["serial"], listed(mounted)["kept_back"]) == (1, 3)
+    # With the next policy it is there, and denied by it.
+    mounted.set_policy(POLICY)
+    wait_until(lambda: serial(mounted) == 3, "the catalog is in use")
+    assert "kept_back" not in listed(mounted)
+    assert is_named(mounted, "public/a", "secret/a", "secret/m", "secret/n") == [True, False, False, False]
+    assert not opens(mounted, medium)
+    taken(mounted, 3)
+
+
+LOOKER = """
+import os, sys
+print("looking", flush=True)
+while not os.path.exists(sys.argv[2]):
+    if os.path.exists(sys.argv[1]):
+        print("seen", flush=True)
+"""
+
+
+def test_no_name_before_its_policy(small, medium, publisher, mount, folder):
+    """Somebody looks all the time for what a new serial names, while a policy that takes long is loaded."""
+    with open(os.path.join(folder, "long"), "w") as file:
+        file.writelines(f"{i:064x}\n" for i in range(1 << 18))
+    hub = publisher()
+    first = [entry(small, "public/a"), {"sha256": "cd" * 32, "size": 5, "names": ["secret/a"]}]
+    hub.publish(first)
+    mounted = mount(hub.section, policy=f"set long file {folder}/long\n{POLICY}")
+    taken(mounted, 1)
+    looker = process.spawn([sys.executable, "-c", LOOKER, mounted.path("name", "hub", "secret", "m"),
+                            mounted.path("name", "hub", "public", "m")], stdout=subprocess.PIPE, text=True)
+    assert looker.stdout.readline() == "looking\n"
+    hub.publish([entry(small, "public/a", "public/m"), first[1], entry(medium, "secret/m")], serial=2)
+    taken(mounted, 2)
+    said, _ = looker.communicate(timeout=60)
+    assert said == ""
 
 
 def test_what_is_asked_for_has_names(small, publisher, mount):
