@@ -26,7 +26,7 @@ static bool is_hidden(const struct explaining *explaining, const struct digest_p
 	const struct operation *operation = explaining->operation;
 
 	return !operation->privileged && policy_origin_is_web(explaining->origin) &&
-	       policy_decide(operation->policy, explaining->origin, digests).verdict == POLICY_DENY;
+	       operation_verdict(operation, explaining->origin, digests) == POLICY_DENY;
 }
 
 static int say_object(struct explaining *explaining, const struct catalog_set *set, const char *path,

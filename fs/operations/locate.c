@@ -20,8 +20,7 @@ static bool may_know(const struct locating *locating, const struct digest_pair *
 	const struct operation *operation = locating->operation;
 
 	return operation->privileged ||
-	       (locating->origin && policy_decide(operation->policy, locating->origin, digests).verdict ==
-					    POLICY_ALLOW);
+	       (locating->origin && operation_verdict(operation, locating->origin, digests) == POLICY_ALLOW);
 }
 
 static bool has_url(const struct locating *locating, const struct catalog *catalog,

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "catalogs/catalogs.h"
 #include "common/io.h"
+#include "fs/origins/policy-slot.h"
 #include "fs/session.h"
 
 static const struct entry {
@@ -130,6 +131,20 @@ int operation_view(struct operation *operation, uint32_t *number)
 	const char *origin = policy_origin_of(operation->policy, &operation->caller, NULL);
 
 	return store_view(operation->store, operation->caller.uid, origin ? origin : "local", number);
+}
+
+enum policy_verdict operation_verdict(const struct operation *operation, const char *origin,
+				      const struct digest_pair *digests)
+{
+	enum policy_verdict verdict = policy_decide(operation->policy, origin, digests).verdict;
+	struct policy *now;
+
+	if (!operation->fs || verdict == POLICY_DENY)
+		return verdict;
+	now = policy_slot_get(operation->fs->policy);
+	verdict = policy_decide(now, origin, digests).verdict;
+	policy_unref(now);
+	return verdict;
 }
 
 struct catalogs *operation_catalogs(struct operation *operation)

@@ -89,6 +89,12 @@ int must_check operation_each_object(struct operation *operation,
 int must_check operation_view(struct operation *operation, uint32_t *number);
 /* The daemon's, or those of the store, loaded now. NULL: no memory. */
 struct catalogs *operation_catalogs(struct operation *operation);
+/*
+ * Of an object that a catalog named: what the policy in force by now says, unless OPERATION's own denies it. Catalogs are
+ * asked while it runs, and may be newer than its policy.
+ */
+enum policy_verdict operation_verdict(const struct operation *operation, const char *origin,
+				      const struct digest_pair *digests);
 /* What an object is called in replies. */
 void operation_object_name(const struct store_info *info, char out[DIGEST_NAME_SIZE]);
 /* Out of the store; who has it open keeps it, and its name leads nobody else there. */
