@@ -307,7 +307,8 @@ int must_check store_separate_new(struct store *store, const struct digest_pair 
  * store has then. View VIEW, if it is charged for OBJECT, is charged for that instead, and owns it: store_owns(). OBJECT
  * goes on as before for who has it open. FRONT as for store_object_finish(). Syncs. -EALREADY: it was tried before.
  * GATED: it came with a credential; unless the store has all of it already it is marked so, for ever, and
- * what there is of it without that mark leaves the store first.
+ * what there is of it without that mark leaves the store first. -EBUSY: that is pinned, and stays; OBJECT is what it was,
+ * separate.
  */
 int must_check store_separate_publish(struct store_object *object, uint32_t view, bool gated,
 				      const void *front, size_t len, struct store_info *out);
