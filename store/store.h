@@ -65,6 +65,10 @@ void store_close(struct store *store);
 
 /* Its directory, as it was opened. Valid as long as STORE. */
 const char *store_path(const struct store *store);
+/* Is the folder PATH a store, whosever? */
+bool store_is_at(const char *path);
+/* Is the file FD one of those in STORE's folder, by the path that it has? Any thread. */
+bool store_contains(const struct store *store, int fd);
 /*
  * A regular file of the store's filesystem, opened for reading: what can be done with the store's files can be
  * done with it. The caller's to close; -errno.
