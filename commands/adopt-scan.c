@@ -7,12 +7,14 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include "common/io.h"
 #include "common/log.h"
 #include "registry/registry.h"
+#include "store/store.h"
 #include "verify/catalog.h"
 
 #define REF_MAX	  256
@@ -175,7 +177,9 @@ static int walk_entry(void *arg, const char *folder, const char *name)
 	}
 	if (S_ISREG(st.st_mode) || S_ISLNK(st.st_mode))
 		return walk_file(walk, path, S_ISLNK(st.st_mode));
-	if (S_ISDIR(st.st_mode) && walk->depth < DEPTH_MAX) {
+	if (S_ISDIR(st.st_mode) && store_is_at(path)) {
+		log_warning("%s: is a store of weightfs: left out", path);
+	} else if (S_ISDIR(st.st_mode) && walk->depth < DEPTH_MAX) {
 		walk->depth++;
 		r = adopt_each_entry(path, walk->hidden, walk_entry, walk);
 		walk->depth--;
@@ -323,6 +327,22 @@ static int scan_file(struct adopt_scan *scan, const char *folder, const char *na
 	return r;
 }
 
+/* PATH is absolute: is it, or is it in, a store? Nothing of that may give its place to a link, or get a name. */
+static int refuse_store(const char *path)
+{
+	_cleanup_free_ char *copy = strdup(path);
+	char *folder = copy;
+
+	if (!copy)
+		return -ENOMEM;
+	while (!store_is_at(folder)) {
+		if (!strcmp(folder, "/"))
+			return 0;
+		folder = dirname(folder);
+	}
+	return log_error_errno(-EXDEV, "%s: nothing of the store %s is adopted", path, folder);
+}
+
 int adopt_scan(const char *path, int (*found_model)(void *arg, struct adopt_model *model), void *arg)
 {
 	struct adopt_scan scan = { found_model, arg };
@@ -331,6 +351,7 @@ int adopt_scan(const char *path, int (*found_model)(void *arg, struct adopt_mode
 	const char *slash = strrchr(path, '/');
 	struct stat st;
 	char *name;
+	int r;
 
 	if (!folder || stat(folder, &st) < 0)
 		return log_error_errno(-errno, "%s", path);
@@ -338,6 +359,9 @@ int adopt_scan(const char *path, int (*found_model)(void *arg, struct adopt_mode
 	base = parent ? realpath(parent, NULL) : NULL;
 	if (!base)
 		return log_error_errno(-errno, "%s", path);
+	r = refuse_store(S_ISDIR(st.st_mode) ? folder : base);
+	if (r < 0)
+		return r;
 	if (!S_ISDIR(st.st_mode))
 		return scan_file(&scan, base, slash ? slash + 1 : path);
 	name = strrchr(folder, '/');

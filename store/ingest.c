@@ -199,14 +199,20 @@ static int replace(struct store_ingest *ingest, struct store_object *object,
 
 /*
  * Claimed: the object, which is not complete. Others may have it open, for whom what came with a credential is not: they keep
- * it as it is, and it leaves the store.
+ * it as it is, and it leaves the store; but not what is pinned, which is everybody's whatever a user has fetched.
  */
 static bool must_give_way(const struct store_ingest *ingest, const struct store_object *object)
 {
 	return ingest->gated && !object->record.gated;
 }
 
-/* -EAGAIN: it was removed meanwhile. */
+/* -EAGAIN: it has. -EBUSY: it stays. */
+static int give_way(struct store_object *object)
+{
+	return object->record.pinned || object_erase(object) < 0 ? -EBUSY : -EAGAIN;
+}
+
+/* -EAGAIN: it was removed meanwhile. -EBUSY: what is there stays, and the file is still INGEST's. */
 static int commit(struct store_ingest *ingest, struct store_object *object,
 		  const struct digest_pair *digests, uint64_t size, const void *front, size_t len)
 {
@@ -218,7 +224,7 @@ static int commit(struct store_ingest *ingest, struct store_object *object,
 	if (object->removed)
 		r = -EAGAIN;
 	else if (!complete && must_give_way(ingest, object))
-		r = object_erase(object) < 0 ? -EBUSY : -EAGAIN;
+		r = give_way(object);
 	else if (!complete)
 		r = replace(ingest, object, digests, size, front, len);
 	object_unclaim(object);
@@ -279,6 +285,7 @@ int ingest_publish(struct store_ingest *ingest, struct store_object *object, boo
 	ingest->gated = gated;
 	r = commit_any(ingest, &object->record.digests, &object->name, object->record.size, front,
 		       len, out);
-	store_ingest_abort(ingest);
+	if (r != -EBUSY)
+		store_ingest_abort(ingest);
 	return r;
 }

@@ -436,7 +436,7 @@ int must_check own_record(struct store_object *object, uint32_t view, const stru
 
 /* The room of an ingest that goes on with another size. -ENOSPC. */
 int must_check ingest_resize(struct store_ingest *ingest, uint64_t size);
-/* store_ingest_commit() of what OBJECT, a separate one that is complete, has in it, by its name. */
+/* store_ingest_commit() of what OBJECT, a separate one that is complete, has in it, by its name. -EBUSY: INGEST is still there. */
 int must_check ingest_publish(struct store_ingest *ingest, struct store_object *object, bool gated,
 			      const void *front, size_t len, struct store_info *out);
 

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -204,6 +205,85 @@ int store_probe(const struct store *store)
 	int fd = openat(store->objects_fd, "../lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
 	return fd < 0 ? -errno : fd;
+}
+
+bool store_is_at(const char *path)
+{
+	_cleanup_close_ int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	static const char *const folders[] = {"objects", "tmp"};
+	struct stat st;
+
+	if (root < 0 || fstatat(root, "lock", &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+		return false;
+	for (size_t i = 0; i < sizeof(folders) / sizeof(*folders); i++)
+		if (fstatat(root, folders[i], &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+			return false;
+	return true;
+}
+
+/* Of what is open already: no filesystem is asked anew, as it may be anybody's. */
+static bool look_at(int dir, const char *name, struct statx *out)
+{
+	int flags = AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC | (*name ? 0 : AT_EMPTY_PATH);
+
+	return statx(dir, name, flags, STATX_INO | STATX_NLINK | STATX_MNT_ID, out) == 0;
+}
+
+static bool is_same(const struct statx *a, const struct statx *b)
+{
+	return a->stx_ino == b->stx_ino && a->stx_dev_major == b->stx_dev_major && a->stx_dev_minor == b->stx_dev_minor;
+}
+
+/* The folder that FD has its name in, or had it before it was removed; -1: none from here. */
+static int folder_of(int fd)
+{
+	char link[32], path[PATH_MAX], *slash;
+	_cleanup_close_ int folder = -1;
+	struct statx named, open_file;
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	if (n <= 0 || *path != '/')
+		return -1;
+	path[n] = '\0';
+	slash = strrchr(path, '/');
+	*slash = '\0';
+	folder = open(*path ? path : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0 || !look_at(fd, "", &open_file))
+		return -1;
+	/* Of another mount namespace the path may be that of something else. */
+	if (open_file.stx_nlink > 0 &&
+	    (!slash[1] || !look_at(folder, slash + 1, &named) || !is_same(&named, &open_file)))
+		return -1;
+	return steal_fd(&folder);
+}
+
+/* By what the folders are, not by their paths: they may be mounted elsewhere, too. */
+bool store_contains(const struct store *store, int fd)
+{
+	_cleanup_close_ int root = openat(store->objects_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int folder = folder_of(fd);
+	struct statx top, objects, here, below;
+
+	if (root < 0 || folder < 0 || !look_at(root, "", &top) || !look_at(store->objects_fd, "", &objects) ||
+	    !look_at(folder, "", &here))
+		return false;
+	for (;;) {
+		int above;
+
+		if (is_same(&here, &top) || is_same(&here, &objects))
+			return true;
+		above = openat(folder, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		cleanup_close(&folder);
+		folder = above;
+		below = here;
+		if (above < 0 || !look_at(above, "", &here))
+			return false;
+		/* The root is its own parent; what is mounted in its own parent is not. */
+		if (is_same(&here, &below) && here.stx_mnt_id == below.stx_mnt_id)
+			return false;
+	}
 }
 
 static void write_tag(const char *path, int root)

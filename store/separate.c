@@ -84,6 +84,12 @@ int store_separate_publish(struct store_object *object, uint32_t view, bool gate
 	if (!ingest)
 		return -EALREADY;
 	r = ingest_publish(ingest, object, gated, front, len, out);
+	if (r == -EBUSY) {
+		/* It goes on as it is, with its file and its room. */
+		object_claim(object);
+		object->ingest = ingest;
+		object_unclaim(object);
+	}
 	return r < 0 ? r : own_record(object, view, out);
 }
 

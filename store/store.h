@@ -65,6 +65,10 @@ void store_close(struct store *store);
 
 /* Its directory, as it was opened. Valid as long as STORE. */
 const char *store_path(const struct store *store);
+/* Is the folder PATH a store, whosever? */
+bool store_is_at(const char *path);
+/* Is the file FD one of those in STORE's folder, by the path that it has? Any thread. */
+bool store_contains(const struct store *store, int fd);
 /*
  * A regular file of the store's filesystem, opened for reading: what can be done with the store's files can be
  * done with it. The caller's to close; -errno.
@@ -307,7 +311,8 @@ int must_check store_separate_new(struct store *store, const struct digest_pair 
  * store has then. View VIEW, if it is charged for OBJECT, is charged for that instead, and owns it: store_owns(). OBJECT
  * goes on as before for who has it open. FRONT as for store_object_finish(). Syncs. -EALREADY: it was tried before.
  * GATED: it came with a credential; unless the store has all of it already it is marked so, for ever, and
- * what there is of it without that mark leaves the store first.
+ * what there is of it without that mark leaves the store first. -EBUSY: that is pinned, and stays; OBJECT is what it was,
+ * separate.
  */
 int must_check store_separate_publish(struct store_object *object, uint32_t view, bool gated,
 				      const void *front, size_t len, struct store_info *out);

@@ -387,17 +387,14 @@ static void hand_over(struct separates *separates, struct object *object, uint64
 static void warm(const struct object *object, const struct store_info *info)
 {
 	struct store_object *published;
-	char *buffer = info->size <= WARM_MAX ? malloc(CHUNK_SIZE) : NULL;
+	_cleanup_free_ char *buffer = info->size <= WARM_MAX ? malloc(CHUNK_SIZE) : NULL;
 	int r = 0;
 
-	if (!buffer || store_object_open(object->fs->store, info->id, &published) < 0) {
-		free(buffer);
+	if (!buffer || store_object_open(object->fs->store, info->id, &published) < 0)
 		return;
-	}
 	for (uint64_t at = 0; at < info->size && r == 0 && !atomic_load(&object->fs->stopping); at += CHUNK_SIZE)
 		r = store_object_read(published, at, buffer, chunk_length(info->size, at / CHUNK_SIZE));
 	store_object_close(published);
-	free(buffer);
 }
 
 void separate_publish(struct object *object)
@@ -418,10 +415,12 @@ void separate_publish(struct object *object)
 		front = verify_tree_front(tree, &len);
 		r = store_separate_publish(object->store, object->view, object->gated, front, len, &info);
 	}
-	if (r < 0) {
+	if (r == -EBUSY)
+		log_warning("%s: is pinned, and not all here: what a view fetched with a credential stays apart", name);
+	else if (r < 0)
 		log_error_errno(r, "%s: what a view fetched for itself does not become the store's", name);
+	if (r < 0)
 		return;
-	}
 	warm(object, &info);
 	hand_over(fs->separates, object, info.id);
 }

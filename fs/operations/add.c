@@ -165,6 +165,9 @@ int operation_add(struct operation *operation)
 		return operation_fail(operation, -EINVAL, "it is not a regular file");
 	if (operation->fs && makedev(st.stx_dev_major, st.stx_dev_minor) == session_device())
 		return operation_fail(operation, -EXDEV, "it is a file of this mount");
+	/* Its database, and what users gave it to keep, are nobody's models; and its objects are here. */
+	if (store_contains(operation->store, operation->fd))
+		return operation_fail(operation, -EXDEV, "it is a file of the store itself");
 	r = find_once(operation, st.stx_size);
 	if (r != 0)
 		return r < 0 ? r : 0;

@@ -218,8 +218,8 @@ static int locate(struct pulling *pulling, const struct digest_name *name, bool 
 	return apart ? ops_find_apart(fs, view, name, out) : store_lookup(fs->store, name, out);
 }
 
-/* The object of the store that ID, a separate one that is complete, becomes; what is pinned is that. */
-static int await_published(const struct pulling *pulling, uint64_t id, struct store_info *out)
+/* The object of the store that ID, a separate one that is complete, becomes, or itself; what is pinned is that. */
+static int await_published(const struct pulling *pulling, const struct digest_name *name, uint64_t id, struct store_info *out)
 {
 	struct weightfs *fs = pulling->operation->fs;
 	struct store_object *object;
@@ -229,6 +229,9 @@ static int await_published(const struct pulling *pulling, uint64_t id, struct st
 	while (!(heir = separate_heir(fs, id)) && atomic_load(&fs->finishing) > 0)
 		nanosleep(&(struct timespec){ .tv_nsec = WAIT_NS }, NULL);
 	heir = heir ? heir : separate_heir(fs, id);
+	/* It stays apart from what is pinned. */
+	if (!heir && !pulling->pin && store_lookup(fs->store, name, out) == 0 && out->pinned && !out->complete)
+		return separate_find(fs, pulling->view->number, name, out);
 	if (!heir)
 		return -EIO; /* logged */
 	r = store_object_open(fs->store, heir, &object);
@@ -259,7 +262,7 @@ static int pull_found(struct pulling *pulling, const struct digest_name *name, b
 	before = info.present;
 	r = pull_id(pulling, id);
 	if (r == 0)
-		r = info.separate ? await_published(pulling, id, &info) :
+		r = info.separate ? await_published(pulling, name, id, &info) :
 				    store_lookup(operation->store, name, &info);
 	/* Somebody removed it as soon as it had come. */
 	if (r == 0 && !info.complete)

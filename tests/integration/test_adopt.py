@@ -262,6 +262,44 @@ def test_move_of_what_is_damaged(hub, mount):
     assert not os.path.islink(path) and caches.read(path) == before
 
 
+@pytest.mark.parametrize("daemon", [False, True], ids=["alone", "daemon"])
+def test_the_store_is_left_alone(folder, mount, daemon):
+    """It lies in what is adopted, as one in a home directory does."""
+    home, other = os.path.join(folder, "home"), os.path.join(folder, "home", "of another daemon")
+    caches.write(os.path.join(home, "a.bin"), data("a"))
+    caches.write(os.path.join(folder, "b.bin"), data("b"))
+    store = os.path.join(home, "store")
+    mounted = mount(store=store) if daemon else None
+    for at in (store, other):
+        cli.ok("add", "--store", at, os.path.join(folder, "b.bin"))
+    adopted(store, os.path.join(home, "a.bin"))  # so that there is an import, too
+
+    def files():
+        found = [os.path.join(path, name) for at in (store, other) for path, _, names in os.walk(at) for name in names]
+        assert not any(map(os.path.islink, found))
+        return [path for path in found if os.path.isfile(path)]
+
+    a, b = caches.sha256(data("a")), caches.sha256(data("b"))
+    sums, result = adopt(store, *["--move"] * daemon, home)
+    assert result.returncode == 0 and (sums["files"], sums["failed"], sums["moved"]) == (1, 0, daemon), result.stderr
+    assert f"{store}: is a store" in result.stderr and f"{other}: is a store" in result.stderr
+    assert {record["digest"] for record in cli.listed(store)} == {a, b}
+    inside = os.path.join(store, "objects", b[:2], b)
+    for path in (store, os.path.join(store, "objects"), os.path.dirname(inside), inside, other):
+        sums, result = adopt(store, *["--move"] * daemon, path)
+        assert result.returncode == 1 and sums["files"] == sums["moved"] == 0
+        assert "nothing of the store" in result.stderr and len(result.stderr.splitlines()) == 1, result.stderr
+    own = [path for path in files() if path.startswith(store + "/")]
+    assert {os.path.relpath(path, store).split("/")[0] for path in own} >= {"imports", "objects", "lock"}
+    for path in own:
+        result = cli.weightfs("add", "--store", store, path)
+        assert result.returncode == 1 and ("the store itself" in result.stderr or not os.path.exists(path)), result
+    assert {record["digest"] for record in cli.listed(store)} == {a, b}
+    if mounted:
+        assert caches.read(mounted.object(b)) == b and caches.read(os.path.join(home, "a.bin")) == a
+    files()
+
+
 def test_move_needs_a_mount(hub, store):
     sums, result = adopt(store, "--move", hub)
     assert result.returncode == 1 and sums["moved"] == sums["files"] == 0

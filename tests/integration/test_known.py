@@ -378,6 +378,35 @@ def test_pull_of_what_is_gated(model, locked):
     assert can(mounted, model, BOB) == "ENOENT"
 
 
+def test_what_is_pinned_stays_everybodys(model, locked, folder):
+    server, mounted = locked(model)
+    place = os.path.join(folder, "models", "the.bin")
+    os.mkdir(os.path.dirname(place))
+    shutil.copy(model.path, place)
+    cli.ok("adopt", "--move", "--store", mounted.store, os.path.dirname(place))
+    mounted.stop()
+    with open(os.path.join(mounted.store, "objects", model.sha256[:2], model.sha256), "r+b") as stored:
+        stored.seek(2 * CHUNK)
+        stored.write(b"rot")
+    mounted.start()
+    os.chmod(mounted.store, 0o711)
+    assert cli.weightfs("verify", "--store", mounted.store, model.sha256).returncode != 0
+    [before] = cli.listed(mounted.store)
+    assert before["pinned"] and before["state"] == "partial"
+    for _ in range(2):
+        server.mark()
+        assert reader.whole(mounted.object(model.sha256), uid=ALICE)["sha256"] == model.sha256
+        cli.ok("pull", "--store", mounted.store, model.sha256, uid=ALICE)
+        wait_until(lambda: "stays apart" in mounted.log(), "it is not published")
+        assert cli.listed(mounted.store) == [before]
+        assert len(os.listdir(os.path.join(mounted.store, "tmp"))) == 1, "its file, and so its room"
+    assert not server.requests(f"/s/{model.sha256}"), "it is kept for her"
+    assert mounted.log().count("stays apart") == 1
+    for uid in (0, BOB):
+        assert reader.part(place, 3 * CHUNK, CHUNK, uid=uid).get("errno") is None
+        assert reader.part(place, 2 * CHUNK, 1, uid=uid).get("errno"), "not by what her credential got"
+
+
 # ---- explain ---------------------------------------------------------------------------------------
 
 def explain(mounted, *args, uid=None):

@@ -176,6 +176,65 @@ static void test_is_there_in_part(void **state)
 	store_close(store);
 }
 
+/* Whoever fetches it with a credential: what is pinned stays, and everybody's. What was fetched stays apart, with its room. */
+static void test_pinned_does_not_give_way(void **state)
+{
+	struct store *store = open_store(*state, BOOT_A);
+	struct store_object *there = open_object(store, DIGEST_FSVERITY, 1, SIZE);
+	struct store_object *object = separate(store, DIGEST_FSVERITY, 1, SIZE);
+	struct store_info info;
+	uint64_t both;
+
+	assert_int_equal(put_chunk(there, 1, 1), 0);
+	assert_int_equal(store_object_pin(there, true), 0);
+	use(object, store, VIEW, 0, 0);
+	finish(object, 1);
+	both = used(store);
+	assert_int_equal(store_separate_publish(object, VIEW, true, FRONT, sizeof(FRONT), &info), -EBUSY);
+	assert_int_equal(store_get(store, id_of(there), &info), 0);
+	assert_true(info.pinned && !info.gated && !info.complete);
+	assert_true(chunk_is_right(there, 1, 1));
+	assert_false(owns(store, VIEW, 1, 0));
+	/* As it was: what is read, what is charged, what is taken of the disk. */
+	assert_true(chunk_is_right(object, 1, 0) && chunk_is_right(object, 1, 2));
+	assert_int_equal(store_account(store, VIEW).used, SIZE);
+	assert_int_equal(used(store), both);
+	assert_int_equal(count_files(*state), 2);
+	/* Once it is not pinned any more, it may. */
+	assert_int_equal(store_object_pin(there, false), 0);
+	assert_int_equal(store_separate_publish(object, VIEW, true, FRONT, sizeof(FRONT), &info), 0);
+	assert_true(info.gated && info.complete && info.id != id_of(there));
+	assert_true(owns(store, VIEW, 1, info.id));
+	store_object_unuse(object, VIEW);
+	store_object_close(object);
+	store_object_close(there);
+	store_close(store);
+}
+
+/* What stayed apart leaves nothing behind. */
+static void test_what_stayed_apart_goes(void **state)
+{
+	struct store *store = open_store(*state, BOOT_A);
+	struct store_object *there = open_object(store, DIGEST_FSVERITY, 1, SIZE);
+	struct store_object *object = separate(store, DIGEST_FSVERITY, 1, SIZE);
+	struct store_info info;
+	uint64_t before;
+
+	assert_int_equal(put_chunk(there, 1, 1), 0);
+	assert_int_equal(store_object_pin(there, true), 0);
+	before = used(store);
+	use(object, store, VIEW, 0, 0);
+	finish(object, 1);
+	assert_int_equal(store_separate_publish(object, VIEW, true, FRONT, sizeof(FRONT), &info), -EBUSY);
+	store_object_unuse(object, VIEW);
+	store_object_close(object);
+	assert_int_equal(used(store), before);
+	assert_int_equal(store_account(store, VIEW).used, 0);
+	assert_int_equal(count_files(*state), 1);
+	store_object_close(there);
+	store_close(store);
+}
+
 /* Who never opened it, or has released it since, does not own it. */
 static void test_not_charged(void **state)
 {
@@ -310,6 +369,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_becomes_the_stores, setup_directory, teardown_directory),
 		cmocka_unit_test_setup_teardown(test_is_there, setup_directory, teardown_directory),
 		cmocka_unit_test_setup_teardown(test_is_there_in_part, setup_directory, teardown_directory),
+		cmocka_unit_test_setup_teardown(test_pinned_does_not_give_way, setup_directory, teardown_directory),
+		cmocka_unit_test_setup_teardown(test_what_stayed_apart_goes, setup_directory, teardown_directory),
 		cmocka_unit_test_setup_teardown(test_not_charged, setup_directory, teardown_directory),
 		cmocka_unit_test_setup_teardown(test_removed, setup_directory, teardown_directory),
 		cmocka_unit_test_setup_teardown(test_room, setup_directory, teardown_directory),

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -365,6 +366,56 @@ static void test_refuses_own_mount(void **state)
 	assert_int_equal(r, -EINVAL);
 }
 
+static bool contains(const struct store *store, const char *path, const char *name)
+{
+	char file[300];
+	bool result;
+	int fd;
+
+	snprintf(file, sizeof(file), "%s/%s", path, name);
+	fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	result = store_contains(store, fd);
+	/* What is removed while it is open still counts as what it was. */
+	unlink(file);
+	assert_int_equal(store_contains(store, fd), result);
+	close(fd);
+	return result;
+}
+
+static void test_contains(void **state)
+{
+	char path[200], mounted[200], outside[300];
+	struct store *store;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/store", (char *)*state);
+	assert_false(store_is_at(path));
+	store = open_store(path, NULL);
+	assert_true(store_is_at(path) && !store_is_at(*state));
+	assert_true(contains(store, path, "file") && contains(store, path, "objects/ab"));
+	assert_false(contains(store, *state, "file") || contains(store, *state, "store of mine"));
+	fd = memfd_create("file", MFD_CLOEXEC);
+	assert_false(store_contains(store, fd));
+	close(fd);
+	snprintf(outside, sizeof(outside), "%s/link", (char *)*state);
+	assert_int_equal(symlink(path, outside), 0);
+	assert_true(contains(store, outside, "file"));
+	/* By another path. */
+	snprintf(mounted, sizeof(mounted), "%s/mounted", (char *)*state);
+	assert_int_equal(mkdir(mounted, 0700), 0);
+	for (int whole = 0; whole < 2; whole++) {
+		snprintf(outside, sizeof(outside), "%s/%s", path, whole ? "" : "objects");
+		if (mount(outside, mounted, NULL, MS_BIND, NULL) < 0) {
+			print_message("not privileged to mount: not tested by another path\n");
+			break;
+		}
+		assert_true(contains(store, mounted, "file"));
+		assert_int_equal(umount2(mounted, MNT_DETACH), 0);
+	}
+	store_close(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -377,6 +428,7 @@ int main(void)
 		TEST(views_and_users),
 		TEST(touches),
 		TEST(lost_files),
+		TEST(contains),
 		TEST(limit),
 		TEST(format),
 		TEST(refuses_own_mount),
