@@ -44,7 +44,8 @@ int command_keep(const struct command *command, int argc, char **argv)
 static void print_sums(const json_t *json)
 {
 	json_int_t removed = json_integer_value(json_object_get(json, "removed")),
-		   stay = json_integer_value(json_object_get(json, "objects"));
+		   stay = json_integer_value(json_object_get(json, "objects")),
+		   forgotten = json_integer_value(json_object_get(json, "forgotten"));
 
 	printf("%" JSON_INTEGER_FORMAT " object%s removed, %" JSON_INTEGER_FORMAT
 	       " bytes; %" JSON_INTEGER_FORMAT " object%s, %" JSON_INTEGER_FORMAT " bytes\n",
@@ -52,6 +53,9 @@ static void print_sums(const json_t *json)
 	       json_integer_value(json_object_get(json, "freed")),
 	       stay, stay == 1 ? " stays" : "s stay",
 	       json_integer_value(json_object_get(json, "used")));
+	if (forgotten)
+		printf("%" JSON_INTEGER_FORMAT " record%s forgotten, of objects of which nothing was here\n",
+		       forgotten, command_plural(forgotten));
 }
 
 int command_gc(const struct command *command, int argc, char **argv)

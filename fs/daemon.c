@@ -24,6 +24,7 @@
 #include "fs/objects/parking.h"
 #include "fs/requests/passthrough.h"
 #include "fs/origins/pending.h"
+#include "fs/origins/quota.h"
 #include "fs/objects/probe.h"
 #include "fs/objects/rebuild.h"
 #include "fs/objects/separate.h"
@@ -212,6 +213,7 @@ int daemon_start(struct weightfs *fs, const struct settings *settings, struct co
 	r = catalogs_follow(fs->catalogs, catalogs_renewed, fs);
 	if (r < 0)
 		return log_error_errno(r, "the catalogs cannot be followed");
+	quota_sweep(fs);
 	return control_new(fs, settings->socket, &fs->control);
 }
 

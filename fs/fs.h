@@ -68,6 +68,7 @@ struct weightfs {
 	atomic_size_t fetching;   /* objects with chunks on their way */
 	atomic_uint finishing;    /* objects that are made complete, or audited: open meanwhile */
 	atomic_uint unrecorded;   /* opens whose time is on its way to the disk */
+	atomic_bool sweep_waits;  /* what is to leave the store is looked at soon */
 	atomic_ullong changes; /* how often session_forget_names() was called: what was worked out from policy, answers and catalogs */
 	atomic_bool serving;  /* set in INIT: from then on other threads may look at SESSION */
 	atomic_bool epochs;   /* set in INIT: the kernel drops cached names when told (FUSE 7.44) */

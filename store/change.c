@@ -12,6 +12,7 @@
 
 #include <sys/stat.h>
 #include "common/log.h"
+#include "store/bare.h"
 
 int object_reserve(struct store_object *object, uint64_t size, struct arrival *arrival)
 {
@@ -347,13 +348,11 @@ static void erase_alias(struct db_batch *batch, enum digest_kind kind, const str
 	db_batch_delete(batch, &key);
 }
 
-void record_erase(struct db_batch *batch, uint64_t id, const struct record *record)
+void record_erase_own(struct db_batch *batch, uint64_t id, const struct record *record)
 {
 	struct schema_key object = schema_key_id(SCHEMA_OBJECT, id);
 	struct schema_key front = schema_key_id(SCHEMA_FRONT, id);
 	struct schema_key opened = schema_key_id(SCHEMA_OPENED, id);
-	struct schema_key chunks = schema_key_id(SCHEMA_PRESENCE, id);
-	struct schema_key users = schema_key_id(SCHEMA_USER, id);
 
 	db_batch_delete(batch, &object);
 	if (record->digests.has_sha256)
@@ -362,6 +361,14 @@ void record_erase(struct db_batch *batch, uint64_t id, const struct record *reco
 		erase_alias(batch, DIGEST_FSVERITY, &record->digests.fsverity, id);
 	db_batch_delete(batch, &front);
 	db_batch_delete(batch, &opened);
+}
+
+void record_erase(struct db_batch *batch, uint64_t id, const struct record *record)
+{
+	struct schema_key chunks = schema_key_id(SCHEMA_PRESENCE, id);
+	struct schema_key users = schema_key_id(SCHEMA_USER, id);
+
+	record_erase_own(batch, id, record);
 	db_batch_delete_all(batch, &chunks);
 	db_batch_delete_all(batch, &users);
 }

@@ -84,6 +84,7 @@ struct store {
 	uint64_t incoming;	    /* protected by lock: the room of arrivals */
 	struct arrival *arrivals;   /* protected by lock; changed by whoever claims reserving */
 	struct filling *filling; /* protected by lock; removed from by whoever claims reserving */
+	struct bares *bares;	 /* protected by lock: records without a file (bare.h) */
 
 	pthread_mutex_t accounts_lock;
 	struct account *accounts; /* protected by accounts_lock: by view */

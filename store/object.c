@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include "common/log.h"
+#include "store/bare.h"
 
 struct object_label object_label(const struct store_object *object)
 {
@@ -260,6 +261,10 @@ static bool unref(struct store_object *object)
 		return false;
 	HASH_DEL(object->store->objects, object);
 	resident_set_open(object->store, object->id, false);
+	if (object->load_error == 0 && !object->removed && !object->record.file && !object->record.pinned)
+		bare_add(object->store, object->id);
+	else
+		bare_remove(object->store, object->id);
 	return true;
 }
 

@@ -119,15 +119,14 @@ static int tell(struct store *store, const struct digest_pair *digests, bool pin
 	return r;
 }
 
-int store_create_pair(struct store *store, const struct digest_pair *digests, uint64_t size,
-		      bool gated, const void *front, size_t len, struct store_info *out)
+/* -ENOENT: it was there, and went meanwhile. */
+static int create(struct store *store, const struct digest_pair *digests, uint64_t size, bool gated,
+		  const void *front, size_t len, struct store_info *out)
 {
 	bool pinned = false, open = false;
 	struct here here;
 	int r;
 
-	if (size > (uint64_t)1 << 62)
-		return -EFBIG;
 	do {
 		r = look_or_make(store, digests, size, gated, front, len, &here);
 		if (r < 0)
@@ -154,5 +153,18 @@ int store_create_pair(struct store *store, const struct digest_pair *digests, ui
 	r = tell(store, digests, pinned, &here.fsverity);
 	if (r == 0)
 		*out = here.fsverity;
+	return r;
+}
+
+int store_create_pair(struct store *store, const struct digest_pair *digests, uint64_t size,
+		      bool gated, const void *front, size_t len, struct store_info *out)
+{
+	int r;
+
+	if (size > (uint64_t)1 << 62)
+		return -EFBIG;
+	do
+		r = create(store, digests, size, gated, front, len, out);
+	while (r == -ENOENT);
 	return r;
 }

@@ -9,6 +9,7 @@
 #include "store/internal.h"
 
 #include "common/log.h"
+#include "store/bare.h"
 
 int record_read(struct store *store, uint64_t id, struct record *out)
 {
@@ -254,6 +255,17 @@ static int describe(struct store *store, uint64_t id, const struct record *recor
 	return r;
 }
 
+/* The same, by who may be about to open it. */
+static int describe_wanted(struct store *store, uint64_t id, const struct record *record, struct store_info *out)
+{
+	if (!record->file) {
+		pthread_mutex_lock(&store->lock);
+		bare_touch(store, id);
+		pthread_mutex_unlock(&store->lock);
+	}
+	return describe(store, id, record, out);
+}
+
 int store_get(struct store *store, uint64_t id, struct store_info *out)
 {
 	struct record record;
@@ -262,7 +274,7 @@ int store_get(struct store *store, uint64_t id, struct store_info *out)
 	if (object_peek(store, id, &r, out))
 		return r;
 	r = record_read(store, id, &record);
-	return r < 0 ? r : describe(store, id, &record, out);
+	return r < 0 ? r : describe_wanted(store, id, &record, out);
 }
 
 int store_lookup(struct store *store, const struct digest_name *name, struct store_info *out)
@@ -276,7 +288,7 @@ int store_lookup(struct store *store, const struct digest_name *name, struct sto
 		return r;
 	if (object_peek(store, id, &r, out))
 		return r;
-	return describe(store, id, &record, out);
+	return describe_wanted(store, id, &record, out);
 }
 
 struct record record_of(const struct digest_pair *digests, uint64_t size)
@@ -309,17 +321,21 @@ int record_make(struct store *store, const struct digest_pair *digests, uint64_t
 	}
 	record_put(&batch, id, &record);
 	r = db_write(store->db, &batch, false);
-	return r < 0 ? r : describe(store, id, &record, out);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&store->lock);
+	bare_add(store, id);
+	pthread_mutex_unlock(&store->lock);
+	return describe(store, id, &record, out);
 }
 
-int store_create(struct store *store, const struct digest_name *name, uint64_t size,
-		 const void *front, size_t len, struct store_info *out)
+/* -ENOENT: it was there, and went meanwhile. */
+static int create(struct store *store, const struct digest_name *name, uint64_t size,
+		  const void *front, size_t len, struct store_info *out)
 {
 	struct digest_pair digests = digest_pair_of(name);
 	int r;
 
-	if (size > (uint64_t)1 << 62)
-		return -EFBIG;
 	store_claim(store, &store->naming);
 	r = store_lookup(store, name, out);
 	if (r == -ENOENT)
@@ -328,5 +344,18 @@ int store_create(struct store *store, const struct digest_name *name, uint64_t s
 	if (r == 0 && out->lacks_front && name->kind == DIGEST_FSVERITY &&
 	    (len > 0 || size <= CHUNK_SIZE))
 		r = doubt_refill(store, size, front, len, out);
+	return r;
+}
+
+int store_create(struct store *store, const struct digest_name *name, uint64_t size,
+		 const void *front, size_t len, struct store_info *out)
+{
+	int r;
+
+	if (size > (uint64_t)1 << 62)
+		return -EFBIG;
+	do
+		r = create(store, name, size, front, len, out);
+	while (r == -ENOENT);
 	return r;
 }

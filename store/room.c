@@ -15,6 +15,7 @@
 #include <time.h>
 #include <utlist.h>
 #include "common/log.h"
+#include "store/bare.h"
 
 static struct filling *filling_new(uint64_t id, const struct digest_name *name, uint64_t size)
 {
@@ -51,6 +52,8 @@ static int count_record(void *arg, const uint8_t *key, size_t key_len, const uin
 	if (key_len != 9 || schema_get_record(value, len, &record) < 0)
 		return log_error_errno(-EIO, "%s: a record cannot be understood", store->path);
 	r = accounts_know(loading, schema_get_u64(key + 1), &record);
+	if (r == 0 && !record.file && !record.pinned)
+		r = bare_load(store, schema_get_u64(key + 1));
 	if (r < 0 || !record.file)
 		return r;
 	resident = calloc(1, sizeof(*resident));

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include "common/io.h"
 #include "common/log.h"
+#include "store/bare.h"
 
 #define BOOT_ID_FILE "/proc/sys/kernel/random/boot_id"
 
@@ -193,7 +194,9 @@ int store_open(const struct store_options *options, struct store **out)
 	pthread_mutex_init(&store->accounts_lock, NULL);
 	pthread_cond_init(&store->changed, NULL);
 	store->path = strdup(options->path);
-	r = store->path ? load(store, options) : -ENOMEM;
+	r = store->path ? bares_new(options, &store->bares) : -ENOMEM;
+	if (r == 0)
+		r = load(store, options);
 	if (r < 0) {
 		store_close(store);
 		return r;
@@ -221,6 +224,7 @@ void store_close(struct store *store)
 		free(filling);
 	}
 	residents_free(store);
+	bares_free(store->bares);
 	accounts_free(store);
 	users_free(store);
 	unwritten_grants_free(store);

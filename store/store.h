@@ -51,6 +51,8 @@ struct store_options {
 	uint64_t size;	     /* bytes that objects may take; 0: half of what was free at open */
 	uint64_t keep_free;  /* bytes of the filesystem to leave free */
 	bool keep_all;	     /* a smaller size than the last time is obeyed by whoever brings something next */
+	unsigned int bare_max; /* records of which nothing is here; 0: STORE_BARE_MAX */
+	int64_t bare_ms;       /* how long one stays at least; 0: two seconds; below: for tests */
 	const char *boot_id; /* NULL: /proc/sys/kernel/random/boot_id; tests pretend another boot */
 };
 
@@ -60,6 +62,7 @@ struct store_options {
  * What is doubtful now has to be looked at first: store_doubts().
  */
 int must_check store_open(const struct store_options *options, struct store **out);
+#define STORE_BARE_MAX 16384
 /* All objects must have been closed. NULL is allowed. */
 void store_close(struct store *store);
 
@@ -209,9 +212,15 @@ int must_check store_record_uses(struct store *store, struct store_uses *due);
 void store_uses_free(struct store_uses *due);
 /*
  * Of what views released and none uses, up to N objects leave the store: those that are neither open nor pinned by now.
- * Each costs a synced write. True: there are more.
+ * Each costs a synced write. So do records of which nothing is here when there are too many of them (store/bare.c), without
+ * that cost. True: there are more. Call it after records were made.
  */
 bool store_sweep(struct store *store, unsigned int n);
+/*
+ * Forget all records of which nothing is here, that no view uses, nobody has open or pinned, and that were not made or looked
+ * up a moment ago. How many went.
+ */
+uint64_t store_forget_bare(struct store *store);
 
 /* A snapshot; digests and complete change as the object does. */
 void store_object_info(struct store_object *object, struct store_info *out);

@@ -12,6 +12,7 @@
 
 #include <time.h>
 #include "common/log.h"
+#include "store/bare.h"
 
 static struct schema_key user_key(uint64_t id, uint32_t view)
 {
@@ -98,8 +99,9 @@ bool store_sweep(struct store *store, unsigned int n)
 			id = store->abandoned[--store->n_abandoned];
 		pthread_mutex_unlock(&store->accounts_lock);
 		if (!id)
-			return more;
+			return bares_sweep(store, n) || more;
 		n--;
+		bare_released(store, id);
 		if (evict_unused(store, id) < 0)
 			log_debug("%s: object %llu stays until its room is wanted", store->path,
 				  (unsigned long long)id);

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "fs/objects/object.h"
 #include "fs/objects/separate.h"
+#include "fs/origins/quota.h"
 
 #define BIG_FRONT ((uint64_t)1 << 20) /* of 16 GiB; only one such is in memory at a time */
 #define TREE_MAX  (BIG_FRONT + VERIFY_DESCRIPTOR_SIZE)
@@ -112,6 +113,7 @@ static int keep_in_store(struct inquiry *inquiry, const struct verify_tree *tree
 	if (tree)
 		front = verify_tree_front(tree, &len);
 	r = store_create(inquiry->fs->store, &inquiry->name, inquiry->size, front, len, info);
+	quota_sweep(inquiry->fs);
 	if (r < 0 || !inquiry->chunk)
 		return r;
 	r = object_get(inquiry->fs, info->id, &object);

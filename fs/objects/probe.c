@@ -15,6 +15,7 @@
 #include "fs/objects/knowledge.h"
 #include "fs/objects/parking.h"
 #include "fs/objects/separate.h"
+#include "fs/origins/quota.h"
 #include "fs/requests/ops.h"
 
 #define PROBE_MS        5000  /* a LOOKUP waits that long */
@@ -212,6 +213,7 @@ static void tell(struct work *work)
 
 	r = telling->view ? keep_apart(telling, &info) : keep_in_store(telling, &info);
 	answer_all(telling->fs, asker, r, &info);
+	quota_sweep(telling->fs);
 	free(telling);
 }
 

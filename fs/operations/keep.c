@@ -76,20 +76,23 @@ int operation_gc(struct operation *operation)
 {
 	json_t *to = json_object_get(operation->request, "to");
 	struct store_usage before, after;
+	uint64_t forgotten;
 	int r;
 
 	store_usage(operation->store, &before);
 	if (to && (!json_is_integer(to) || json_integer_value(to) < 0))
 		return operation_fail(operation, -EINVAL, "\"to\" is not a number of bytes");
 	r = store_shrink(operation->store, to ? (uint64_t)json_integer_value(to) : before.limit);
+	forgotten = store_forget_bare(operation->store);
 	store_usage(operation->store, &after);
 	if (operation->fs && after.objects < before.objects)
 		session_forget_names(operation->fs);
 	if (r < 0 && r != -ENOSPC)
 		return r;
 	return operation->emit(operation,
-			       json_pack("{s:I, s:I, s:I, s:I}", "objects", (json_int_t)after.objects,
+			       json_pack("{s:I, s:I, s:I, s:I, s:I}", "objects", (json_int_t)after.objects,
 					 "used", (json_int_t)after.used, "removed",
 					 (json_int_t)(before.objects - after.objects), "freed",
-					 (json_int_t)(before.used - after.used)));
+					 (json_int_t)(before.used - after.used), "forgotten",
+					 (json_int_t)forgotten));
 }

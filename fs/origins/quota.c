@@ -109,19 +109,27 @@ struct sweeping {
 static void sweep(struct work *work)
 {
 	struct sweeping *job = container_of(work, struct sweeping, work);
+	struct weightfs *fs = job->fs;
 
-	if (store_sweep(job->fs->store, 16) && !atomic_load(&job->fs->stopping))
-		workqueue_submit(job->fs->background, &job->work);
+	atomic_store(&fs->sweep_waits, false);
+	if (store_sweep(fs->store, 16) && !atomic_load(&fs->stopping) && !atomic_exchange(&fs->sweep_waits, true))
+		workqueue_submit(fs->background, &job->work);
 	else
 		free(job);
 }
 
-static void sweep_later(struct weightfs *fs)
+void quota_sweep(struct weightfs *fs)
 {
-	struct sweeping *job = calloc(1, sizeof(*job));
+	struct sweeping *job;
 
-	if (!job)
+	/* Those who come while one waits for its turn need none of their own. */
+	if (!store_sweep(fs->store, 0) || atomic_exchange(&fs->sweep_waits, true))
+		return;
+	job = calloc(1, sizeof(*job));
+	if (!job) {
+		atomic_store(&fs->sweep_waits, false);
 		return; /* the next one does it, too */
+	}
 	job->work.run = sweep;
 	job->fs = fs;
 	workqueue_submit(fs->background, &job->work);
@@ -138,8 +146,7 @@ static void record(struct work *work)
 		log_debug("who uses an object cannot be recorded: error %d", -r);
 	atomic_fetch_sub(&fs->unrecorded, 1);
 	free(job);
-	if (store_sweep(fs->store, 0))
-		sweep_later(fs);
+	quota_sweep(fs);
 }
 
 /* An open does not wait for the disk. */

@@ -23,6 +23,8 @@ int must_check quota_recheck(struct handle *handle);
 /* Somebody other than an open file has OBJECT fetched to be kept, and not any more. */
 void quota_keep_begin(struct object *object);
 void quota_keep_end(struct object *object);
+/* What is to leave the store by now is removed in the background. Any thread that may take a lock. */
+void quota_sweep(struct weightfs *fs);
 /* Gives back what quota_open() took, if it was called. By handle_close(). */
 void quota_close(struct handle *handle);
 
