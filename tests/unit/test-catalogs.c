@@ -28,99 +28,7 @@
 static const char *const everything[] = {""};
 static char root[] = "/tmp/test-catalogs-XXXXXX";
 
-/* ---- what stands in ---- */
-
-struct fetch_group {
-	char name[64];
-	int references;
-};
-
-/* The places that were asked for last, as text: "GROUP URL TREE\n". */
-static void *places_made;
-static char places[2048];
-
-int fetch_group_new(const struct fetch_group_options *options, struct fetch_group **out)
-{
-	*out = calloc(1, sizeof(**out));
-	assert_non_null(*out);
-	snprintf((*out)->name, sizeof((*out)->name), "%s%s%s", options->name, options->authorization ? "+" : "",
-		 options->authorization ? options->authorization : "");
-	(*out)->references = 1;
-	return 0;
-}
-
-struct fetch_group *fetch_group_ref(struct fetch_group *group)
-{
-	group->references++;
-	return group;
-}
-
-void fetch_group_unref(struct fetch_group *group)
-{
-	if (group && --group->references == 0)
-		free(group);
-}
-
-int fetch_places_new(const struct fetch_place *list, size_t n, struct fetch_places **out)
-{
-	*places = '\0';
-	for (size_t i = 0; i < n; i++)
-		snprintf(places + strlen(places), sizeof(places) - strlen(places), "%s %s %s\n", list[i].group->name,
-			 list[i].url ? list[i].url : "-", list[i].tree ? list[i].tree : "-");
-	places_made = places;
-	*out = places_made;
-	return 0;
-}
-
-int fetch_url_resolve(const char *base, const char *reference, char **out)
-{
-	return asprintf(out, "%s%s", strstr(reference, "://") ? "" : base, reference) < 0 ? -ENOMEM : 0;
-}
-
-/* Alice imported one object, gated; everybody has another. */
-static const char *imported_by_alice, *imported_by_all;
-
-int imports_owners(const char *path, uid_t **out, size_t *n)
-{
-	*out = calloc(2, sizeof(**out));
-	*n = 0;
-	if (imported_by_alice)
-		(*out)[(*n)++] = ALICE;
-	if (imported_by_all)
-		(*out)[(*n)++] = CATALOG_EVERYBODY;
-	return 0;
-}
-
-int imports_load(const char *path, uid_t owner, struct import **out, size_t *n)
-{
-	const char *text = owner == ALICE ? imported_by_alice : imported_by_all;
-
-	*out = NULL;
-	*n = text != NULL;
-	if (!text)
-		return 0;
-	*out = calloc(1, sizeof(**out));
-	(*out)->owner = owner;
-	strcpy((*out)->name, "hf");
-	return load_text(text, NULL, &(*out)->entries, NULL);
-}
-
-void imports_free(struct import *imports, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		verify_catalog_unref(imports[i].entries);
-	free(imports);
-}
-
-bool import_is_gated(const struct import *import, const char *name)
-{
-	return strncmp(name, "gated/", 6) == 0;
-}
-
-const struct import_host *import_host_of(const struct import *import, const char *url)
-{
-	return NULL;
-}
+#include "catalogs-standin.h"
 
 /* ---- a store that has kept catalogs ---- */
 
@@ -191,7 +99,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 static int begin(void **state)
 {
 	config.n_catalogs = 0;
-	imported_by_alice = imported_by_all = NULL;
+	imported_by_alice = imported_by_bob = imported_by_all = NULL;
 	key = key_of(KNOWN_KEY);
 	strcpy(root + strlen(root) - 6, "XXXXXX");
 	return mkdtemp(root) ? 0 : -1;
@@ -378,6 +286,48 @@ static void test_imports(void **state)
 	catalogs_free(catalogs);
 }
 
+static void test_places_of_several(void **state)
+{
+	const uid_t both[] = {BOB, ALICE}, one[] = {CATALOG_EVERYBODY, ALICE};
+	char many[4096] = HEAD("hf", LATER) "{\"sha256\":\"" A "\",\"size\":8,\"urls\":[", *at = strchr(many, 0);
+	struct digest_name name;
+	struct digest_pair pair;
+	struct catalogs *catalogs;
+	struct catalog_set *set;
+	struct fetch_places *out;
+	size_t n = 0;
+
+	/* They contradict each other, and Alice has more than a third of what there is room for. */
+	for (unsigned int i = 0; i < VERIFY_OBJECT_URLS; i++)
+		at += sprintf(at, "%s\"https://%u.example/\"", i ? "," : "", i);
+	strcpy(at, "],\"names\":[\"a\"]}\n");
+	imported_by_alice = many;
+	imported_by_bob = HEAD("hf", LATER) "{\"sha256\":\"" A "\",\"size\":9,\"urls\":[\"https://bob.example/\"],\"names\":[\"a\"]}\n";
+	catalogs = load();
+	set = catalogs_get(catalogs);
+	assert_int_equal(digest_name_parse(A, &name), 0);
+	pair = digest_pair_of(&name);
+	assert_true(catalog_set_has_own(set, ALICE, &pair) && catalog_set_has_own(set, BOB, &pair));
+	assert_false(catalog_set_has_own(set, CATALOG_NOBODY, &pair));
+	assert_false(catalog_set_has_own(set, CATALOG_EVERYBODY, &pair));
+	assert_int_equal(catalog_set_open_places(set, both, 2, &pair, &out), 0);
+	assert_non_null(strstr(places, "https://bob.example/"));
+	assert_non_null(strstr(places, "https://0.example/"));
+	assert_int_equal(catalog_set_open_places(set, (const uid_t[]){ALICE, BOB, CATALOG_EVERYBODY}, 3, &pair, &out), 0);
+	assert_non_null(strstr(places, "https://bob.example/"));
+	for (const char *line = places; (line = strchr(line, '\n')); line++)
+		n++;
+	assert_int_equal(n, FETCH_PLACES_MAX / 3 + 1);
+	assert_int_equal(catalog_set_open_places(set, one, 2, &pair, &out), 0);
+	assert_null(strstr(places, "https://bob.example/"));
+	assert_int_equal(catalog_set_open_places(set, one, 1, &pair, &out), 0);
+	assert_null(out);
+	assert_int_equal(catalog_set_open_places(set, NULL, 0, &pair, &out), 0);
+	assert_null(out);
+	catalog_set_unref(set);
+	catalogs_free(catalogs);
+}
+
 /* Each of these is left out, and said. */
 static void test_kept_badly(void **state)
 {
@@ -442,6 +392,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_contradictions, begin, end),
 		cmocka_unit_test_setup_teardown(test_expired, begin, end),
 		cmocka_unit_test_setup_teardown(test_imports, begin, end),
+		cmocka_unit_test_setup_teardown(test_places_of_several, begin, end),
 		cmocka_unit_test_setup_teardown(test_kept_badly, begin, end),
 		cmocka_unit_test_setup_teardown(test_policy_names, begin, end),
 	};
