@@ -87,6 +87,7 @@ struct known {
 	bool has_tree; /* a place of its tree is known */
 	bool expired;  /* only expired catalogs have it */
 	bool gated;    /* only an import with a credential of UID's has it */
+	bool imported; /* no signed one has it: its size is the word of who imported it */
 };
 
 /*
@@ -102,8 +103,13 @@ int must_check catalog_set_find(const struct catalog_set *set, uid_t uid,
  */
 int must_check catalog_set_places(const struct catalog_set *set, uid_t uid,
 				  const struct digest_pair *digests, struct fetch_places **out);
-/* The same without those that take a credential: for what comes to all. */
-int must_check catalog_set_open_places(const struct catalog_set *set, uid_t uid,
+/* Did UID import one of DIGESTS, so that there may be places that others are not told of? */
+bool catalog_set_has_own(const struct catalog_set *set, uid_t uid, const struct digest_pair *digests);
+/*
+ * The same without those that take a credential: for what comes to all, on behalf of N users, each of whom gets a like part of what
+ * FETCH_PLACES_MAX leaves. What one has imported does not contradict what another has. CATALOG_EVERYBODY: who imported nothing.
+ */
+int must_check catalog_set_open_places(const struct catalog_set *set, const uid_t *uids, size_t n,
 				       const struct digest_pair *digests, struct fetch_places **out);
 
 /* ---- the registry ---- */

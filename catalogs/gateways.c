@@ -65,7 +65,7 @@ int catalog_gateways_add(const struct catalog_gateways *gateways, const char *ur
 	/* What cannot be understood is left out, as other URLs are. */
 	if (!gateways || ipfs_name_parse(url + strlen("ipfs:"), &name, problem) < 0)
 		return 0;
-	for (size_t i = 0; i < gateways->n && places->n < FETCH_PLACES_MAX; i++) {
+	for (size_t i = 0; i < gateways->n && places->n < places->limit; i++) {
 		char *resolved = ipfs_gateway_url(gateways->urls[i], &name);
 
 		if (!resolved)

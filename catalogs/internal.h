@@ -46,12 +46,43 @@ void catalog_part_unref(struct catalog_part *part); /* NULL is allowed */
 int must_check catalog_set_new(uint64_t generation, struct catalog_gateways *gateways,
 			       struct catalog_part *const *parts, size_t n, struct catalog_set **out);
 
+struct catalog_set {
+	atomic_uint references;
+	uint64_t generation;
+	struct catalog_gateways *gateways; /* NULL: none */
+	size_t n;
+	struct catalog_part *parts[]; /* as they are gone through */
+};
+
+/* What was gathered of one. */
+struct catalog_gathered {
+	/* Of all catalogs, what makes a contradiction: its digests are those that were asked for, until one is found. */
+	struct verify_object all;
+	struct digest_pair live; /* of those that have not expired */
+	bool found, found_live, found_open, tree, tree_live;
+	/* Where it is from, and by which digests: there is no need to find it there. */
+	const struct catalog *own;
+	struct digest_pair own_digests;
+};
+
+/*
+ * By the digests that G has, and by the other one if that is learned on the way: what catalogs of KIND say to UID. -EBADMSG: they
+ * contradict each other, or G.
+ */
+int must_check catalog_set_gather(const struct catalog_set *set, uid_t uid, enum catalog_kind kind,
+				  struct catalog_gathered *g);
+/* Of an import: can none (ALL), or not all, of its names be had without a credential? */
+bool catalog_part_is_gated(const struct catalog_part *part, const struct verify_object *object, bool all);
+
+/* ---- places.c ---- */
+
 /* Places of an object, as they are gathered. */
 struct catalog_places {
 	const struct catalog_gateways *gateways; /* NULL: none */
 	struct fetch_place places[FETCH_PLACES_MAX];
 	char *urls[2 * FETCH_PLACES_MAX]; /* what they point to */
 	size_t n, n_urls;
+	size_t limit; /* of places, for what is gathered now */
 };
 
 /* ---- disagreements.c ---- */

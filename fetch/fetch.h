@@ -168,7 +168,7 @@ struct fetch_ops {
 		      unsigned int source);
 	/*
 	 * Does anybody still wait? Asked before a transfer starts or is retried, and about once a
-	 * second while one makes no progress. false ends the request with -ECANCELED.
+	 * second while one makes no progress (or, if it is `watched`, always). false ends the request with -ECANCELED.
 	 */
 	bool (*wanted)(struct fetch_request *request);
 	/* The last call; the request is the caller's again and may be freed here. */
@@ -185,6 +185,9 @@ struct fetch_request {
 	uint64_t excluded;          /* bit N: do not ask source N */
 	struct fetch_places *places; /* the object's own, tried beside the sources by the same rules; NULL: none. The
 					request's: it is unref'd by whoever made it, in done() or later */
+	bool of_owner;              /* of the places only those that all are told of, and those of OWNER: */
+	uint32_t owner;             /* as of a place; 0: nobody's */
+	bool watched;               /* wanted() is asked every second, whether it makes progress or not */
 	uint32_t party;             /* redirects are kept for each party on its own, so that none notices by the time what
 				       another has asked for */
 	atomic_bool demanded;       /* a reader is blocked on it: see fetch_demand() */

@@ -68,6 +68,8 @@ static void take_places(struct fetch *fetch, struct job *job)
 
 		if (!target->url)
 			continue;
+		if (job->request->of_owner && place->owner && place->owner != job->request->owner)
+			continue;
 		number = dynamic_source(fetch, place, target, job->message);
 		if (number < 0) {
 			job->unusable = true;

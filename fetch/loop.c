@@ -179,7 +179,7 @@ static void check_transfer(struct fetch *fetch, struct transfer *transfer, int64
 	if (transfer_stalled(transfer, now, &slow)) {
 		outcome.answered = transfer->exchange.reply.bytes > 0;
 		end_transfer(fetch, transfer, CURLE_OK, &outcome);
-	} else if (slow && !job->request->ops->wanted(job->request)) {
+	} else if ((slow || job->request->watched) && !job->request->ops->wanted(job->request)) {
 		transfer_stop(transfer);
 		fetch->schedule_at = 0;
 		job_end(fetch, job, -ECANCELED, 0);

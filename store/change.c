@@ -32,6 +32,7 @@ int object_reserve(struct store_object *object, uint64_t size, struct arrival *a
 		return r;
 	record.file = true;
 	record.size = size;
+	record.claimed = !record.digests.has_fsverity;
 	record_put(&batch, object->id, &record);
 	/* What nobody has opened yet is as old as its file. */
 	if (atomic_load(&object->last_open) == 0) {

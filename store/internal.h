@@ -306,7 +306,7 @@ struct digest_name record_name(const struct record *record);
 struct record record_of(const struct digest_pair *digests, uint64_t size);
 /* Make it. Claimed: naming. */
 int must_check record_make(struct store *store, const struct digest_pair *digests, uint64_t size,
-			   bool gated, const void *front, size_t len, struct store_info *out);
+			   bool gated, bool claimed, const void *front, size_t len, struct store_info *out);
 /* Record and aliases. */
 void record_put(struct db_batch *batch, uint64_t id, const struct record *record);
 /* The object that has a digest: a complete one, else the oldest; -ENOENT. */

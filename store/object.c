@@ -368,6 +368,7 @@ static void describe(struct store_object *object, struct store_info *out)
 		.lacks_front = object->record.lacks_front,
 		.told = object->record.told,
 		.gated = object->record.gated,
+		.claimed = object->record.claimed,
 		.separate = object->separate,
 		.present =
 			object->record.complete ? object->record.size : atomic_load(&map->recorded),

@@ -33,7 +33,7 @@ static bool contradicts(const struct store_info *info, const struct digest_pair 
 
 /* 1: it is neither there by the one nor by the other, and was made. */
 static int look_or_make(struct store *store, const struct digest_pair *digests, uint64_t size,
-			bool gated, const void *front, size_t len, struct here *here)
+			bool gated, bool claimed, const void *front, size_t len, struct here *here)
 {
 	int r = 0;
 
@@ -46,7 +46,7 @@ static int look_or_make(struct store *store, const struct digest_pair *digests, 
 		r = look(store, &(struct digest_name){DIGEST_FSVERITY, digests->fsverity},
 			 &here->fsverity);
 	if (r == 0 && !here->sha256.id && !here->fsverity.id) {
-		r = record_make(store, digests, size, gated, front, len,
+		r = record_make(store, digests, size, gated, claimed, front, len,
 				digests->has_fsverity ? &here->fsverity : &here->sha256);
 		r = r == 0 ? 1 : r;
 	}
@@ -121,14 +121,14 @@ static int tell(struct store *store, const struct digest_pair *digests, bool pin
 
 /* -ENOENT: it was there, and went meanwhile. */
 static int create(struct store *store, const struct digest_pair *digests, uint64_t size, bool gated,
-		  const void *front, size_t len, struct store_info *out)
+		  bool claimed, const void *front, size_t len, struct store_info *out)
 {
 	bool pinned = false, open = false;
 	struct here here;
 	int r;
 
 	do {
-		r = look_or_make(store, digests, size, gated, front, len, &here);
+		r = look_or_make(store, digests, size, gated, claimed, front, len, &here);
 		if (r < 0)
 			return r;
 		if (contradicts(&here.sha256, digests) || contradicts(&here.fsverity, digests))
@@ -156,15 +156,27 @@ static int create(struct store *store, const struct digest_pair *digests, uint64
 	return r;
 }
 
-int store_create_pair(struct store *store, const struct digest_pair *digests, uint64_t size,
-		      bool gated, const void *front, size_t len, struct store_info *out)
+static int create_again(struct store *store, const struct digest_pair *digests, uint64_t size, bool gated, bool claimed,
+			const void *front, size_t len, struct store_info *out)
 {
 	int r;
 
 	if (size > (uint64_t)1 << 62)
 		return -EFBIG;
 	do
-		r = create(store, digests, size, gated, front, len, out);
+		r = create(store, digests, size, gated, claimed, front, len, out);
 	while (r == -ENOENT);
 	return r;
+}
+
+int store_create_pair(struct store *store, const struct digest_pair *digests, uint64_t size,
+		      bool gated, const void *front, size_t len, struct store_info *out)
+{
+	return create_again(store, digests, size, gated, false, front, len, out);
+}
+
+int store_create_claimed(struct store *store, const struct digest_pair *digests, uint64_t size, bool gated,
+			 struct store_info *out)
+{
+	return create_again(store, digests, size, gated, true, NULL, 0, out);
 }

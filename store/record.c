@@ -59,6 +59,7 @@ void record_set_complete(struct record *record)
 	record->complete = true;
 	record->doubtful = false;
 	record->lacks_front = false;
+	record->claimed = false;
 }
 
 static void alias_put(struct db_batch *batch, const struct digest_name *name, uint64_t id)
@@ -228,6 +229,7 @@ int record_describe(struct store *store, uint64_t id, const struct record *recor
 		.lacks_front = record->lacks_front,
 		.told = record->told,
 		.gated = record->gated,
+		.claimed = record->claimed,
 	};
 	int r = 0;
 
@@ -304,7 +306,7 @@ struct record record_of(const struct digest_pair *digests, uint64_t size)
 }
 
 int record_make(struct store *store, const struct digest_pair *digests, uint64_t size, bool gated,
-		const void *front, size_t len, struct store_info *out)
+		bool claimed, const void *front, size_t len, struct store_info *out)
 {
 	_cleanup_batch_ struct db_batch batch = db_batch();
 	struct record record = record_of(digests, size);
@@ -312,6 +314,7 @@ int record_make(struct store *store, const struct digest_pair *digests, uint64_t
 	int r;
 
 	record.gated = gated;
+	record.claimed = claimed;
 	r = store_next_id(store, &store->object_ids, &id);
 	if (r < 0)
 		return r;
@@ -339,7 +342,7 @@ static int create(struct store *store, const struct digest_name *name, uint64_t 
 	store_claim(store, &store->naming);
 	r = store_lookup(store, name, out);
 	if (r == -ENOENT)
-		r = record_make(store, &digests, size, false, front, len, out);
+		r = record_make(store, &digests, size, false, false, front, len, out);
 	store_unclaim(store, &store->naming);
 	if (r == 0 && out->lacks_front && name->kind == DIGEST_FSVERITY &&
 	    (len > 0 || size <= CHUNK_SIZE))

@@ -21,7 +21,8 @@ enum record_flag {
 enum more_flag {
 	MORE_TOLD = 1,
 	MORE_GATED = 2,
-	MORE_ALL = 3,
+	MORE_CLAIMED = 4,
+	MORE_ALL = 7,
 };
 
 static void append(struct schema_key *key, const void *bytes, size_t len)
@@ -141,7 +142,8 @@ void schema_put_record(uint8_t bytes[SCHEMA_RECORD_SIZE], const struct record *r
 			  (record->doubtful ? FLAG_DOUBTFUL : 0) |
 			  (record->lacks_front ? FLAG_LACKS_FRONT : 0));
 	bytes[2] = (uint8_t)record->name;
-	bytes[3] = (uint8_t)((record->told ? MORE_TOLD : 0) | (record->gated ? MORE_GATED : 0));
+	bytes[3] = (uint8_t)((record->told ? MORE_TOLD : 0) | (record->gated ? MORE_GATED : 0) |
+			     (record->claimed ? MORE_CLAIMED : 0));
 	schema_put_u64(bytes + 4, record->size);
 	memcpy(bytes + 12, digests->sha256.bytes, DIGEST_SIZE);
 	memcpy(bytes + 12 + DIGEST_SIZE, digests->fsverity.bytes, DIGEST_SIZE);
@@ -162,6 +164,7 @@ int schema_get_record(const void *value, size_t len, struct record *out)
 	record.lacks_front = bytes[1] & FLAG_LACKS_FRONT;
 	record.told = bytes[3] & MORE_TOLD;
 	record.gated = bytes[3] & MORE_GATED;
+	record.claimed = bytes[3] & MORE_CLAIMED;
 	record.name = bytes[2];
 	record.size = schema_get_u64(bytes + 4);
 	record.digests.has_sha256 = bytes[1] & FLAG_SHA256;

@@ -46,7 +46,7 @@
 #include "common/cleanup.h"
 #include "common/digest.h"
 
-#define STORE_FORMAT	   4 /* 2: records may be pinned; 3: doubtful, or without their front; 4: gated, or told */
+#define STORE_FORMAT	   5 /* 2: records may be pinned; 3: doubtful, or without their front; 4: gated, or told; 5: claimed */
 #define STORE_BOOT_ID_SIZE 16
 #define STORE_ORIGIN_MAX   1024 /* bytes of an origin's name; longer ones are refused */
 
@@ -101,6 +101,7 @@ struct record {
 	bool lacks_front; /* a source has to give it (again). Of an fs-verity digest, not complete */
 	bool told;	  /* both digests are somebody's word: the SHA-256 was not compared with the bytes yet */
 	bool gated;	  /* it came with somebody's credential: its file says so, too (store/file.c) */
+	bool claimed;	  /* its size is the word of somebody whom not all believe */
 };
 
 #define SCHEMA_RECORD_SIZE (4 + 8 + 2 * DIGEST_SIZE)

@@ -96,6 +96,7 @@ struct store_info {
 	bool lacks_front;  /* it is not here (any more): store_create() takes it, and the size, again */
 	bool told;	   /* its SHA-256 is the word of whoever gave both digests: an audit is due when it is complete */
 	bool gated;	   /* it came with somebody's credential, and is for those who fetched it themselves */
+	bool claimed;	   /* its size is the word of somebody whom not all believe: to be asked for before it counts */
 	bool separate;	   /* store_separate_new() made it: it has no record */
 	uint64_t present;  /* bytes whose presence is recorded (hints included) */
 	int64_t last_open; /* seconds since the epoch; before the first: when it took room; 0: never */
@@ -121,6 +122,12 @@ int must_check store_create(struct store *store, const struct digest_name *name,
  */
 int must_check store_create_pair(struct store *store, const struct digest_pair *digests, uint64_t size,
 				 bool gated, const void *front, size_t len, struct store_info *out);
+/*
+ * The same by the word of a user: the record, if it is made, is marked as *claimed*. One that is here is returned as it is, whatever
+ * its size.
+ */
+int must_check store_create_claimed(struct store *store, const struct digest_pair *digests, uint64_t size,
+				    bool gated, struct store_info *out);
 /*
  * Is another object complete with a digest that ID has, too? Content that was first known by one digest and
  * then by the other is stored twice until both are known of both. -ENOENT: none.
@@ -283,7 +290,7 @@ int must_check store_object_reset(struct store_object *object);
  * chunks cannot be checked yet: nobody may read them, and they count for nothing else.
  */
 int must_check store_object_receive(struct store_object *object);
-/* Another size was claimed for an unattested object: resets it, too. */
+/* Another size is claimed for an unattested object, and marked so: resets it, too. */
 int must_check store_object_resize(struct store_object *object, uint64_t size);
 
 /* Is every chunk PRESENT, or the object complete? */

@@ -174,7 +174,7 @@ static bool transfer_wanted(struct fetch_request *request)
 	pthread_mutex_lock(&whole->object->lock);
 	failed = whole->error < 0;
 	pthread_mutex_unlock(&whole->object->lock);
-	return !failed && whole_is_wanted(whole);
+	return !failed && whole_goes_on(whole);
 }
 
 static void transfer_done(struct fetch_request *request, const struct fetch_result *result)
@@ -204,7 +204,7 @@ static int plan(struct whole *whole, uint64_t excluded, struct whole_transfer **
 	*out = NULL;
 	for (uint64_t chunk = 0; chunk < chunks; chunk++) {
 		if (store_object_presence(store, chunk) == STORE_PRESENT) {
-			whole->resumed = true;
+			whole->resumed |= !whole->goes_on;
 			open = NULL;
 			continue;
 		}
@@ -224,9 +224,8 @@ static int plan(struct whole *whole, uint64_t excluded, struct whole_transfer **
 			.first = chunk,
 			.count = 1,
 			.excluded = excluded,
-			.places = whole->places,
-			.party = whole->object->view,
 		};
+		turns_address(whole, &open->request);
 		*last = open;
 		last = &open->next;
 		whole->pending++;
@@ -247,16 +246,26 @@ static void run_attempt(struct work *work)
 	struct whole *whole = container_of(work, struct whole, begin_work);
 	struct object *object = whole->object;
 	struct whole_transfer *list;
-	int r;
+	bool anew;
+	int r = 0;
 
-	verify_stream_free(steal_pointer(whole->stream));
+	if (turns_begin(whole))
+		whole->excluded = 0;
+	/* What was hashed in another turn is still here. */
+	anew = !whole->goes_on || whole->resize || !whole->stream;
+	if (anew) {
+		verify_stream_free(steal_pointer(whole->stream));
+		r = verify_stream_new(&whole->stream);
+	}
 	whole->hash_work.run = hash_chunk;
-	r = verify_stream_new(&whole->stream);
 	pthread_mutex_lock(&object->lock);
 	whole->error = 0;
-	whole->contributed = 0;
-	whole->hashed = 0;
-	whole->resumed = false;
+	if (!whole->goes_on) {
+		whole->contributed = 0;
+		whole->resumed = false;
+	}
+	if (anew)
+		whole->hashed = 0;
 	whole->pending = 1; /* this function */
 	pthread_mutex_unlock(&object->lock);
 	if (r == 0 && whole->resize)
@@ -275,6 +284,7 @@ static void run_attempt(struct work *work)
 		fetch_submit(object->fs->fetch, &list->request);
 		list = next;
 	}
+	whole->goes_on = false;
 	hash_if_due(whole);
 	over(whole, r);
 }

@@ -83,7 +83,7 @@ static bool wanted(struct fetch_request *request)
 {
 	struct whole *whole = container_of(request, struct whole, request);
 
-	return clock_ms() < whole->front->until && whole_is_wanted(whole);
+	return clock_ms() < whole->front->until && whole_goes_on(whole);
 }
 
 static const struct fetch_ops ops = { .wanted = wanted, .done = done };
@@ -94,15 +94,16 @@ static void ask(struct front *front)
 	struct object *object = whole->object;
 	uint64_t size = verify_front_size(store_object_size(object->store));
 
+	if (turns_begin(whole))
+		front->excluded = 0;
 	whole->request = (struct fetch_request){
 		.kind = FETCH_FRONT,
 		.ops = &ops,
 		.digests = object_digests(object),
 		.size = size,
 		.excluded = front->excluded,
-		.places = whole->places,
-		.party = object->view,
 	};
+	turns_address(whole, &whole->request);
 	fetch_submit(object->fs->fetch, &whole->request);
 }
 
@@ -156,6 +157,10 @@ static void done(struct fetch_request *request, const struct fetch_result *resul
 	if (result->error < 0) {
 		if (result->message[0])
 			snprintf(whole->message, sizeof(whole->message), "%s", result->message);
+		if (clock_ms() < front->until && turns_again(whole, result->error)) {
+			ask(front);
+			return;
+		}
 		end(front, NULL, result->error);
 		return;
 	}

@@ -47,6 +47,9 @@ static void disprove(const struct digest_pair *digests)
 
 /* ---- an object ---- */
 
+/* What an import may say of a size: more than files have, and so little that the map of its chunks can be had. */
+#define CLAIM_MAX ((uint64_t)1 << 44)
+
 static int find(struct weightfs *fs, uid_t uid, const struct digest_name *name, struct known *out)
 {
 	struct catalog_set *set = catalogs_get(fs->catalogs);
@@ -63,7 +66,20 @@ int knowledge_find(struct weightfs *fs, uid_t uid, const struct digest_name *nam
 
 	if (find(fs, uid, name, &known) < 0 || known.expired || is_disproved(&known.digests))
 		return -ENOENT;
-	*out = (struct knowledge){ known.digests, known.size, known.gated };
+	if (known.imported && known.size > CLAIM_MAX)
+		return -ENOENT;
+	*out = (struct knowledge){ known.digests, known.size, known.gated, known.imported };
+	return 0;
+}
+
+int knowledge_signed_size(struct weightfs *fs, const struct digest_pair *digests, uint64_t *out)
+{
+	struct digest_name name = digest_pair_name(digests);
+	struct known known;
+
+	if (find(fs, CATALOG_EVERYBODY, &name, &known) < 0 || known.imported)
+		return -ENOENT;
+	*out = known.size;
 	return 0;
 }
 
@@ -133,14 +149,29 @@ void knowledge_disprove(struct weightfs *fs, const struct digest_pair *digests)
 
 /* ---- places ---- */
 
-struct fetch_places *object_places(struct object *object, uid_t uid)
+struct fetch_places *object_places_of(struct object *object, const uid_t *uids, size_t n)
 {
 	struct catalog_set *set = catalogs_get(object->fs->catalogs);
 	struct digest_pair digests = object_digests(object);
 	struct fetch_places *places = NULL;
-	int r = object->gated ? catalog_set_places(set, uid, &digests, &places) :
-				catalog_set_open_places(set, uid, &digests, &places);
+	int r = object->gated ? catalog_set_places(set, n > 0 ? uids[0] : CATALOG_EVERYBODY, &digests, &places) :
+				catalog_set_open_places(set, uids, n, &digests, &places);
 
 	catalog_set_unref(set);
 	return r < 0 ? NULL : places;
+}
+
+struct fetch_places *object_places(struct object *object, uid_t uid)
+{
+	return object_places_of(object, &uid, 1);
+}
+
+uid_t object_importer(struct object *object, uid_t uid)
+{
+	struct catalog_set *set = catalogs_get(object->fs->catalogs);
+	struct digest_pair digests = object_digests(object);
+	bool has_own = catalog_set_has_own(set, uid, &digests);
+
+	catalog_set_unref(set);
+	return has_own ? uid : CATALOG_EVERYBODY;
 }

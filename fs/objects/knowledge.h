@@ -25,11 +25,17 @@ struct knowledge {
 	struct digest_pair digests;
 	uint64_t size;
 	bool gated; /* only an import with a credential knows it */
+	bool claimed; /* the size is the word of who imported it: what comes to all must not depend on it */
 };
 
-/* For UID. -ENOENT: nobody knows it, or those who do contradict each other, or have expired. */
+/*
+ * For UID. -ENOENT: nobody knows it, or those who do contradict each other, or have expired; or what was imported has a size that no
+ * file has.
+ */
 int must_check knowledge_find(struct weightfs *fs, uid_t uid, const struct digest_name *name,
 			      struct knowledge *out);
+/* What signed catalogs say of the size of DIGESTS. -ENOENT: nothing. */
+int must_check knowledge_signed_size(struct weightfs *fs, const struct digest_pair *digests, uint64_t *out);
 /* Is what INFO says of the size of an object that lacks its front certain, because a catalog of UID's says the same? */
 bool knowledge_confirms(struct weightfs *fs, uid_t uid, const struct store_info *info);
 /* Is NAME, which the store has as INFO (NULL: it does not), for UID alone, as only a credential got it or gets it? */
@@ -50,5 +56,9 @@ void knowledge_disprove(struct weightfs *fs, const struct digest_pair *digests);
  * by each call, as what is kept with an object would keep numbers of sources from others. NULL: no catalog has any (or there is no memory).
  */
 struct fetch_places *object_places(struct object *object, uid_t uid);
+/* The same for N users who want it at once; of what credentials get only the first counts. */
+struct fetch_places *object_places_of(struct object *object, const uid_t *uids, size_t n);
+/* UID, if his imports may say where OBJECT is; else CATALOG_EVERYBODY: all such users are as one. */
+uid_t object_importer(struct object *object, uid_t uid);
 
 #endif

@@ -118,7 +118,7 @@ static struct object *make(struct weightfs *fs, uint64_t id)
 }
 
 int object_adopt(struct weightfs *fs, struct store_object *store, struct verify_tree *tree,
-		 uint32_t view, bool gated, struct object **out)
+		 uint32_t view, const struct knowledge *known, struct object **out)
 {
 	struct store_info info;
 	struct object *object;
@@ -128,7 +128,8 @@ int object_adopt(struct weightfs *fs, struct store_object *store, struct verify_
 	if (!object)
 		return -ENOMEM;
 	object->view = view;
-	object->gated = gated;
+	object->gated = known->gated;
+	object->claimed = known->claimed;
 	object->store = store;
 	atomic_init(&object->tree, tree);
 	pthread_mutex_lock(&fs->objects->lock);

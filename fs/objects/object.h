@@ -30,6 +30,7 @@ struct object {
 	struct weightfs *fs;
 	uint64_t id;
 	uint32_t view; /* that fetches it for itself alone (fs/objects/separate.h); 0: it is the store's, for all */
+	bool claimed;  /* its size is an import's word; also info.claimed of the store's */
 	bool gated;    /* it may be fetched with credentials, and what comes of it is marked */
 	struct store_object *store;
 	atomic_uint references;  /* the last one goes under the table's lock */
@@ -65,7 +66,7 @@ int must_check object_get(struct weightfs *fs, uint64_t id, struct object **out)
  * success. 0 or -ENOMEM.
  */
 int must_check object_adopt(struct weightfs *fs, struct store_object *store, struct verify_tree *tree,
-			    uint32_t view, bool gated, struct object **out);
+			    uint32_t view, const struct knowledge *known, struct object **out);
 struct object *object_ref(struct object *object);
 void object_put(struct object *object); /* NULL is allowed */
 

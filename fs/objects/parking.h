@@ -30,6 +30,7 @@ struct parked {
 	void (*answer)(struct parked *parked, int error); /* 0 or -errno */
 	enum parked_kind kind;
 	struct parked *next; /* others that wait for the same */
+	uid_t uid; /* in a whole fetch: whose imports count for it (object_importer()) */
 	int late; /* an errno: what it is answered when its time is over; 0: ETIMEDOUT */
 	void (*destroy)(struct parked *parked); /* the last reference went */
 

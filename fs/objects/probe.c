@@ -193,6 +193,8 @@ static int keep_in_store(const struct telling *telling, struct store_info *info)
 	struct weightfs *fs = telling->fs;
 	int r;
 
+	if (known->claimed)
+		return store_create_claimed(fs->store, &known->digests, known->size, known->gated, info);
 	r = store_create_pair(fs->store, &known->digests, known->size, known->gated, NULL, 0, info);
 	if (r != -EINVAL)
 		return r;

@@ -286,7 +286,7 @@ static int make_object(struct weightfs *fs, const struct key *key, const struct 
 	r = store_separate_new(fs->store, &known->digests, known->size, &store);
 	if (r < 0)
 		return r;
-	r = object_adopt(fs, store, tree, key->view, known->gated, out);
+	r = object_adopt(fs, store, tree, key->view, known, out);
 	if (r < 0)
 		store_object_close(store);
 	return r;

@@ -9,7 +9,7 @@
  * Attempts. One fetches all chunks that are absent from any source that is not excluded. If the hash
  * comes out wrong and one source served everything, that one lied; if several did, each is tried
  * alone. Chunks that an earlier daemon received count, too; if they spoil the hash, nobody is blamed and
- * all is fetched anew. When no source is left, another one may know another size.
+ * all is fetched anew. When no source is left, another one may know another size (fs/objects/sizing.c).
  */
 #include <stdio.h>
 #include "common/log.h"
@@ -88,6 +88,16 @@ bool whole_is_wanted(const struct whole *whole)
 	return wanted && !atomic_load(&whole->object->fs->stopping);
 }
 
+bool whole_goes_on(const struct whole *whole)
+{
+	bool over;
+
+	pthread_mutex_lock(&whole->object->lock);
+	over = turns_over(whole);
+	pthread_mutex_unlock(&whole->object->lock);
+	return !over && whole_is_wanted(whole);
+}
+
 bool whole_is_attested(const struct whole *whole)
 {
 	return object_digests(whole->object).has_fsverity;
@@ -116,10 +126,13 @@ void whole_note_progress(struct whole *whole)
 
 static void begin(struct whole *whole)
 {
-	if (whole_is_attested(whole) && !whole->emptied)
-		front_begin(whole);
-	else
+	(void)turns_begin(whole);
+	if (!whole_is_attested(whole))
+		sizing_begin(whole);
+	else if (whole->emptied)
 		attempt_begin(whole, whole->lied);
+	else
+		front_begin(whole);
 }
 
 void whole_conclude(struct whole *whole, int error)
@@ -215,17 +228,9 @@ static void find_liar(struct whole *whole)
 	}
 }
 
-static void size_known(struct fetch_request *request, const struct fetch_result *result);
-
-static bool size_wanted(struct fetch_request *request)
-{
-	return whole_is_wanted(container_of(request, struct whole, request));
-}
-
-static const struct fetch_ops size_ops = { .wanted = size_wanted, .done = size_known };
-
 static void next_attempt(struct whole *whole, int error)
 {
+	whole->alone = whole->suspects;
 	if (whole->suspects) {
 		uint64_t alone = whole->suspects & -whole->suspects;
 
@@ -234,17 +239,9 @@ static void next_attempt(struct whole *whole, int error)
 	} else if (whole->lied_grew) {
 		whole->lied_grew = false;
 		attempt_begin(whole, whole->lied);
-	} else if ((error == -EIO || error == -ENOENT) && !whole_is_attested(whole)) {
-		whole->request = (struct fetch_request){
-			.kind = FETCH_SIZE,
-			.ops = &size_ops,
-			.digests = object_digests(whole->object),
-			.excluded = whole->lied | whole->sized,
-			.places = whole->places,
-			.party = whole->object->view,
-		};
-		fetch_submit(whole->object->fs->fetch, &whole->request);
-	} else {
+	} else if (turns_again(whole, error)) {
+		begin(whole);
+	} else if (!sizing_again(whole, error)) {
 		whole_conclude(whole, error == -ENOENT ? -EIO : error);
 	}
 }
@@ -347,53 +344,31 @@ bool whole_refuse_over_quota(struct whole *whole)
 	return waits;
 }
 
-/* On the fetch thread. */
-static void size_known(struct fetch_request *request, const struct fetch_result *result)
-{
-	struct whole *whole = container_of(request, struct whole, request);
-
-	if (result->error < 0) {
-		if (!whole->message[0])
-			snprintf(whole->message, sizeof(whole->message), "%s", result->message);
-		whole_conclude(whole, result->error == -ENOENT ? -EIO : result->error);
-		return;
-	}
-	whole->sized |= (uint64_t)1 << result->source;
-	if (result->size == store_object_size(whole->object->store)) {
-		next_attempt(whole, -EIO); /* asks the next source */
-		return;
-	}
-	whole->resize = true;
-	whole->size = result->size;
-	attempt_begin(whole, whole->lied);
-}
-
 void whole_fetch(struct object *object, uid_t uid, struct parked *waiter)
 {
 	struct whole *made = calloc(1, sizeof(*made)), *made_one = NULL;
 	int error = made ? 0 : -ENOMEM;
 
 	waiter->next = NULL;
+	waiter->uid = object_importer(object, uid);
 	pthread_mutex_lock(&object->lock);
 	/* With its tree it is read chunk by chunk. */
 	if (made && !object->whole && !store_object_complete(object->store) &&
 	    !atomic_load(&object->tree)) {
 		made_one = object->whole = steal_pointer(made);
 		made_one->object = object_ref(object);
-		made_one->uid = uid;
 		made_one->end_work.run = end_attempt;
 	}
 	if (object->whole) {
+		turns_join(object->whole, waiter);
 		waiter->next = object->whole->waiters;
 		object->whole->waiters = waiter;
 		waiter = NULL;
 	}
 	pthread_mutex_unlock(&object->lock);
 	free(made);
-	if (made_one) {
-		made_one->places = object_places(object, uid);
+	if (made_one)
 		begin(made_one);
-	}
 	if (waiter)
 		answer_waiter(object->fs, waiter, error); /* it became complete a moment ago */
 }

@@ -12,7 +12,7 @@ import subprocess
 import pytest
 
 from conftest import ALICE, BOB
-from harness import caches, cli, process
+from harness import caches, cli, imports as imports_by_hand, process
 from harness.disk import Disk
 from harness.paths import CHUNK, MIB, WEIGHTFS
 from harness.poll import wait_until
@@ -361,30 +361,12 @@ def test_at_each_step(folder, mount):
 
 # ---- whose imports they are ----------------------------------------------------------------------
 
-CATALOG = """
-import array, json, os, socket, sys
-path, request, text = sys.argv[1:]
-memory = os.memfd_create("catalog") if text else os.open("/etc/passwd", os.O_RDONLY)
-if text:
-    os.write(memory, text.encode())
-client = socket.socket(socket.AF_UNIX)
-client.connect(path)
-client.sendmsg([request.encode() + b"\\n"],
-               [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [memory]))])
-print(client.makefile().readline())
-"""
-
-
 def give(mounted, caller, name="hf", text=None, **members):
     """The operation `import` by hand."""
-    header = {"weightfs-catalog": 1, "name": name, "serial": 0, "expires": "2099-01-01T00:00:00Z"}
-    line = {"sha256": "ab" * 32, "size": 3, "names": [f"org/of-{caller}@1/file"], "urls": ["https://hub.example/file"]}
     if text is None:
-        text = "".join(json.dumps(part) + "\n" for part in (header, line))
-    result = process.run(["/usr/bin/python3", "-c", CATALOG, os.path.join(mounted.store, "control.sock"),
-                          json.dumps({"op": "import", "name": name, **members}), text],
-                         uid=caller)
-    return json.loads(result.stdout)
+        text = imports_by_hand.text_of({"sha256": "ab" * 32, "size": 3, "names": [f"org/of-{caller}@1/file"],
+                                        "urls": ["https://hub.example/file"]}, name=name)
+    return imports_by_hand.give(mounted, caller, text, name, **members)
 
 
 def test_users_see_their_own(mount):

@@ -74,12 +74,14 @@ int fetch_url_resolve(const char *base, const char *reference, char **out)
 }
 
 /* Alice imported one object, gated; everybody has another. */
-static const char *imported_by_alice, *imported_by_all;
+static const char *imported_by_alice, *imported_by_bob, *imported_by_all;
 
 int imports_owners(const char *path, uid_t **out, size_t *n)
 {
-	*out = calloc(2, sizeof(**out));
+	*out = calloc(3, sizeof(**out));
 	*n = 0;
+	if (imported_by_bob)
+		(*out)[(*n)++] = BOB;
 	if (imported_by_alice)
 		(*out)[(*n)++] = ALICE;
 	if (imported_by_all)
@@ -89,7 +91,7 @@ int imports_owners(const char *path, uid_t **out, size_t *n)
 
 int imports_load(const char *path, uid_t owner, struct import **out, size_t *n)
 {
-	const char *text = owner == ALICE ? imported_by_alice : imported_by_all;
+	const char *text = owner == ALICE ? imported_by_alice : owner == BOB ? imported_by_bob : imported_by_all;
 
 	*out = NULL;
 	*n = text != NULL;
@@ -187,7 +189,7 @@ static inline int remove_one(const char *path, const struct stat *st, int type, 
 static inline int begin(void **state)
 {
 	config.n_catalogs = 0;
-	imported_by_alice = imported_by_all = NULL;
+	imported_by_alice = imported_by_bob = imported_by_all = NULL;
 	key = key_of(KNOWN_KEY);
 	strcpy(root + strlen(root) - 6, "XXXXXX");
 	return mkdtemp(root) ? 0 : -1;

@@ -184,6 +184,48 @@ static void test_imports(void **state)
 	catalogs_free(catalogs);
 }
 
+static void test_places_of_several(void **state)
+{
+	const uid_t both[] = {BOB, ALICE}, one[] = {CATALOG_EVERYBODY, ALICE};
+	char many[4096] = HEAD("hf", LATER) "{\"sha256\":\"" A "\",\"size\":8,\"urls\":[", *at = strchr(many, 0);
+	struct digest_name name;
+	struct digest_pair pair;
+	struct catalogs *catalogs;
+	struct catalog_set *set;
+	struct fetch_places *out;
+	size_t n = 0;
+
+	/* They contradict each other, and Alice has more than a third of what there is room for. */
+	for (unsigned int i = 0; i < VERIFY_OBJECT_URLS; i++)
+		at += sprintf(at, "%s\"https://%u.example/\"", i ? "," : "", i);
+	strcpy(at, "],\"names\":[\"a\"]}\n");
+	imported_by_alice = many;
+	imported_by_bob = HEAD("hf", LATER) "{\"sha256\":\"" A "\",\"size\":9,\"urls\":[\"https://bob.example/\"],\"names\":[\"a\"]}\n";
+	catalogs = load();
+	set = catalogs_get(catalogs);
+	assert_int_equal(digest_name_parse(A, &name), 0);
+	pair = digest_pair_of(&name);
+	assert_true(catalog_set_has_own(set, ALICE, &pair) && catalog_set_has_own(set, BOB, &pair));
+	assert_false(catalog_set_has_own(set, CATALOG_NOBODY, &pair));
+	assert_false(catalog_set_has_own(set, CATALOG_EVERYBODY, &pair));
+	assert_int_equal(catalog_set_open_places(set, both, 2, &pair, &out), 0);
+	assert_non_null(strstr(places, "https://bob.example/"));
+	assert_non_null(strstr(places, "https://0.example/"));
+	assert_int_equal(catalog_set_open_places(set, (const uid_t[]){ALICE, BOB, CATALOG_EVERYBODY}, 3, &pair, &out), 0);
+	assert_non_null(strstr(places, "https://bob.example/"));
+	for (const char *line = places; (line = strchr(line, '\n')); line++)
+		n++;
+	assert_int_equal(n, FETCH_PLACES_MAX / 3 + 1);
+	assert_int_equal(catalog_set_open_places(set, one, 2, &pair, &out), 0);
+	assert_null(strstr(places, "https://bob.example/"));
+	assert_int_equal(catalog_set_open_places(set, one, 1, &pair, &out), 0);
+	assert_null(out);
+	assert_int_equal(catalog_set_open_places(set, NULL, 0, &pair, &out), 0);
+	assert_null(out);
+	catalog_set_unref(set);
+	catalogs_free(catalogs);
+}
+
 /* Each of these is left out, and said. */
 static void test_kept_badly(void **state)
 {
@@ -248,6 +290,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_contradictions, begin, end),
 		cmocka_unit_test_setup_teardown(test_expired, begin, end),
 		cmocka_unit_test_setup_teardown(test_imports, begin, end),
+		cmocka_unit_test_setup_teardown(test_places_of_several, begin, end),
 		cmocka_unit_test_setup_teardown(test_kept_badly, begin, end),
 		cmocka_unit_test_setup_teardown(test_policy_names, begin, end),
 	};

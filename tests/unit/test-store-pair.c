@@ -146,9 +146,36 @@ static void test_gated_gives_nothing_to_who_has_it_open(void **state)
 	store_close(store);
 }
 
+static void test_a_claimed_size(void **state)
+{
+	struct store *store = open_store(*state, BOOT_A);
+	struct digest_name sha256 = by(DIGEST_SHA256, 8);
+	struct digest_pair digests = digest_pair_of(&sha256);
+	struct store_object *object;
+	struct store_info info, same;
+
+	assert_int_equal(store_create_claimed(store, &digests, SIZE, false, &info), 0);
+	assert_true(info.claimed);
+	/* What is here is not made anew, and a size that came later is claimed, too. */
+	assert_int_equal(store_create(store, &sha256, SIZE + 1, NULL, 0, &same), 0);
+	assert_true(same.claimed && same.id == info.id && same.size == SIZE);
+	assert_int_equal(store_object_open(store, info.id, &object), 0);
+	assert_int_equal(store_object_resize(object, SIZE + 1), 0);
+	store_object_close(object);
+	store_close(store);
+	store = open_store(*state, BOOT_B);
+	assert_int_equal(store_lookup(store, &sha256, &same), 0);
+	assert_true(same.claimed && same.size == SIZE + 1);
+	sha256 = by(DIGEST_SHA256, 9);
+	assert_int_equal(store_create(store, &sha256, SIZE, NULL, 0, &info), 0);
+	assert_false(info.claimed);
+	store_close(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_a_claimed_size, setup_directory, teardown_directory),
 		cmocka_unit_test_setup_teardown(test_known_by_both, setup_directory,
 						teardown_directory),
 		cmocka_unit_test_setup_teardown(test_what_is_here_learns_the_other, setup_directory,
