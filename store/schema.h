@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The on-disk format of meta/, version 4: keys and values in RocksDB's default column family.
+ * The on-disk format of meta/, version 5: keys and values in RocksDB's default column family.
  *
  * The first byte of a key is its type; integers are big-endian, so that keys sort by number. The
  * first byte of every value but the bare ones is the version of its layout. Digests are raw.
