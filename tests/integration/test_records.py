@@ -9,10 +9,9 @@ import threading
 import pytest
 
 from conftest import ALICE
-from harness import cli, process
+from harness import cli, imports as imported, process
 from harness.config import Source
 from harness.poll import wait_until
-from test_adopt import CATALOG
 
 POLICY = "caller any is local\nallow local to any with list\n"
 IMPORTS = "[import]\nallow-http = yes\nallow-private = yes"
@@ -45,16 +44,9 @@ def invented(tag, count):
 
 
 def give(mounted, files):
-    lines = [{"weightfs-catalog": 1, "name": "hf", "serial": 0, "expires": "2099-01-01T00:00:00Z"}]
-    lines += [{"sha256": digest, "size": size, "names": [f"org/x@1/f{i}"], "urls": [url]}
-              for i, (digest, size, url) in enumerate(files)]
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    # Too much for an argument.
-    script = CATALOG.replace("path, request, text = sys.argv[1:]",
-                             "path, request = sys.argv[1:]; text = sys.stdin.read()")
-    result = process.run(["/usr/bin/python3", "-c", script, os.path.join(mounted.store, "control.sock"),
-                          json.dumps({"op": "import", "name": "hf"})], uid=ALICE, input=text)
-    assert json.loads(result.stdout)["new"] == len(files), result
+    lines = [{"sha256": digest, "size": size, "names": [f"org/x@1/f{i}"], "urls": [url]}
+             for i, (digest, size, url) in enumerate(files)]
+    assert imported.give(mounted, ALICE, imported.text_of(*lines))["new"] == len(files)
 
 
 def go_through(mounted, script, begin, end):

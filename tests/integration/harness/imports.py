@@ -13,7 +13,8 @@ from .paths import PYTHON
 
 CATALOG = """
 import array, json, os, socket, sys
-path, request, text = sys.argv[1:]
+path, request = sys.argv[1:]
+text = sys.stdin.read()  # it may be too much for an argument
 memory = os.memfd_create("catalog") if text else os.open("/etc/passwd", os.O_RDONLY)
 if text:
     os.write(memory, text.encode())
@@ -28,7 +29,7 @@ print(client.makefile().readline())
 def give(mounted, caller, text, name="hf", **members):
     """TEXT is imported by the user CALLER; the answer."""
     result = process.run([PYTHON, "-c", CATALOG, os.path.join(mounted.store, "control.sock"),
-                          json.dumps({"op": "import", "name": name, **members}), text], uid=caller)
+                          json.dumps({"op": "import", "name": name, **members})], uid=caller, input=text)
     return json.loads(result.stdout)
 
 
