@@ -56,8 +56,8 @@ class User:
                             env={**self.env, **env})
 
     def start(self, command, *args):
-        """In the background; what it prints comes through its stdout."""
-        return process.spawn([WEIGHTFS, command, "--store", self.store, "--conf", self.conf, *args], env=self.env,
+        """In the background; what it prints comes through its stdout. A shell's background job would not heed SIGINT."""
+        return process.spawn(["env", "--default-signal=INT", WEIGHTFS, command, "--store", self.store, "--conf", self.conf, *args], env=self.env,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def digests(self, *args, **env):
