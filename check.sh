@@ -162,12 +162,12 @@ run_pytest() { # FOLDER SANITIZER MODEL-SIZE XML ARGUMENT…
 
 # Where each file of integration tests runs, so that all of it takes no longer than it has to. What takes apart what others
 # made (files, replies, requests, policies, the disk) runs under AddressSanitizer, where threads meet under
-# ThreadSanitizer, what is about time, the machine and the shipped build in that one; what matters most in several. A stage
+# ThreadSanitizer, what is about time, the machine and the shipped build in that one; what matters most there, too. A stage
 # that is asked for by itself runs all that it can, and so do all of them in the long form.
 others_words=(abuse adopt asking audit catalogs cli explain faults hostile import_hf import_others known library names
-	nodes policy publish read rebuild repair tls tree user)
+	nodes policy publish rebuild repair tls tree user)
 threads=(callers leaks matrix mmap passthrough pull quota read reload room sharing)
-in_each=(hostile matrix passthrough read)
+in_each=(matrix passthrough read)
 
 integration_files() { # NAME…
 	printf "$top/tests/integration/test_%s.py\n" "$@"
