@@ -340,17 +340,24 @@ stage_asan() {
 	sanitized asan-integration "$build/asan" address "${others_words[@]}"
 }
 
-# Those in which there is more than one thread, by their own doing or that of what they test.
+# Those in which there is more than one thread, by their own doing or that of what they test. One that kills what it
+# tests learns nothing from a sanitizer of threads, and takes a minute.
 threaded_tests() {
 	cd "$top"
 	grep -lE 'pthread_create|workqueue_new|fetch_new|fetch-harness|fetch_document_get|catalogs_follow' \
-		tests/unit/test-*.c | sed 's/\.c$//' | tr '\n' ' '
+		tests/unit/test-*.c | grep -v test-store-crash | sed 's/\.c$//' | tr '\n' ' '
+}
+
+# What the integration tests run beside the program.
+test_tools() {
+	cd "$top"
+	grep -l '^int main' tests/tools/*.c | sed 's/\.c$//' | tr '\n' ' '
 }
 
 stage_tsan() {
 	check tsan-build build_in "$build/tsan" --enable-werror \
 		--enable-sanitizers=thread CFLAGS='-g -O1' || return 0
-	unit_tests tsan-unit "$build/tsan" TESTS="$(threaded_tests)"
+	unit_tests tsan-unit "$build/tsan" TESTS="$(threaded_tests)" check_PROGRAMS="$(threaded_tests) $(test_tools)"
 	sanitized tsan-integration "$build/tsan" thread "${threads[@]}"
 }
 
