@@ -5,7 +5,7 @@
 #
 #	tests/fuzz/run.sh [TARGET…]        TARGET as in tests/fuzz/fuzz-TARGET.c; all by default
 #
-# FUZZ_RUNS   executions of each target (25000; 5000 of control, where each is a conversation with a daemon)
+# FUZZ_RUNS   executions of each target (15000; 3000 of control, where each is a conversation with a daemon)
 # JOBS        at a time (2)
 # FUZZ_BUILD  where to build ($WEIGHTFS_BUILD/fuzz, build/fuzz)
 #
@@ -44,8 +44,8 @@ trap 'rm -rf "$TMPDIR"' EXIT
 
 run_target() { # NAME: prints one line, and the end of the log if it failed
 	local name=$1 log=$build/fuzz-$1.log seeds=$top/tests/fuzz/corpus/$1 words=$top/tests/fuzz/$1.dict
-	local runs=25000 arguments=("$build/corpus-$1")
-	[ "$name" != control ] || runs=5000
+	local runs=15000 arguments=("$build/corpus-$1")
+	[ "$name" != control ] || runs=3000
 	runs=${FUZZ_RUNS:-$runs}
 	mkdir -p "${arguments[0]}"
 	[ ! -d "$seeds" ] || arguments+=("$seeds")
