@@ -165,8 +165,8 @@ run_pytest() { # FOLDER SANITIZER MODEL-SIZE XML ARGUMENT…
 # ThreadSanitizer, what is about time, the machine and the shipped build in that one; what matters most there, too. A stage
 # that is asked for by itself runs all that it can, and so do all of them in the long form.
 others_words=(abuse adopt asking audit catalogs cli explain faults hostile import_hf import_others known library names
-	nodes policy publish rebuild repair tls tree user)
-threads=(callers leaks matrix mmap passthrough pull quota read reload room sharing)
+	nodes policy publish rebuild records repair tls tree user)
+threads=(callers claims leaks matrix mmap passthrough pull quota read reload room sharing)
 in_each=(matrix passthrough read)
 
 integration_files() { # NAME…
