@@ -193,6 +193,7 @@ integration_tests() { # NAME FOLDER SANITIZER MODEL-SIZE MARKERS [TEST…]
 	local log=$logs/$1.log xml=$logs/$1.xml begin=$SECONDS counts="0 0 0" status=0 names=()
 	local tests=("${@:6}")
 	[ ${#tests[@]} -gt 0 ] || tests=("$top/tests/integration")
+	make -C "$2" -j"$jobs" $(test_tools) >"$logs/$1-tools.log" 2>&1 || status=$?
 	run_pytest "${@:2:3}" "$xml" "${tests[@]}" -m "$5" --durations=15 -n 3 --dist loadfile \
 		>"$log" 2>&1 || status=$?
 	[ ! -f "$xml" ] || counts=$(tally "$xml" 2>>"$log")
