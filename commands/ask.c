@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* status, reload, metrics: what a daemon is asked without more words than which daemon is meant. */
+/* Commands that ask one operation; of these status, reload and metrics say no more than which daemon is meant. */
 #include <stdio.h>
 #include "commands/commands.h"
 #include "fs/control/control.h"
@@ -19,6 +19,27 @@ static int ask(struct settings *settings, struct config *config, const char *ope
 	free(view.origin);
 	return r < 0 ? r : control_call(settings, config, json_pack("{s:s}", "op", operation), -1,
 					command_print_line, printing);
+}
+
+int command_call(const struct command *command, int argc, char **argv,
+		 json_t *(*request)(const struct command *command, int n, char **arguments),
+		 void (*print)(const json_t *line))
+{
+	struct command_printing printing = {.print = print};
+	struct settings settings = {0};
+	struct config config;
+	json_t *made;
+	int status;
+
+	status = command_begin(command, argc, argv, &settings, &config, &printing.json);
+	if (status != EXIT_DONE)
+		return status;
+	made = request(command, argc - optind, argv + optind);
+	if (!made)
+		status = command_usage(command);
+	else if (control_call(&settings, &config, made, -1, command_print_line, &printing) < 0)
+		status = EXIT_FAILED;
+	return command_end(&settings, &config, status);
 }
 
 int command_ask(const struct command *command, int argc, char **argv,

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <time.h>
 #include "commands/commands.h"
-#include "fs/control/control.h"
 
 static json_int_t number(const json_t *json, const char *key)
 {
@@ -89,33 +88,22 @@ static void print_refreshed(const json_t *line)
 	printf("%s: %s%s\n", text(line, "name"), problem ? "not refreshed: " : "up to date", problem ? problem : "");
 }
 
-/* With at most one NAME, if NAMED. An exit status. */
-static int call(const struct command *command, int argc, char **argv, const char *operation, bool named,
-		void (*print)(const json_t *line))
+static json_t *request_list(const struct command *command, int n, char **arguments)
 {
-	struct command_printing printing = {.print = print};
-	struct settings settings = {0};
-	struct config config;
-	int status;
+	return n > 0 ? NULL : json_pack("{s:s}", "op", "catalogs");
+}
 
-	status = command_begin(command, argc, argv, &settings, &config, &printing.json);
-	if (status != EXIT_DONE)
-		return status;
-	if (argc - optind > (named ? 1 : 0))
-		status = command_usage(command);
-	else if (control_call(&settings, &config,
-			      json_pack("{s:s, s:s*}", "op", operation, "name", optind < argc ? argv[optind] : NULL), -1,
-			      command_print_line, &printing) < 0)
-		status = EXIT_FAILED;
-	return command_end(&settings, &config, status);
+static json_t *request_refresh(const struct command *command, int n, char **arguments)
+{
+	return n > 1 ? NULL : json_pack("{s:s, s:s*}", "op", "catalog-refresh", "name", n > 0 ? arguments[0] : NULL);
 }
 
 int command_catalog_list(const struct command *command, int argc, char **argv)
 {
-	return call(command, argc, argv, "catalogs", false, print_listed);
+	return command_call(command, argc, argv, request_list, print_listed);
 }
 
 int command_catalog_refresh(const struct command *command, int argc, char **argv)
 {
-	return call(command, argc, argv, "catalog-refresh", true, print_refreshed);
+	return command_call(command, argc, argv, request_refresh, print_refreshed);
 }

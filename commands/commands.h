@@ -81,6 +81,13 @@ int command_begin_with(const struct command *command, int argc, char **argv,
 int command_end(struct settings *settings, struct config *config, int status);
 
 /*
+ * All of a command without options of its own that asks one operation. REQUEST makes the request of the N ARGUMENTS; NULL: they
+ * are not what the command takes. PRINT prints each line of the reply, unless JSON is wanted. Returns an exit status.
+ */
+int command_call(const struct command *command, int argc, char **argv,
+		 json_t *(*request)(const struct command *command, int n, char **arguments),
+		 void (*print)(const json_t *line));
+/*
  * All of a command [--json] [MOUNTPOINT] that asks the operation of its name; PRINT prints each line of the reply, unless
  * JSON is wanted. Returns an exit status.
  */
