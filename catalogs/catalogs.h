@@ -103,6 +103,11 @@ int must_check catalog_set_find(const struct catalog_set *set, uid_t uid,
  */
 int must_check catalog_set_places(const struct catalog_set *set, uid_t uid,
 				  const struct digest_pair *digests, struct fetch_places **out);
+/* UID, or CATALOG_EVERYBODY, as the owner of a place: what a user says of hosts counts for nobody else. */
+static inline uint32_t catalog_place_owner(uid_t uid)
+{
+	return uid == CATALOG_EVERYBODY ? 0 : uid + 1;
+}
 /* Did UID import one of DIGESTS, so that there may be places that others are not told of? */
 bool catalog_set_has_own(const struct catalog_set *set, uid_t uid, const struct digest_pair *digests);
 /*

@@ -36,12 +36,6 @@ static int add_url(struct catalog_places *g, const struct catalog *catalog, cons
 	return resolve(g, catalog, url, tree ? &place->tree : &place->url);
 }
 
-/* What a user says of hosts counts for nobody else. */
-static uint32_t owner_of(const struct catalog *catalog)
-{
-	return catalog->owner == CATALOG_EVERYBODY ? 0 : catalog->owner + 1;
-}
-
 /* Its tree goes with the first URL. */
 static int add_places(struct catalog_places *g, const struct catalog_part *part,
 		      const struct verify_object *object, bool open)
@@ -55,7 +49,7 @@ static int add_places(struct catalog_places *g, const struct catalog_part *part,
 	if (open && catalog_part_is_gated(part, object, true))
 		return 0;
 	for (unsigned int i = 0; i < n && r == 0 && g->n < g->limit; i++) {
-		struct fetch_place place = {.owner = owner_of(catalog)};
+		struct fetch_place place = {.owner = catalog_place_owner(catalog->owner)};
 
 		if (i < object->n_urls)
 			r = add_url(g, catalog, verify_object_url(catalog->entries, object, i, url),

@@ -114,7 +114,7 @@ void turns_address(const struct whole *whole, struct fetch_request *request)
 	request->party = whole->object->view;
 	request->watched = true;
 	request->of_owner = whole->n_users > 1 && !whole->all && !whole->alone;
-	request->owner = whole->turn_user == CATALOG_EVERYBODY ? 0 : whole->turn_user + 1;
+	request->owner = catalog_place_owner(whole->turn_user);
 }
 
 void turns_join(struct whole *whole, const struct parked *waiter)
